@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,8 +122,8 @@ class Finding:
 MIME = "application/vnd.mlnb.findings+json"
 
 
-class Findings(Sequence[Finding]):
-    "Findings in the order in which they were made."
+class _FindingSequence(Sequence[Finding]):
+    "An immutable sequence of findings."
 
     def __init__(self, findings: Iterable[Finding] = ()) -> None:
         self._items = tuple(findings)
@@ -131,11 +131,7 @@ class Findings(Sequence[Finding]):
     def __len__(self) -> int:
         return len(self._items)
 
-    @overload
-    def __getitem__(self, index: int) -> Finding: ...
-    @overload
-    def __getitem__(self, index: slice) -> Findings: ...
-    def __getitem__(self, index: int | slice) -> Finding | Findings:
+    def __getitem__(self, index: int | slice) -> Finding | Findings:  # type: ignore[override]
         return Findings(self._items[index]) if isinstance(index, slice) else self._items[index]
 
     def __iter__(self) -> Iterator[Finding]:
@@ -146,6 +142,10 @@ class Findings(Sequence[Finding]):
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Findings) and self._items == other._items
+
+# %% ../../nbs/00a_core.findings.ipynb #774b8536
+class Findings(_FindingSequence):
+    "Findings in the order in which they were made."
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {status}" for status, n in self.summary().items() if n)

@@ -80,7 +80,7 @@ def table(
                     f'border-bottom:2px solid {LINE}">{cell(name)}</th>' for name, right in zip(columns, numeric, strict=True))
     head = f"<thead><tr>{heads}</tr></thead>" if columns else ""
     top = f'<div style="margin:4px 0;opacity:.75">{cell(caption)}</div>' if caption else ""
-    return Raw(f'{top}<div style="overflow-x:auto"><table style="border-collapse:collapse;font-size:13px;margin:4px 0">'
+    return Raw(f'{top}<div style="overflow-x:auto"><table style="border-collapse:collapse;font-size:13px;margin:4px 0;color:inherit">'
                f"{head}<tbody>{''.join(body)}</tbody></table></div>")
 
 
