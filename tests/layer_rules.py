@@ -9,7 +9,7 @@ from pathlib import Path
 
 ORDER = (
     "core",
-    "datasets",
+    "datasets",  # with churn, the example that it offers
     "framing",
     "data",
     "experiments",
@@ -25,12 +25,16 @@ ORDER = (
 TOP = ("reports", "app", "cli")
 # Slow to import: seconds each, or they bring such a one with them. Functions import them when they run.
 HEAVY = set(
-    "pandas scipy sklearn xgboost shap optuna mlflow matplotlib ibis duckdb pyarrow polars pydantic ipywidgets IPython jinja2 papermill "
-    "nbconvert nbclient nbformat jupyterlab pandera statsmodels fairlearn skops litellm lancedb onnxruntime fastapi requests".split()
+    """
+    pandas scipy sklearn xgboost shap optuna mlflow matplotlib ibis duckdb pyarrow polars pydantic ipywidgets IPython
+    jinja2 papermill nbconvert nbclient nbformat jupyterlab pandera statsmodels fairlearn skops litellm lancedb
+    onnxruntime fastapi requests
+    """.split()
 )
 # What a module is made of cannot be late: (module or its start, package) that may stand at the top all the same.
 AT_THE_TOP = {
-    ("core.records", "pydantic"),  # records are pydantic models
+    ("core.record", "pydantic"),  # records are pydantic models,
+    ("core.project_config", "pydantic"),  # and so is what mlnb.yaml holds
     ("panel", "ipywidgets"),  # a panel is widgets; nobody imports it who does not want to see it
     ("app", "ipywidgets"),
 }
@@ -101,7 +105,7 @@ def is_panel(module: str) -> bool:
 
 def rank(module: str) -> int:
     """The height of a module's layer; the top three share one."""
-    group = module.split(".")[0]
+    group = module.split(".")[0].replace("churn", "datasets")
     return ORDER.index(group) if group in ORDER else len(ORDER)
 
 
@@ -117,8 +121,6 @@ def upward(package: Path) -> list[str]:
             found.append(f"{where}: {item.module.split('.')[0]} is no layer; there are {', '.join([*ORDER, *TOP])}")
         elif rank(target) > rank(item.module):
             found.append(f"{where}: a later layer; take its result as an argument, or resolve it by name")
-        elif item.module == "datasets" and rank(target) > 0:
-            found.append(f"{where}: datasets sits on core alone")
         elif is_panel(target) and not is_panel(item.module) and rank(item.module) < len(ORDER):
             found.append(f"{where}: logic never imports a panel")
     return found
@@ -133,10 +135,14 @@ def heavy(package: Path) -> list[str]:
         numpy_too_early = library == "numpy" and item.module.split(".")[0] in ("core", *TOP)
         if item.level == "top" and (library in HEAVY or numpy_too_early) and not allowed_at_top(item.module, library):
             found.append(f"{where} at its top; import it in the function that needs it")
-        if library == "ipywidgets" and not (is_panel(item.module) or item.module in ("app", "core.forms", "core.checklist")):
+        if library == "ipywidgets" and not (
+            is_panel(item.module) or item.module in ("app", "core.forms", "core.checklist")
+        ):
             found.append(f"{where}: logic knows no widgets; that is for panels")
-    return found
+    return list(dict.fromkeys(found))
 
 
 def allowed_at_top(module: str, library: str) -> bool:
-    return any(name == library and (module.startswith(start) or module.endswith(f".{start}")) for start, name in AT_THE_TOP)
+    return any(
+        name == library and (module.startswith(start) or module.endswith(f".{start}")) for start, name in AT_THE_TOP
+    )

@@ -17,7 +17,7 @@ from pathlib import Path
 
 MAX_LINES, MAX_CELL_LINES, MAX_CELLS, MAX_FUNCTIONS = 250, 45, 60, 5
 GROUPS = {
-    "00": {"core", "datasets"},
+    "00": {"core", "datasets", "churn"},
     "01": {"framing"},
     "02": {"data"},
     "03": {"experiments"},
@@ -200,7 +200,9 @@ def exported_imports(notebook: Notebook) -> Iterator[str]:
             if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names):
                 yield f"{cell}: star import from {node.module}"
             if isinstance(node, (ast.Import, ast.ImportFrom)):
-                names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+                names = (
+                    [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+                )
                 for name in names:
                     if name.split(".")[0] in DEVELOPMENT_TOOLS:
                         yield f"{cell}: imports {name}, a development tool that users do not have"
@@ -279,7 +281,7 @@ def outputs_are_fit_to_print(notebook: Notebook) -> Iterator[str]:
         for where, content in [("source", cell.source), *(("output", shown) for shown in shown_text(cell))]:
             plain = DATA_URI.sub("", content)
             if match := MACHINE_PATH.search(plain):
-                yield f"{cell}: its {where} holds the path of one machine: …{plain[max(0, match.start() - 20):match.end() + 20]!r}"
+                yield f"{cell}: its {where} holds the path of one machine: …{plain[max(0, match.start() - 20) : match.end() + 20]!r}"
             if match := ADDRESS.search(plain):
                 yield f"{cell}: its {where} holds a memory address: {match[0]}"
 
@@ -317,7 +319,9 @@ def decorator_name(node: ast.expr) -> str:
 
 def is_command(node: ast.stmt) -> bool:
     """A command of the command line: its parameters carry their help in the annotation."""
-    return any(decorator_name(decorator) in {"command", "callback"} for decorator in getattr(node, "decorator_list", ()))
+    return any(
+        decorator_name(decorator) in {"command", "callback"} for decorator in getattr(node, "decorator_list", ())
+    )
 
 
 def is_none(node: ast.expr) -> bool:

@@ -27,7 +27,7 @@ def test_template_has_one_cell_of_parameters_and_no_outputs(path: Path) -> None:
     assert sum("parameters" in cell.raw["metadata"].get("tags", ()) for cell in cells) == 1
 
 
-FUNCTION = '''#| export
+FUNCTION = """#| export
 def mean(
     values: list[float],  # numbers, at least one
     *,
@@ -35,7 +35,7 @@ def mean(
     | None = None,  # as many as values
 ) -> float:  # in the unit of the values
     "The weighted mean."
-    return sum(values) / len(values)'''
+    return sum(values) / len(values)"""
 
 
 def markdown(source: str) -> dict:
@@ -43,7 +43,13 @@ def markdown(source: str) -> dict:
 
 
 def code(source: str, *outputs: dict, **metadata: object) -> dict:
-    return {"cell_type": "code", "execution_count": None, "metadata": metadata, "outputs": list(outputs), "source": source}
+    return {
+        "cell_type": "code",
+        "execution_count": None,
+        "metadata": metadata,
+        "outputs": list(outputs),
+        "source": source,
+    }
 
 
 def shown(value: str, kind: str = "text/plain") -> dict:
@@ -64,7 +70,12 @@ GOOD = [
 def written(folder: Path, cells: list[dict], name: str = "00a_core.mean", **metadata: object) -> Path:
     cells = [{**cell, "id": f"{number:08x}"} for number, cell in enumerate(copy.deepcopy(cells))]
     path = folder / f"{name}.ipynb"
-    notebook = {"cells": cells, "metadata": {"kernelspec": {"name": "python3"}, **metadata}, "nbformat": 4, "nbformat_minor": 5}
+    notebook = {
+        "cells": cells,
+        "metadata": {"kernelspec": {"name": "python3"}, **metadata},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
     path.write_text(json.dumps(notebook), encoding="utf-8")
     return path
 
@@ -84,7 +95,10 @@ def with_function(old: str, new: str) -> list[dict]:
 
 ASSIGNMENTS = "\n".join(f"x{number} = {number}" for number in range(46))
 BAD = {
-    "default_exp of another module": (with_cell(1, code("#| default_exp core.median")), "exactly one `#| default_exp core.mean`"),
+    "default_exp of another module": (
+        with_cell(1, code("#| default_exp core.median")),
+        "exactly one `#| default_exp core.mean`",
+    ),
     "no default_exp": (with_cell(1, code("1")), "exactly one"),
     "two default_exp": ([*GOOD, code("#| default_exp core.mean")], "exactly one"),
     "no title": (with_cell(0, markdown("Mean")), "starts with `# Title`"),
@@ -94,16 +108,26 @@ BAD = {
     "too many lines": ([*GOOD, *[code("#| exporti\n" + ASSIGNMENTS[:-9])] * 6], "exported lines; at most 250"),
     "too many cells": ([*GOOD, *[code("1")] * 54], "61 cells"),
     "too many functions": (
-        [*GOOD, markdown("More."), code("#| export\n" + "\n".join(f'def f{n}() -> None:\n    "Do it."' for n in range(5)))],
+        [
+            *GOOD,
+            markdown("More."),
+            code("#| export\n" + "\n".join(f'def f{n}() -> None:\n    "Do it."' for n in range(5))),
+        ],
         "6 public functions (mean, f0,",
     ),
     "star import": ([*GOOD, code("#| export\nfrom math import *")], "star import from math"),
-    "nbdev in a function": ([*GOOD, code("#| export\ndef _f():\n    from nbdev.showdoc import show_doc")], "imports nbdev.showdoc"),
+    "nbdev in a function": (
+        [*GOOD, code("#| export\ndef _f():\n    from nbdev.showdoc import show_doc")],
+        "imports nbdev.showdoc",
+    ),
     "fastcore": ([*GOOD, code("#|export\nimport fastcore.basics as b")], "imports fastcore.basics"),
     "patch": ([*GOOD, code("#| export\n@patch\ndef _f(self: int): ...")], "@patch"),
     "patch_to": ([*GOOD, code("#| export\n@fastcore.patch_to(int)\ndef _f(self): ...")], "@patch_to"),
     "no docstring": (with_function('    "The weighted mean."\n', ""), "mean has no docstring"),
-    "class without docstring": ([*GOOD, markdown("Why."), code("#| export\nclass Mean:\n    pass")], "Mean has no docstring"),
+    "class without docstring": (
+        [*GOOD, markdown("Why."), code("#| export\nclass Mean:\n    pass")],
+        "Mean has no docstring",
+    ),
     "parameter without comment": (with_function("  # numbers, at least one", ""), "parameter values has no comment"),
     "later line without comment": (with_function("  # as many as values", ""), "parameter weights has no comment"),
     "parameter without type": (with_function("values: list[float],", "values,"), "parameter values has no type"),
@@ -113,10 +137,16 @@ BAD = {
     "second symbol unexplained": ([*GOOD, code('#| export\nclass Mean:\n    "A mean."')], "no markdown above"),
     "no assertion": (GOOD[:-1], "no cell asserts"),
     "nothing to look at": (with_cell(5, code("mean([1.0, 2.0])")), "no cell has an output"),
-    "error output": ([*GOOD, code("1 / 0", {"output_type": "error", "ename": "ZeroDivisionError", "evalue": "", "traceback": []})], "ZeroDivisionError"),
+    "error output": (
+        [*GOOD, code("1 / 0", {"output_type": "error", "ename": "ZeroDivisionError", "evalue": "", "traceback": []})],
+        "ZeroDivisionError",
+    ),
     "path in source": ([*GOOD, code("open('/home/ada/data.csv')")], "source holds the path of one machine"),
     "path in output": ([*GOOD, code("1", shown("wrote /tmp/x/report.html"))], "output holds the path"),
-    "path in stream": ([*GOOD, code("1", {"output_type": "stream", "name": "stdout", "text": ["a\n", "/root/x"]})], "output holds the path"),
+    "path in stream": (
+        [*GOOD, code("1", {"output_type": "stream", "name": "stdout", "text": ["a\n", "/root/x"]})],
+        "output holds the path",
+    ),
     "path in html": ([*GOOD, code("1", shown("<b>/work/x</b>", "text/html"))], "output holds the path"),
     "address": ([*GOOD, code("1", shown("<object object at 0x7f0012345678>"))], "memory address"),
     "cell metadata": ([*GOOD, code("1", collapsed=True)], "cell metadata holds 'collapsed'"),
@@ -154,7 +184,9 @@ def test_a_bad_name_is_caught(name: str, message: str, tmp_path: Path) -> None:
     assert any(message in line for line in found), found
 
 
-@pytest.mark.parametrize("name", ["01z_framing.panel", "12a_reports", "00y_datasets", "00ga_core.items_framing", "00z_core.last"])
+@pytest.mark.parametrize(
+    "name", ["01z_framing.panel", "12a_reports", "00y_datasets", "00ga_core.items_framing", "00z_core.last"]
+)
 def test_a_good_name_passes(name: str, tmp_path: Path) -> None:
     module = name.partition("_")[2]
     assert violations(written(tmp_path, with_cell(1, code(f"#| default_exp {module}")), name)) == []
@@ -177,6 +209,9 @@ def test_data_alone_needs_no_assertion(tmp_path: Path) -> None:
 
 
 def test_commands_carry_their_help_in_the_annotation(tmp_path: Path) -> None:
-    commands = [code(f'#| export\n@app.command()\ndef f{n}(x: Annotated[int, Option(help="n")]) -> None:\n    "Do."') for n in range(6)]
+    commands = [
+        code(f'#| export\n@app.command()\ndef f{n}(x: Annotated[int, Option(help="n")]) -> None:\n    "Do."')
+        for n in range(6)
+    ]
     cells = [cell for command in commands for cell in (markdown("Why."), command)]
     assert violations(written(tmp_path, [*GOOD, *cells])) == []

@@ -20,7 +20,11 @@ def provide() -> str:
     if path := find():
         return f"browser: {path}"
     if not (shutil.which("apt-get") and os.geteuid() == 0):
-        return "no Chromium: browser tests will be skipped. Debian, Ubuntu: sudo apt-get update && sudo apt-get install chromium\n(or name a browser: MLNB_CHROMIUM=/path/to/chrome)"
+        return (
+            "no Chromium: browser tests will be skipped.\n"
+            "Debian, Ubuntu: sudo apt-get update && sudo apt-get install chromium\n"
+            "(or name a browser: MLNB_CHROMIUM=/path/to/chrome)"
+        )
     print("installing Chromium with apt-get for the browser tests", flush=True)
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (["apt-get", "update"], ["apt-get", "install", "--yes", "--no-install-recommends", "chromium"]):

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from stages import tree  # noqa: E402
+from stages import tree
 
 
 def modules(root: Path) -> dict[str, str]:
@@ -26,12 +26,27 @@ def problems(root: Path) -> list[str]:
         if done.returncode:
             return [f"nbdev_export failed:\n{done.stdout}{done.stderr}"]
         exported, present = modules(fresh), modules(root)
-    found = [f"{name}: no notebook exports this (was one deleted or renamed? then delete the module too)" for name in present.keys() - exported]
-    found += [f"{name}: exported by a notebook, but not in the package; run `make export`" for name in exported.keys() - present]
+    found = [
+        f"{name}: no notebook exports this (was one deleted or renamed? then delete the module too)"
+        for name in present.keys() - exported
+    ]
+    found += [
+        f"{name}: exported by a notebook, but not in the package; run `make export`"
+        for name in exported.keys() - present
+    ]
     for name in sorted(present.keys() & exported):
         if present[name] != exported[name]:
-            lines = difflib.unified_diff(present[name].splitlines(), exported[name].splitlines(), name, "what the notebooks export", n=0, lineterm="")
-            found.append(f"{name}: not what the notebooks export; run `make export`\n    " + "\n    ".join(list(lines)[2:14]))
+            lines = difflib.unified_diff(
+                present[name].splitlines(),
+                exported[name].splitlines(),
+                name,
+                "what the notebooks export",
+                n=0,
+                lineterm="",
+            )
+            found.append(
+                f"{name}: not what the notebooks export; run `make export`\n    " + "\n    ".join(list(lines)[2:14])
+            )
     return sorted(found)
 
 

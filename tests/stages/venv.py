@@ -59,7 +59,11 @@ def make(venv: Path, uv: str | None) -> None:
         say(f"{venv.name} is not complete; making it anew")
         shutil.rmtree(venv)
     say(f"creating {venv.name} with Python {sys.version.split()[0]}")
-    run([uv, "venv", "--quiet", "--seed", "--python", sys.executable, str(venv)] if uv else [sys.executable, "-m", "venv", str(venv)])
+    run(
+        [uv, "venv", "--quiet", "--seed", "--python", sys.executable, str(venv)]
+        if uv
+        else [sys.executable, "-m", "venv", str(venv)]
+    )
 
 
 def install(root: Path, extras: list[str], uv: str | None) -> None:
@@ -84,9 +88,13 @@ def install(root: Path, extras: list[str], uv: str | None) -> None:
 
 def run(command: list[str]) -> None:
     """Run one step; its own output is the explanation when it fails."""
-    clean = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")}
+    clean = {
+        name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
+    }
     if subprocess.run(command, env=clean, stdin=subprocess.DEVNULL).returncode:
-        sys.exit(f"\nThis step failed: {' '.join(command)}\nThe lines above say why. Put it right and run the same make command again.")
+        sys.exit(
+            f"\nThis step failed: {' '.join(command)}\nThe lines above say why. Put it right and run the same make command again."
+        )
 
 
 def say(text: str) -> None:
