@@ -9,9 +9,18 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from mlnb.core import (
+    items_cost,
     items_data,
+    items_deployment,
+    items_evaluation,
+    items_experiments,
     items_framing,
     items_leakage,
+    items_llm,
+    items_mlops,
+    items_monitoring,
+    items_responsible,
+    items_rubric,
 )
 from .errors import InputError, did_you_mean, listed
 from .items import PHASES, DecisionTable, Item, Items, Phase
@@ -20,7 +29,8 @@ from .items import PHASES, DecisionTable, Item, Items, Phase
 __all__ = ['ITEMS', 'TABLES', 'phase', 'item', 'items', 'table', 'tables']
 
 # %% ../../nbs/00g_core.catalog.ipynb #ce33e857
-_PAGES = (items_framing, items_data, items_leakage)
+_PAGES = (items_framing, items_data, items_leakage, items_experiments, items_evaluation, items_deployment, items_llm,
+          items_monitoring, items_mlops, items_responsible, items_cost, items_rubric)
 ITEMS: Mapping[str, Item] = MappingProxyType({item.id: item for page in _PAGES for item in page.ITEMS})
 TABLES: Mapping[str, DecisionTable] = MappingProxyType({table.id: table for page in _PAGES for table in page.TABLES})
 

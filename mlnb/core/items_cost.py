@@ -56,7 +56,8 @@ GPU = DecisionTable(
     tuple((id, str(row["use"]), str(row["gpu"]), f"{row['vram_gb']} GB", f"{row['usd_per_hour']:g} USD",
           str(row["best"]))
           for id, row in GPUS.items()),
-    "Weights take parameters × bytes each: 7B in 16 bits are 14 GB, 70B in 4 bits 35 GB. Room for context comes on top.", phase=10)
+    "Weights take parameters × bytes each: 7B in 16 bits are 14 GB, 70B in 4 bits 35 GB. "
+    "Room for context comes on top.", phase=10)
 
 # %% ../../nbs/00gk_core.items_cost.ipynb #de72e9c8
 SPEEDUPS: Mapping[str, tuple[float, float]] = MappingProxyType({  # times faster, unless the table says otherwise

@@ -112,7 +112,8 @@ MISTAKES_TABLE = DecisionTable(
 
 # %% ../../nbs/00gl_core.items_rubric.ipynb #ef49d5c3
 RUBRIC_WEIGHTS: Mapping[str, int] = MappingProxyType({  # dimension -> percent
-    "framing": 15, "data": 15, "experiments": 15, "performance": 15, "deployment": 10, "monitoring": 15, "documentation": 5, "cost": 10,
+    "framing": 15, "data": 15, "experiments": 15, "performance": 15, "deployment": 10,
+    "monitoring": 15, "documentation": 5, "cost": 10,
 })
 RUBRIC_MAX = 5  # points per dimension
 BANDS: tuple[tuple[int, str], ...] = (  # lowest total, what it means
