@@ -55,7 +55,7 @@ def python(name: str, requirements: Sequence[str], cache: Path = CACHE) -> str:
         _run([uv, "venv", "--quiet", "--python", sys.executable, str(venv)])
         install = [uv, "pip", "install", "--quiet", "--python", path]
     else:
-        _run([sys.executable, "-m", "venv", str(venv)])
+        _run([sys.executable, "-m", "venv", *([] if requirements else ["--without-pip"]), str(venv)])
         install = [path, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     if requirements:
         _run([*install, *requirements])
@@ -97,7 +97,7 @@ def measured(
             stdout, stderr = process.communicate(timeout=timeout)
         except BaseException as error:  # too long, or interrupted: nothing that it started stays behind
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            process.communicate()
             if isinstance(error, subprocess.TimeoutExpired):
                 raise Crashed(f"{' '.join(map(str, command))}: not finished after {timeout:g} s") from error
             raise
