@@ -14,21 +14,13 @@ def problems(root: Path) -> list[str]:
     """One line per notebook that cleaning changes."""
     with tempfile.TemporaryDirectory() as folder:
         fresh = tree.copy(root, Path(folder).resolve() / "clean")
-        found = []
-        for place in ("nbs", "templates"):
-            before = {
-                path.relative_to(fresh).as_posix(): path.read_bytes()
-                for path in sorted((fresh / place).glob("*.ipynb"))
-            }
-            done = tree.nbdev("nbdev_clean", "--fname", place, cwd=fresh) if before else None
-            if done and (done.returncode or "Failed to clean" in done.stderr):
-                found.append(f"nbdev_clean failed in {place}:\n{done.stdout}{done.stderr}")
-            found += [
-                f"{name}: not clean; run `make export`"
-                for name, old in before.items()
-                if (fresh / name).read_bytes() != old
-            ]
-    return found
+        names = sorted([*fresh.glob("nbs/*.ipynb"), *fresh.glob("templates/*.ipynb")])
+        before = {path: path.read_bytes() for path in names}
+        done = tree.nbdev("nbdev_clean", "--fname", ".", cwd=fresh)
+        if done.returncode or "Failed to clean" in done.stderr:
+            return [f"nbdev_clean failed:\n{done.stdout}{done.stderr}"]
+        changed = [path.relative_to(fresh).as_posix() for path, old in before.items() if path.read_bytes() != old]
+    return [f"{name}: not clean; run `make export`" for name in changed]
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def copy(root: Path, to: Path) -> Path:
 
 def nbdev(name: str, *options: str, cwd: Path, path: str = "") -> subprocess.CompletedProcess:
     """Run a command of nbdev from this environment in a folder, with the package of that folder."""
-    env = {**os.environ, "PYTHONPATH": str(cwd), "PYTHONWARNINGS": "ignore", "MPLBACKEND": "Agg"}
+    env = {**os.environ, "PYTHONPATH": str(cwd), "PYTHONWARNINGS": "ignore,default::UserWarning", "MPLBACKEND": "Agg"}
     env.pop("IN_TEST", None)  # nbdev's own mark for a running notebook test: it switches exporting off
     here = str(Path(sys.executable).parent)
     env["PATH"] = os.pathsep.join(filter(None, [here, path, env.get("PATH", "")]))
