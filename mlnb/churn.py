@@ -170,7 +170,7 @@ class Churn:
     def __iter__(self) -> Iterator[object]:
         return iter((self.data, self.truths))
 
-
+# %% ../nbs/00x_churn.ipynb #1da51c2c
 COLUMNS = ("customer_id", "snapshot_date", "gender", "age", "age_group", "plan", "region", "device_model", "tenure_months", "monthly_fee",
            "usage_hours", "support_tickets", "payment_delays", "payment_channel", "discount", "last_feedback", "legacy_score",
            "final_invoice_days", "churned")
@@ -203,12 +203,12 @@ def make_churn(
     copied = np.flatnonzero(np.r_[False, order[1:] == order[:-1]])
     return Churn(frame, _truths(frame, probability, copied))
 
-
+# %% ../nbs/00x_churn.ipynb #ba1bd0dc
 def _legacy(steady: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     "A noisy and far too certain score."
     return np.round(1 / (1 + np.exp(-(2.4 * (0.55 * steady + rng.normal(0, 1.0, len(steady))) - 2.2))), 4)
 
-# %% ../nbs/00x_churn.ipynb #1da51c2c
+
 def _calibration_error(
     score: np.ndarray,  # predicted probabilities, shape (n,)
     probability: np.ndarray,  # true probabilities or 0/1 outcomes, shape (n,)

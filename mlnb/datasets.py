@@ -76,6 +76,8 @@ CANCER_BRIEF: Mapping[str, object] = {
     "ethical_considerations": "It orders a queue and replaces no reading. Groups of patients cannot be compared: the data does not record them.",
     "kill_criteria": list(KILL_CRITERIA),
 }
+
+# %% ../nbs/00y_datasets.ipynb #2cac383a
 WINE_BRIEF: Mapping[str, object] = {
     "business_objective": "Find bottles whose label names the wrong cultivar before they are shipped.",
     "success_metric": "Macro F1 >= 0.90 over the three cultivars on the holdout.",
@@ -130,7 +132,7 @@ def _churn(n: int, seed: int) -> Example:
                    "ROC-AUC of 0.75 or more against about 0.6.",
         source="drawn by mlnb.datasets.make_churn")
 
-
+# %% ../nbs/00y_datasets.ipynb #f167ad4f
 def _cancer(seed: int) -> Example:
     "Breast cancer Wisconsin (diagnostic)."
     from sklearn.datasets import load_breast_cancer
