@@ -11,7 +11,7 @@ help:  ## this list
 
 demo: venv  ## the whole loop on the bundled example; OUT=folder
 	@.venv/bin/mlnb demo --out "$(OUT)"
-	@echo "Open this in a browser: $(abspath $(OUT))/reports/index.html"
+	@cd "$(OUT)" && echo "Open this in a browser: $$(pwd)/reports/index.html"
 
 test: venv-dev  ## everything that must hold; STAGES="sync clean rules notebooks tests" picks
 	@.venv/bin/python tests/stages/run.py $(STAGES)
