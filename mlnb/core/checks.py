@@ -198,7 +198,7 @@ def select(
     phases = {str(p.number): p.number for p in catalog.PHASES} | {p.key: p.number for p in catalog.PHASES}
     found: dict[str, Check] = {}
     for name in names:
-        number = phases.get(str(name).lower())
+        number = None if str(name) in catalog.ITEMS else phases.get(str(name).lower())  # RUBRIC is a check, rubric a phase
         for check in checks(number) if number is not None else [get(str(name))]:
             found[check.code] = check
     return list(found.values())

@@ -10,33 +10,35 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+    import pyarrow as pa
 
 # %% auto #0
-__all__ = ['READS_AS', 'ID_SHARE', 'ID_ROWS', 'TEXT_WORDS', 'CHUNK', 'column_kinds']
+__all__ = ['READS_AS', 'ID_SHARE', 'ID_ROWS', 'TEXT_WORDS', 'WIDE', 'CELLS', 'column_kinds']
 
 # %% ../../nbs/00ha_core.column_kinds.ipynb #ce100ef0
 READS_AS = 0.6  # share of the filled-in text that has to read as a number or date
 ID_SHARE = 0.95  # distinct share above which short text without spaces is an identifier
 ID_ROWS = 50  # below this many rows, everything looks like an identifier
 TEXT_WORDS = 3.0  # mean number of words from which text is free text
-CHUNK = 200  # columns per scan, so that ten thousand columns do not make one endless query
+WIDE = 300  # beyond this many columns, building the queries costs more than the scan, and a sample decides
+CELLS = 20_000_000  # size of that sample
 
 
-def _measures(column: ir.Column, name: str) -> dict[str, ir.Value]:
+def _measures(column: ir.Column) -> dict[str, ir.Value]:
     "What has to be known of one column."
     dtype = column.type()
-    found = {f"{name}:filled": column.count()}
+    found = {"filled": column.count()}
     if dtype.is_string():
         text = column.strip().nullif("")
-        found |= {f"{name}:filled": text.count(), f"{name}:distinct": text.approx_nunique(),
-                  f"{name}:number": text.try_cast("float64").count(), f"{name}:date": text.try_cast("timestamp").count(),
-                  f"{name}:spaces": (text.length() - text.replace(" ", "").length()).mean()}
+        found |= {"filled": text.count(), "distinct": text.approx_nunique(),
+                  "number": text.try_cast("float64").count(), "date": text.try_cast("timestamp").count(),
+                  "spaces": (text.length() - text.replace(" ", "").length()).mean()}
     elif dtype.is_numeric():
-        found |= {f"{name}:distinct": column.approx_nunique()}
+        found |= {"distinct": column.approx_nunique()}
         if dtype.is_integer():
-            found |= {f"{name}:low": column.min(), f"{name}:high": column.max()}
+            found |= {"low": column.min(), "high": column.max()}
     elif not (dtype.is_array() or dtype.is_map() or dtype.is_struct()):
-        found |= {f"{name}:distinct": column.approx_nunique()}
+        found |= {"distinct": column.approx_nunique()}
     return found
 
 
@@ -69,20 +71,45 @@ def _kind(dtype: object, m: Mapping[str, object], rows: int) -> str:
         return "id" if number["spaces"] < 0.5 else "text"
     return "categorical"
 
+# %% ../../nbs/00ha_core.column_kinds.ipynb #a7db9dd7
+def _sampled(column: pa.ChunkedArray) -> dict[str, object]:
+    "The same measures from values in memory."
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found: dict[str, object] = {"filled": len(column) - column.null_count}
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        text = column.to_pandas().astype("string").str.strip().replace("", pd.NA).dropna()
+        found |= {"filled": len(text), "distinct": text.nunique(), "number": int(pd.to_numeric(text, errors="coerce").notna().sum()),
+                  "date": int(pd.to_datetime(text, errors="coerce", format="ISO8601").notna().sum()),
+                  "spaces": float(text.str.count(" ").mean()) if len(text) else 0.0}
+    elif not pa.types.is_nested(column.type):
+        found["distinct"] = pc.count_distinct(column, mode="only_valid").as_py()
+        if pa.types.is_integer(column.type):
+            found |= {"low": pc.min(column).as_py(), "high": pc.max(column).as_py()}
+    return found
+
+
+def _wide_kinds(expr: ir.Table) -> dict[str, str]:
+    schema = expr.schema()
+    sample = expr.limit(max(CELLS // len(schema), 100)).to_pyarrow()
+    return {name: _kind(schema[name], _sampled(sample[name]), sample.num_rows) for name in sample.column_names}
+
 # %% ../../nbs/00ha_core.column_kinds.ipynb #10fdca59
 def column_kinds(
     expr: ir.Table,  # an Ibis table
 ) -> dict[str, str]:  # column -> numeric, boolean, datetime, categorical, text, id, constant or empty
     "What each column of a table holds."
-    schema, kinds = expr.schema(), {}
-    names = list(expr.columns)
-    for start in range(0, len(names), CHUNK):
-        part = names[start:start + CHUNK]
-        measures: dict[str, ir.Value] = {"rows": expr.count()}
-        for name in part:
-            measures |= _measures(expr[name], name)
-        row = expr.aggregate(**measures).to_pyarrow().to_pylist()[0]
-        for name in part:
-            own = {key.removeprefix(f"{name}:"): value for key, value in row.items() if key.startswith(f"{name}:")}
-            kinds[name] = _kind(schema[name], own, row["rows"])
-    return kinds
+    schema, names = expr.schema(), list(expr.columns)
+    if len(names) > WIDE:
+        return _wide_kinds(expr)
+    measures: dict[str, ir.Value] = {"rows": expr.count()}
+    for index, name in enumerate(names):
+        measures |= {f"{index}:{key}": value for key, value in _measures(expr[name]).items()}
+    row = expr.aggregate(**measures).to_pyarrow().to_pylist()[0]
+    rows, found = row.pop("rows"), {index: {} for index in range(len(names))}
+    for key, value in row.items():
+        index, _, measure = key.partition(":")
+        found[int(index)][measure] = value
+    return {name: _kind(schema[name], found[index], rows) for index, name in enumerate(names)}

@@ -68,7 +68,7 @@ def plain(
         return sorted((plain(item) for item in value), key=str)
     if isinstance(value, Iterable):
         return [plain(item) for item in value]
-    return str(value)
+    return None if type(value).__name__ == "NAType" else str(value)  # pandas' missing value, without importing pandas
 
 # %% ../../nbs/00a_core.findings.ipynb #ad6771e3
 @dataclass(frozen=True)

@@ -50,13 +50,16 @@ class Table:
         "What each column holds: numeric, boolean, datetime, categorical, text, id, constant or empty."
         given = {name: kind for name, kind in self.given_kinds if name in self.columns}
         rest = [name for name in self.columns if name not in given]
-        return {**given, **(column_kinds(self.expr.select(rest)) if rest else {})}
+        if not rest:
+            return given
+        return given | column_kinds(self.expr.select(rest) if given else self.expr)
 
     @functools.cached_property
     def typed(self) -> ir.Table:
         "The expression with numbers and dates that are written as text read as what they hold."
         schema = self.expr.schema()
-        casts = {name: self.expr[name].try_cast("float64" if kind == "numeric" else "timestamp")
+        # stripping first also keeps DuckDB from handing the cast to its CSV reader, where it would be no try
+        casts = {name: self.expr[name].strip().nullif("").try_cast("float64" if kind == "numeric" else "timestamp")
                  for name, kind in self.kinds.items()
                  if kind in ("numeric", "datetime") and schema[name].is_string()}
         return self.expr.mutate(**casts) if casts else self.expr
