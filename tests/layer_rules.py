@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ ORDER = (
     "cost",
     "rubric",
 )
-TOP = ("reports", "app", "cli")
+TOP = ("reports", "app", "cli")  # and their parts: cli_output
 # Slow to import: seconds each, or they bring such a one with them. Functions import them when they run.
 HEAVY = set(
     """
@@ -117,7 +118,7 @@ def upward(package: Path) -> list[str]:
             continue
         target = item.target.removeprefix("mlnb.")
         where = f"mlnb/{item.module.replace('.', '/')}.py:{item.line} imports mlnb.{target}"
-        if rank(item.module) == len(ORDER) and item.module.split(".")[0] not in TOP:
+        if rank(item.module) == len(ORDER) and re.split(r"[._]", item.module)[0] not in TOP:
             found.append(f"{where}: {item.module.split('.')[0]} is no layer; there are {', '.join([*ORDER, *TOP])}")
         elif rank(target) > rank(item.module):
             found.append(f"{where}: a later layer; take its result as an argument, or resolve it by name")
@@ -132,7 +133,7 @@ def heavy(package: Path) -> list[str]:
     for item in imports(package):
         library = item.target.split(".")[0]
         where = f"mlnb/{item.module.replace('.', '/')}.py:{item.line} imports {library}"
-        numpy_too_early = library == "numpy" and item.module.split(".")[0] in ("core", *TOP)
+        numpy_too_early = library == "numpy" and re.split(r"[._]", item.module)[0] in ("core", *TOP)
         if item.level == "top" and (library in HEAVY or numpy_too_early) and not allowed_at_top(item.module, library):
             found.append(f"{where} at its top; import it in the function that needs it")
         if library == "ipywidgets" and not (

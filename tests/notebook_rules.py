@@ -155,8 +155,8 @@ def name_and_module(notebook: Notebook) -> Iterator[str]:
         yield "the name is not PPx_group.module.ipynb (two digits, letters, lower case)"
         return
     group = match["module"].split(".")[0]
-    if group not in GROUPS.get(match["phase"], ()):
-        yield f"{group} does not belong to phase {match['phase']} ({', '.join(sorted(GROUPS.get(match['phase'], ())))})"
+    if not {group, group.split("_")[0]} & GROUPS.get(match["phase"], set()):
+        yield f"{group} does not belong to phase {match['phase']} ({', '.join(sorted(GROUPS.get(match['phase'], set())))})"
     if match["module"].endswith(".panel") != (match["letter"] == "z" and "." in match["module"] and group != "core"):
         yield "the panel of a phase, and only that, has the letter z"
     if exports != [match["module"]]:

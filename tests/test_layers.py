@@ -103,6 +103,7 @@ def test_imports_that_go_down_pass(tmp_path: Path) -> None:
         ({"core__a": "import numpy as np"}, "core/a.py:1 imports numpy at its top"),
         ({"core__a": "import json\nfrom pandas.api import types"}, "core/a.py:2 imports pandas at its top"),
         ({"cli": "import numpy"}, "cli.py:1 imports numpy at its top"),
+        ({"cli_output": "import numpy"}, "cli_output.py:1 imports numpy at its top"),
         ({"data__quality": "if True:\n    import sklearn.base"}, "imports sklearn at its top"),
         ({"core__a": "class A:\n    import pydantic"}, "imports pydantic at its top"),
         ({"data__quality": "def f():\n    import ipywidgets"}, "logic knows no widgets"),

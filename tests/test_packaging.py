@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -11,10 +12,13 @@ import tarfile
 import zipfile
 from configparser import ConfigParser
 from email.parser import Parser
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 pytestmark = pytest.mark.e2e
 SOURCES = ("settings.ini", "setup.py", "MANIFEST.in", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE")
@@ -87,6 +91,65 @@ def test_metadata_comes_from_settings(wheel: Path) -> None:
     assert f"{info}/licenses/LICENSE" in archive.namelist()
     points = archive.read(f"{info}/entry_points.txt").decode()
     assert "mlnb = mlnb.cli:main" in points and "mlnb = mlnb._modidx:d" in points
+
+
+def imported(*places: str) -> dict[str, set[str]]:
+    """The packages that the modules of these folders import, with the modules that do."""
+    found: dict[str, set[str]] = {}
+    for path in (path for place in places for path in (ROOT / place).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            for name in names:
+                found.setdefault(name.split(".")[0], set()).add(path.name)
+    return found
+
+
+def brought(*keys: str) -> set[str]:
+    """Every distribution that the requirements in these lines of the settings install, by its canonical name."""
+    settings = ConfigParser(interpolation=None)
+    settings.read(ROOT / "settings.ini")
+    todo = [Requirement(item) for key in keys for item in settings["DEFAULT"][key].split()]
+    found: set[tuple[str, str]] = set()
+    while todo:
+        requirement = todo.pop()
+        for extra in ["", *requirement.extras]:
+            node = (canonicalize_name(requirement.name), extra)
+            if node in found:
+                continue
+            found.add(node)
+            try:
+                needed = map(Requirement, requires(requirement.name) or ())
+            except PackageNotFoundError:  # of an extra that is not installed here
+                continue
+            todo += [item for item in needed if item.marker is None or item.marker.evaluate({"extra": extra})]
+    return {name for name, _ in found}
+
+
+def not_brought(found: dict[str, set[str]], *keys: str) -> dict[str, set[str]]:
+    """Installed packages that modules import although nothing in the settings installs them."""
+    declared, distributions = brought(*keys), packages_distributions()
+    return {
+        name: modules
+        for name, modules in found.items()
+        if name in distributions and not {canonicalize_name(item) for item in distributions[name]} & {*declared, "mlnb"}
+    }
+
+
+EXTRAS = [f"{name}_requirements" for name in ("serve", "llm", "spark", "redis", "feast", "app")]
+
+
+def test_what_the_library_imports_is_required() -> None:
+    assert not_brought(imported("mlnb"), "requirements", *EXTRAS) == {}
+
+
+def test_what_the_tests_import_is_required() -> None:
+    assert not_brought(imported("tests"), "requirements", "dev_requirements") == {}
+
+
+def test_an_import_that_nothing_brings_is_found() -> None:
+    assert not_brought({"pytest": {"x.py"}, "pandas": {"x.py"}}, "requirements") == {"pytest": {"x.py"}}
 
 
 def test_the_package_has_the_version_of_the_settings() -> None:

@@ -39,15 +39,17 @@ def process(root: Path, to: Path) -> Path:
     for path in (to / "nbs").glob("*.ipynb"):
         keep_prose(path)
     shutil.copy2(Path(__file__).with_name("page_renderer.py"), to)
-    with (to / "settings.ini").open("a", encoding="utf-8") as settings:
-        settings.write("\nrenderer = page_renderer.Renderer\n")
+    settings = to / "settings.ini"
+    kept = [line for line in settings.read_text(encoding="utf-8").splitlines() if not line.startswith("skip_procs")]
+    own = ["skip_procs = exec_show_docs", "procs = page_renderer:Documentation"]
+    settings.write_text("\n".join([*kept, *own, ""]), encoding="utf-8")
     stand_in = to / "bin"  # nbdev would download Quarto when there is none; it only looks whether the command exists
     stand_in.mkdir()
     (stand_in / "quarto").write_text("#!/bin/sh\nexit 1\n")
     (stand_in / "quarto").chmod(0o755)
     done = tree.nbdev("nbdev_proc_nbs", "--n_workers", "2", cwd=to, path=str(stand_in))
     if done.returncode:
-        sys.exit(f"nbdev_proc_nbs failed:\n{done.stdout}{done.stderr}")
+        sys.exit(f"nbdev_proc_nbs failed:\n{done.stderr.strip()[-1500:]}")
     return to / "_proc"
 
 

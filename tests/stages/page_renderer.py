@@ -1,15 +1,22 @@
-"""How a symbol is shown on the site: as nbdev does, with two differences.
+"""How symbols are shown on the site: nbdev's own pages, with three differences.
 
-Types stay as they are written: nbdev evaluates every annotation, which fails for names that are imported for type checkers only.
+Symbols come from the exported module: nbdev runs parts of each notebook instead, which breaks when a part needs another.
+Types stay as they are written: nbdev evaluates annotations, which fails for names that are imported for type checkers only.
 A class lists its public methods, each a place that links can lead to: nbdev's index knows them, its pages do not.
 """
 
 from __future__ import annotations
 
+import ast
 import inspect
+import re
 from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
 from unittest.mock import patch
 
+from nbdev.doclinks import NbdevLookup
+from nbdev.process import Processor
 from nbdev.showdoc import BasicMarkdownRenderer
 
 
@@ -30,13 +37,30 @@ def methods(symbol: type) -> Iterator[str]:
         yield f"- [`{call}`]{{#{symbol.__qualname__.lower()}.{name.lower()}}} {summary}".rstrip()
 
 
-class Renderer(BasicMarkdownRenderer):
-    """nbdev's renderer with types as written and the methods of a class."""
+def show_doc(symbol: object, name: str | None = None, title_level: int = 3, **_: object) -> str:
+    """What a page says about a symbol, in Markdown, with links."""
+    with patch("fastcore.docments.signature", written):
+        shown = BasicMarkdownRenderer(symbol, name=name, title_level=title_level)._repr_markdown_()
+    line = inspect.getsourcelines(inspect.unwrap(symbol))[1]
+    shown = shown.replace("#LNone)", f"#L{line})")  # nbdev counts lines by the bare name alone
+    listed = "\n".join(methods(symbol)) if inspect.isclass(symbol) else ""
+    return NbdevLookup().linkify("\n\n".join(filter(None, [shown, listed])))
 
-    def __init__(self, sym: object, name: str | None = None, title_level: int = 3) -> None:
-        with patch("fastcore.docments.signature", written):
-            super().__init__(sym, name=name, title_level=title_level)
 
-    def _repr_markdown_(self) -> str:
-        listed = list(methods(self.sym)) if inspect.isclass(self.sym) else []
-        return "\n\n".join([super()._repr_markdown_(), *(["\n".join(listed)] if listed else [])])
+class Documentation(Processor):
+    """Fill the cells that document a symbol; nbdev has put one below each exported function or class."""
+
+    def cell(self, cell: dict) -> None:
+        source = cell.get("source") or ""
+        if cell["cell_type"] != "code" or not re.search(r"^show_doc\(", source, re.MULTILINE):
+            return
+        page = Path(self.nb.path_).stem
+        call = ast.Expression(ast.parse(source).body[-1].value)
+        try:
+            names = {**vars(import_module("mlnb." + re.sub(r"^\d+[a-z]*_", "", page))), "show_doc": show_doc}
+            shown = eval(compile(call, page, "eval"), names)
+        except Exception as error:
+            raise RuntimeError(f"{page}: {ast.unparse(call)}: {type(error).__name__}: {error}") from error
+        cell["outputs"] = [
+            {"output_type": "display_data", "metadata": {}, "data": {"text/markdown": shown.splitlines(True)}}
+        ]
