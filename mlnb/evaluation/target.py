@@ -77,7 +77,7 @@ def infer_task(
     array = column(array, "The target")
     distinct = len(pd.unique(array))
     if distinct < 2:
-        raise InputError(f"The target has one value only ({array[0]!r}), so there is nothing to tell apart. Use data with both outcomes.")
+        raise InputError(f"The target has one value only ({scalars(array[:1])[0]!r}), so there is nothing to tell apart. Use data with both outcomes.")
     if array.dtype == object and distinct == len(array) and distinct > MOST_CLASSES:
         raise InputError(f"The target is text and all its {distinct:,} values differ, as in an identifier. Name another column.")
     if array.dtype.kind == "f" and (array != np.round(array)).any():
