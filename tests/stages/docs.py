@@ -33,7 +33,7 @@ def keep_prose(path: Path) -> None:
 
 
 def process(root: Path, to: Path) -> Path:
-    """The pages for Quarto, made from a copy of the notebooks; a notebook that cannot become a page raises SystemExit."""
+    """The pages for Quarto, made from a copy of the notebooks; the error of a notebook that cannot become one names it."""
     tree.copy(root, to)
     shutil.copytree(root / "mlnb", to / "mlnb", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     for path in (to / "nbs").glob("*.ipynb"):
@@ -49,7 +49,7 @@ def process(root: Path, to: Path) -> Path:
     (stand_in / "quarto").chmod(0o755)
     done = tree.nbdev("nbdev_proc_nbs", "--n_workers", "2", cwd=to, path=str(stand_in))
     if done.returncode:
-        sys.exit(f"nbdev_proc_nbs failed:\n{done.stderr.strip()[-1500:]}")
+        raise RuntimeError(f"nbdev_proc_nbs failed:\n{done.stderr.strip()[-1500:]}")
     return to / "_proc"
 
 
@@ -57,7 +57,10 @@ def main() -> None:
     if not shutil.which("quarto"):
         sys.exit(NO_QUARTO)
     with tempfile.TemporaryDirectory(prefix="mlnb-docs-") as folder:
-        pages = process(tree.ROOT, Path(folder).resolve() / "site")
+        try:
+            pages = process(tree.ROOT, Path(folder).resolve() / "site")
+        except RuntimeError as error:
+            sys.exit(str(error))
         if code := subprocess.run(["quarto", "render", "--no-cache"], cwd=pages).returncode:
             sys.exit(code)
         target = tree.ROOT / "_docs"
