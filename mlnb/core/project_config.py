@@ -11,7 +11,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from .errors import MissingError
-from .files import write_atomic
+from .yaml_read import read_model
+from .yaml_write import write_model
 
 FILE = "mlnb.yaml"
 TASKS = Literal["", "binary", "multiclass", "regression"]
@@ -47,8 +48,7 @@ def load_config(
     path = folder / FILE
     if not path.is_file():
         raise MissingError(f"{folder} is no project: it holds no {FILE}. Make one: mlnb init NAME --data FILE --target COLUMN")
-    from ruamel.yaml import YAML
-    return ProjectConfig(**YAML(typ="safe").load(path.read_text()))
+    return read_model(path, ProjectConfig)  # type: ignore[return-value]
 
 
 def save_config(
@@ -56,8 +56,4 @@ def save_config(
     config: ProjectConfig,  # what to write
 ) -> Path:  # the file
     "Write `mlnb.yaml`; comments already in it stay."
-    import io
-    from ruamel.yaml import YAML
-    out = io.StringIO()
-    YAML(typ="safe").dump(config.model_dump(mode="json"), out)
-    return write_atomic(folder / FILE, out.getvalue())
+    return write_model(folder / FILE, config)
