@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 # %% auto #0
-__all__ = ['SCALARS', 'FieldSpec', 'to_draft', 'to_data', 'field_specs', 'spec_at']
+__all__ = ['SCALARS', 'FieldSpec', 'to_draft', 'to_data', 'field_specs', 'spec_at', 'placed']
 
 # %% ../../nbs/00m_core.form_fields.ipynb #b0b73764
 @dataclass(frozen=True)
@@ -196,3 +196,18 @@ def spec_at(
     if found is None:
         raise ConfigError(f"The form has no field {path!r}.")
     return found
+
+# %% ../../nbs/00m_core.form_fields.ipynb #2b633359
+def placed(
+    name: str,  # dotted name of anything in a record
+    specs: Sequence[FieldSpec],  # the fields of a form
+) -> tuple[str, str]:  # path of the field it belongs to (empty for the form as a whole), and the rest of the name
+    "The field that a dotted name belongs to."
+    parts = name.split(".") if name else []
+    for end in range(len(parts), 0, -1):
+        try:
+            spec_at(specs, path := ".".join(parts[:end]))
+        except ConfigError:
+            continue
+        return path, ".".join(parts[end:])
+    return "", name

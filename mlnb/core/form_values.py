@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigError
-from .form_fields import FieldSpec, spec_at, to_data
+from .form_fields import FieldSpec, placed, to_data
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -50,25 +49,13 @@ def _message(found: str, allowed: str) -> str:
     return words[:1].upper() + words[1:] + ("" if words.endswith((".", "?", "!")) else ".")
 
 
-def _placed(field: str, specs: Sequence[FieldSpec]) -> tuple[str, str]:
-    "The form's field that a dotted name belongs to, and the rest of the name."
-    parts = field.split(".") if field else []
-    for end in range(len(parts), 0, -1):
-        try:
-            spec_at(specs, path := ".".join(parts[:end]))
-        except ConfigError:
-            continue
-        return path, ".".join(parts[end:])
-    return "", field
-
-
 def _explained(error: ValidationError, model: type[BaseModel], specs: Sequence[FieldSpec]) -> dict[str, str]:
     "Path -> message of what a model objects to."
     from mlnb.core.record_errors import problems
 
     found: dict[str, str] = {}
     for problem in problems(error, model):
-        path, rest = _placed(problem.field, specs)
+        path, rest = placed(problem.field, specs)
         message = (f"{rest}: " if rest else "") + _message(problem.found, problem.allowed)
         found[path] = f"{found[path]} {message}" if path in found else message
     return found
