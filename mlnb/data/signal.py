@@ -65,14 +65,14 @@ def answer(
                              "Clean it, or set task to multiclass.")
         return Answer(task, (values - values.mean()) / values.std(), _folds(values, rng), (), kept)
     codes, classes = pd.factorize(found.astype(object), sort=False)
-    order = np.argsort(-np.bincount(codes), kind="stable")[:MOST_CLASSES]
-    order = sorted(order, key=lambda code: str(classes[code]))
+    largest = np.argsort(-np.bincount(codes), kind="stable")[:MOST_CLASSES]
+    order = sorted(largest.tolist(), key=lambda code: str(classes[code]))
     place = np.full(len(classes), len(order))
     place[order] = np.arange(len(order))
     names = [classes[code] for code in order] + (["(other classes)"] if len(classes) > len(order) else [])
     return Answer("binary" if len(names) == 2 else "multiclass", place[codes], _folds(place[codes], rng), tuple(names), kept)
 
-
+# %% ../../nbs/02da_data.signal.ipynb #96183fd8
 def _task(found: pd.Series, distinct: int) -> str:
     if distinct == 2:
         return "binary"
@@ -90,8 +90,9 @@ def _folds(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return folds
 
 # %% ../../nbs/02da_data.signal.ipynb #e22bff80
-MISSING_WORDS = ("", "?", "-", "--", ".", "n/a", "n.a.", "#n/a", "na", "nan", "<na>", "null", "(null)", "nil", "missing", "unknown", "empty",
-                 "not available", "undefined", "tbd")  # text that stands for a missing value, in lower case
+MISSING_WORDS = (  # text that stands for a missing value, in lower case
+    "", "?", "-", "--", ".", "n/a", "n.a.", "#n/a", "na", "nan", "<na>", "null", "(null)", "nil", "missing", "unknown", "empty",
+    "not available", "undefined", "tbd")
 
 
 def coded(
@@ -157,7 +158,7 @@ def encode(
     "What a column predicts for each row, from the other folds."
     return _predicted(_cells(groups, target, target.values), target)[groups, target.folds]
 
-
+# %% ../../nbs/02da_data.signal.ipynb #0eb3e09b
 def _cells(groups: np.ndarray, target: Answer, values: np.ndarray) -> np.ndarray:
     "Per group and fold: rows of each class, or for a regression rows, sum and sum of squares; shape (groups, folds, k)."
     size, place = int(groups.max()) + 1, groups * FOLDS + target.folds
@@ -206,12 +207,12 @@ def _auc(score: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> float
 def noise(
     columns: Sequence[np.ndarray],  # groups of each column, each of shape (n,)
     target: Answer,  # the target of the same rows
-    draws: int = 0,  # shuffles; 20, or fewer with more than a hundred columns, when 0
+    draws: int = 0,  # shuffles; at most 20, fewer with many columns or classes, when 0
     random_state: int = 0,  # draws the shuffles
 ) -> np.ndarray:  # best strength over all columns in each shuffle, shape (draws,)
     "The strength that the best of these columns reaches by chance."
     rng, best = np.random.default_rng(random_state), []
-    for _ in range(draws or int(np.clip(2000 // max(len(columns), 1), 2, 20))):
+    for _ in range(draws or int(np.clip(4000 // max(len(columns) * target.outcomes, 1), 2, 20))):
         values = rng.permutation(target.values)
         tables = (_cells(groups, target, values) for groups in columns)
         best.append(max((_measured(cells, _predicted(cells, target), target).strength for cells in tables), default=0.0))
