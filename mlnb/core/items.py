@@ -81,7 +81,7 @@ class Item:
         needs = f" Needs {', '.join(f'`{part}`' for part in self.needs)}." if self.needs else ""
         return "\n\n".join((f"### {self.id}", f"**{self.title}**  \n{facts}", f"*Why.* {self.why}",
         f"*Fix.* {self.fix}",
-                            f"*Verified when.* {self.how}{needs}", f"*Not checked?* {self.missing}"))
+                            f"*Verified when.* {self.how}{needs}", f"*If not checked, supply:* {self.missing}"))
 
 # %% ../../nbs/00fz_core.items.ipynb #70de4612
 class Items(tuple[Item, ...]):

@@ -37,7 +37,7 @@ QUALITY = Items((
              why="Where much is missing, the model learns who was recorded rather than what happened.",
              fix="Look at the columns with the most gaps in `mlnb run data`: recover them at the source, drop them, "
                  "or impute inside the pipeline with a missing flag.",
-             how="The share of missing cells is scored: 0 points from 50 % on, 5 points below 1 %.",
+             how="The share of missing cells is scored: 0 points above 50 %, 5 points below 1 %.",
              missing="A data file: set `data` in `mlnb.yaml`."),
     _quality("DQ-ACCURACY", "Values are true, as far as that can be told",
              why="Impossible ages and negative prices are only the errors one can see; they tell how many unseen "
