@@ -220,7 +220,7 @@ def shared_rows(
 ) -> int:  # number of held-out rows whose content is in train as well
     "Rows of the holdout that are in train, by content; this is no look, since nothing of them is shown."
     held = open_table(holdout.folder / "holdout.parquet").expr
-    train = holdout.train.expr
+    train = holdout.train.expr.select(held.columns)
     keys = train.select(key=row_hash(train)).distinct()
     return int(held.select(key=row_hash(held)).semi_join(keys, "key").count().to_pyarrow().as_py())
 
