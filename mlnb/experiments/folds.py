@@ -50,7 +50,7 @@ class Folds:
         picture = np.zeros((len(self), bins, 4))
         for place, (train, test) in enumerate(self.splits):
             for rows, colour in ((train, PALETTE["grey"]), (test, PALETTE["blue"])):
-                share = np.histogram(rows, bins, (0, self.rows))[0] / (self.rows / bins)
+                share = np.histogram(rows, bins, (0, self.rows))[0] / np.histogram(np.arange(self.rows), bins, (0, self.rows))[0]
                 more = share > picture[place, :, 3]
                 picture[place, more, :3] = to_rgb(colour)
                 picture[place, :, 3] = np.clip(np.maximum(share, picture[place, :, 3]), 0, 1)
@@ -60,6 +60,7 @@ class Folds:
         for word, colour in (("trains", "grey"), ("is scored", "blue")):
             ax.bar(0, 0, color=PALETTE[colour], alpha=0.7, label=word)
         ax.set_yticks(range(len(self)), [f"fold {i + 1}" for i in range(len(self))])
+        ax.set_xlim(0, self.rows)
         ax.set_xlabel("training row")
         ax.grid(False)
         legend(ax, loc="upper left", bbox_to_anchor=(1, 1))
