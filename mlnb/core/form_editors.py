@@ -23,22 +23,24 @@ STYLE = """<style>
 .mlnb-form .mlnb-control{flex-direction:column;align-items:stretch;height:auto;width:auto;margin:0}
 .mlnb-form .mlnb-control>.widget-label{width:auto;max-width:none;text-align:left;white-space:normal;height:auto;line-height:1.4;
  font-weight:600;color:var(--jp-ui-font-color1,inherit);margin:0 0 2px}
+.mlnb-form .mlnb-control>:is(input,textarea,select){flex:none;width:100%;font-family:var(--jp-ui-font-family,inherit)}
 .mlnb-form .mlnb-control textarea{field-sizing:content;min-height:30px;max-height:320px;resize:vertical;line-height:1.4;padding:5px 8px}
 .mlnb-form .mlnb-control input[type=text],.mlnb-form .mlnb-control select{max-width:none;height:30px;width:100%}
 .mlnb-form .mlnb-short{max-width:260px}
 .mlnb-form .mlnb-control select{max-width:260px}
-.mlnb-form .mlnb-control :is(input,textarea,select){background:var(--jp-input-background,transparent);color:var(--jp-ui-font-color1,inherit);
+.mlnb-form .mlnb-control :is(input,textarea,select){background-color:var(--jp-input-background,transparent);color:var(--jp-ui-font-color1,inherit);
  border:1px solid var(--jp-border-color1,rgba(128,128,128,.5));border-radius:4px;font-size:13px}
 .mlnb-form :is(input,textarea,select,button):focus-visible{outline:2px solid var(--jp-brand-color1,#2196f3);outline-offset:1px}
 .mlnb-form .mlnb-wrong>.mlnb-control :is(input,textarea,select){border-color:var(--jp-error-color1,#d64545)}
-.mlnb-form .mlnb-yaml textarea{font-family:var(--jp-code-font-family,monospace)}
+.mlnb-form .mlnb-yaml>textarea{font-family:var(--jp-code-font-family,monospace)}
 .mlnb-form .mlnb-item{align-items:flex-start;overflow:visible}
 .mlnb-form .mlnb-item>.mlnb-field{flex:1;margin:0 4px 4px 0}
 .mlnb-form .mlnb-scalar .mlnb-control>.widget-label{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 .mlnb-form .mlnb-group{border-left:3px solid var(--jp-border-color2,rgba(128,128,128,.3));padding:2px 0 2px 12px;margin:2px 0 8px;overflow:visible}
 .mlnb-form .mlnb-head{width:auto;background:none;box-shadow:none!important;padding:0;text-align:left;font-weight:600;color:var(--jp-ui-font-color1,inherit)}
-.mlnb-form .mlnb-small{width:auto;height:28px;line-height:26px;background:none;border:1px solid var(--jp-border-color1,rgba(128,128,128,.5));border-radius:4px;
+.mlnb-form .mlnb-small{width:auto;flex:none;align-self:flex-start;height:28px;line-height:26px;padding:0 10px;background:none;border:1px solid var(--jp-border-color1,rgba(128,128,128,.5));border-radius:4px;
  color:var(--jp-ui-font-color1,inherit)}
+.mlnb-form .mlnb-icon{width:30px;height:30px;padding:0;text-overflow:clip}
 .mlnb-form .mlnb-note{margin:0;line-height:1.4;height:auto;min-height:0}
 .mlnb-form .mlnb-note .widget-html-content{line-height:1.4;font-size:12px}
 .mlnb-form .mlnb-help{color:var(--jp-ui-font-color2,inherit);opacity:.85}
@@ -184,8 +186,8 @@ class _List:
     def _row(self, position: int) -> Any:
         w, name = require("ipywidgets"), f"{self.spec.title} {position + 1}"
         part = editor(self.form, self.spec.item, f"{self.path}.{position}", name)  # type: ignore[arg-type]
-        gone = w.Button(icon="times", tooltip=f"Remove {name}", layout={"width": "30px"})
-        gone.add_class("mlnb-small")
+        gone = w.Button(icon="times", tooltip=f"Remove {name}")
+        gone._dom_classes = ("mlnb-small", "mlnb-icon")
         gone.on_click(lambda _: self.form.change(lambda: self.form.state.remove(self.path, position)))
         row = w.HBox([part.widget, gone])
         row._dom_classes = ("mlnb-item", "mlnb-scalar") if isinstance(part, _Leaf) else ("mlnb-item",)

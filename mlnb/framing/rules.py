@@ -52,6 +52,9 @@ def _weigh(answers: Mapping[str, bool | None]) -> tuple[str, tuple[str, ...]]:
     return "rules_first", reasons
 
 
+_NAMES = {"rules": "rules", "rules_first": "rules first", "ml": "a model"}
+
+
 def _turns(answers: Mapping[str, bool | None], verdict: str) -> dict[str, str]:
     "Signals without an answer, and what an answer would turn the verdict into."
     found = {}
@@ -59,7 +62,7 @@ def _turns(answers: Mapping[str, bool | None], verdict: str) -> dict[str, str]:
         for answer in (True, False):
             other = _weigh({**answers, name: answer})[0]
             if other != verdict:
-                found[name] = f"{'yes' if answer else 'no'}: {other}"
+                found[name] = f"a {'yes' if answer else 'no'} leads to {_NAMES[other]}"
     return found
 
 # %% ../../nbs/01b_framing.rules.ipynb #de2507dc
@@ -101,8 +104,7 @@ class RulesDecision:
     def _repr_html_(self) -> str:
         from mlnb.core.render import esc, panel, table
 
-        note = {"rules": "rules", "rules_first": "rules first", "ml": "model"}[self.verdict]
-        return panel(f"Rules or a model: {note}", f"<div>{esc(VERDICTS[self.verdict])}</div>"
+        return panel(f"Rules or a model: {_NAMES[self.verdict]}", f"<div>{esc(VERDICTS[self.verdict])}</div>"
                      f'<div style="opacity:.8;margin:2px 0 6px">{esc(self.reason)}</div>{table(_rows(self))}')
 
 # %% ../../nbs/01b_framing.rules.ipynb #b1ee0135
@@ -125,7 +127,7 @@ def _rows(decision: RulesDecision) -> list[dict[str, object]]:
     return [{"signal": name, "question": QUESTIONS[name],
              "answer": said[answer] + (f" ({decision.labelled:,})" if name == NEEDED and decision.labelled is not None else ""),
              "speaks": speaks(name, answer), "decided": "decided" if name in decision.decided_by else "",
-             "would change it": (decision.turns or {}).get(name, "").replace("_", " ")}
+             "would change it": (decision.turns or {}).get(name, "")}
             for name, answer in decision.answers.items()]
 
 
