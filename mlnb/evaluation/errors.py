@@ -225,13 +225,13 @@ def errors_html(
     most: int = 15,  # cases shown without a click
 ) -> str:  # HTML
     "The report as tables: segments, then cases with their reasons."
-    from mlnb.core.render import Raw, details, panel, table
+    from mlnb.core.render import Raw, cell, details, panel, table
 
     def reason(c: Case) -> str:
         return "; ".join(f"{name} = {value} ({x:+.2f})" for name, value, x in c.reasons)
 
     heads = ["row", "truth", "predicted", report.loss_name, f"pushed there by ({report.unit})", "label"]
-    rows = [(str(c.row), c.truth, c.predicted, round(c.loss, 3), Raw(f'<div style="max-width:520px">{table([(reason(c),)])}</div>'),
+    rows = [(str(c.row), c.truth, c.predicted, round(c.loss, 3), Raw(f'<div style="max-width:520px">{cell(reason(c))}</div>'),
              c.label) for c in report.cases]
     segments = [(str(s), s.rows, round(s.loss, 3), round(s.rest, 3), f"{s.low:+.3f} to {s.high:+.3f}",
                  "–" if s.error is None else f"{s.error:.0%}") for s in report.segments]
