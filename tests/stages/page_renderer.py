@@ -19,6 +19,10 @@ from nbdev.doclinks import NbdevLookup
 from nbdev.process import Processor
 from nbdev.showdoc import BasicMarkdownRenderer
 
+PRIVATE = re.compile(
+    r"\[(`(?:[\w.]+\.)?_\w*(?:\(\))?`)\]\([^)\s]*\)"
+)  # a link that nbdev makes to a helper no page shows
+
 
 def written(symbol: object, **_: object) -> inspect.Signature:
     """The signature with its annotations left as text."""
@@ -52,6 +56,8 @@ class Documentation(Processor):
 
     def cell(self, cell: dict) -> None:
         source = cell.get("source") or ""
+        if cell["cell_type"] == "markdown":
+            cell["source"] = PRIVATE.sub(r"\1", source)
         if cell["cell_type"] != "code" or not re.search(r"^show_doc\(", source, re.MULTILINE):
             return
         page = Path(self.nb.path_).stem
