@@ -47,11 +47,12 @@ def conditions(
         words += ([f"{name} > {shown[-1]}"] if shown else []) + [f"{name} is missing"]
         return codes.astype(np.int64), words
     values = column.astype(object).where(column.notna(), None)
-    levels = values.value_counts(dropna=False).head(LEVELS).index.tolist()
+    counts = values.value_counts(dropna=False)
+    if len(counts) > n / 2:  # an identifier has no levels worth a condition
+        return np.full(n, -1), []
+    levels = counts.head(LEVELS).index.tolist()
     place = {level: i for i, level in enumerate(levels)}
     words = [f"{name} is missing" if level is None or level != level else f"{name} = {level}" for level in levels]
-    if len(levels) > n / 2:  # an identifier has no levels worth a condition
-        return np.full(n, -1), []
     return values.map(lambda v: place.get(v, -1)).fillna(place.get(None, -1)).to_numpy(dtype=np.int64), words
 
 # %% ../../nbs/04ea_evaluation.segments.ipynb #bcc0a526
