@@ -325,4 +325,5 @@ def is_command(node: ast.stmt) -> bool:
 
 
 def is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
+    """Nothing comes back, so there is nothing to say about it."""
+    return ast.unparse(node) in ("None", "NoReturn", "Never")
