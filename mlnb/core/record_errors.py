@@ -56,7 +56,7 @@ def line_of(
         if isinstance(node, list) and isinstance(step, str):  # a part written as a list of entries
             node = next((entry for entry in node if isinstance(entry, Mapping) and step in entry), None)
         try:
-            at = node.lc.item(step) if isinstance(node, list) else node.lc.key(step)  # type: ignore[union-attr]
+            at = node.lc.item(step) if isinstance(node, list) else node.lc.key(step)  # type: ignore[attr-defined, union-attr]
             line, node = at[0] + 1, node[step]  # type: ignore[index]
         except (AttributeError, KeyError, IndexError, TypeError):
             break

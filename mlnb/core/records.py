@@ -13,7 +13,6 @@ from .record_schema import export_schemas, schema
 from .record_types import RECORDS, RecordType, checked, new, record_model, record_type
 
 if TYPE_CHECKING:
-    from mlnb.core.record_errors import RecordError
     from mlnb.core.record_model import Record
 
 _all_ = ["RECORDS", "RecordType", "export_schemas", "new", "record_model", "record_type", "schema"]
@@ -42,28 +41,25 @@ def load(
     from mlnb.core.yaml_read import parse, plain_yaml, read_model
 
     if name is None:
-        content = plain_yaml(parse(path)[1], Path(path).name)
-        name = _name_of(content if isinstance(content, dict) else {}, Path(path))
+        name = _name_of(plain_yaml(parse(path)[1], Path(path).name), Path(path))
     kind = record_type(name)
     return read_model(path, record_model(name), kind.key)  # type: ignore[return-value]
 
 
-def _name_of(content: dict[str, object], path: Path) -> str:
+def _name_of(content: object, path: Path) -> str:
+    "Which record a file holds, by the key at its top or else by its own name."
+    from mlnb.core.record_errors import Problem, RecordError, shown
+
     tops = {kind.key: kind.name for kind in RECORDS.values() if kind.key} | {"feature_types": "feature_plan"}
-    for top in content:
+    found = list(content) if isinstance(content, dict) else []
+    for top in found:
         if top in tops:
             return tops[top]
     if path.stem in RECORDS:
         return path.stem
-    raise _unknown(path, list(content))
-
-
-def _unknown(path: Path, found: list[str]) -> RecordError:
-    from mlnb.core.record_errors import Problem, RecordError
-
-    first = f"`{found[0]}:`" if found else "no key"
-    return RecordError(path.name, [Problem("", f"{first} stands at the top", f"allowed there: {listed(RECORDS, 20)}."
-                                           f"{did_you_mean(found[0], RECORDS) if found else ''}", 1)])
+    first = f"`{found[0]}:`" if found else "no key" if content is None else shown(content)
+    hint = did_you_mean(found[0], tops) if found else ""
+    raise RecordError(path.name, [Problem("", f"{first} stands at the top", f"allowed there: {listed(tops, 20)}.{hint}", 1)])
 
 # %% ../../nbs/00gr_core.records.ipynb #8087fd1a
 def missing(

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from pydantic import field_validator
+
+from .items_experiments import EXPERIMENT_ID
 from .record_model import ListedPart, Part, Record, note
 
 # %% auto #0
@@ -49,3 +52,8 @@ class Experiment(Record):
     seed: int | None = note(None, "Seed", "Random state of the run", optional=True)
     git_commit: str = note("", "Commit", "Commit of the code", optional=True)
     packages: dict[str, str] = note({}, "Packages", "Versions of the packages it ran with", optional=True)
+
+    @field_validator("id", mode="before")
+    @classmethod
+    def _unset(cls, value: object) -> object:
+        return "" if value == EXPERIMENT_ID else value  # the pattern of an id is not one

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import textwrap
 from collections.abc import Mapping
@@ -35,7 +36,7 @@ def _dump(content: Any, like: str = "") -> str:
 def _layout(text: str) -> tuple[int, int]:
     "Spaces per level, and before the dash of a list."
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    pairs = [(above, line) for above, line in zip(lines, lines[1:]) if re.match(r"[^#]*:\s*(#.*)?$", above)]
+    pairs = [(above, line) for above, line in itertools.pairwise(lines) if re.match(r"[^#]*:\s*(#.*)?$", above)]
     depth = [(_indent(line) - _indent(above), line.lstrip().startswith("- ")) for above, line in pairs]
     steps = [n for n, dash in depth if n > 0 and not dash]
     dashes = [n for n, dash in depth if dash]
@@ -90,25 +91,39 @@ def _help(field: Any) -> str:
     return "\n".join(lines)
 
 
+def _blocks(text: str) -> bool:
+    "Whether YAML can hold a text as a block, without escapes."
+    lines = text.split("\n")
+    plain = all(line.isprintable() and line == line.rstrip() for line in lines)
+    return plain and not text[0].isspace() and lines[-2:] != ["", ""]
+
+
 def _node(value: Any, like: Any = None) -> Any:
     "A plain value as ruamel.yaml writes it: text over several lines as a block, other text with the quotes of `like`."
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString, SingleQuotedScalarString
 
     if isinstance(value, dict):
-        return CommentedMap({key: _node(each) for key, each in value.items()})
+        return CommentedMap({_quoted(key): _node(each) for key, each in value.items()})
     if isinstance(value, list):
         return CommentedSeq([_node(each) for each in value])
     if value is None:
         return Kept(None, like.text if isinstance(like, Kept) and like.tag == "null" else "null", "null")
     if not isinstance(value, str):
         return value
-    if "\n" in value:
+    if "\n" in value and _blocks(value):
         block = LiteralScalarString(value)
         block.comment = getattr(like, "comment", None)
         return block
     quoted = type(like) if isinstance(like, (DoubleQuotedScalarString, SingleQuotedScalarString)) else str
-    return DoubleQuotedScalarString("") if value == "" else quoted(value)
+    return _quoted(value, quoted)
+
+
+def _quoted(text: str, kind: type[str] = str) -> str:
+    "Text of a kind; in double quotes, which know escapes, when it is empty or has odd characters."
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    return kind(text) if text and text.isprintable() else DoubleQuotedScalarString(text)
 
 # %% ../../nbs/00gp_core.yaml_write.ipynb #1d93e452
 def _merge(node: Any, before: Any, now: Any, value: Any) -> None:
@@ -132,7 +147,7 @@ def _merge(node: Any, before: Any, now: Any, value: Any) -> None:
             del node[keys[name]]
         for name, new in now.items():
             if name not in before or not same(before[name], new):
-                key = keys.get(name, name)
+                key = keys[name] if name in keys else _quoted(name)
                 inside = getattr(value, names[name]) if name in names else new
                 _put(node, key, before.get(name), new, inside)
 
@@ -180,7 +195,7 @@ def updated_text(
     key: str = "",  # the key above the fields; empty when they stand at the top
 ) -> str:  # the file with the record's values
     "YAML with other values; comments, order and layout stay."
-    now = record.model_dump(by_alias=True)
+    now, unix = record.model_dump(by_alias=True), text.replace("\r\n", "\n")
 
     def held(content: Any) -> Any:
         plain = plain_yaml(content)
@@ -192,33 +207,33 @@ def updated_text(
         except Exception:  # whatever is wrong with it, this text is not the one to write
             return False
 
-    content = yaml().load(text)
-    before, untouched = held(content), _dump(content, text)
+    content = yaml().load(unix)
+    before, untouched = held(content), _dump(content, unix)
     if same(before, now):
         return text
     if isinstance(content[key] if key else content, dict):
         _merge(content[key] if key else content, before, now, record)
-        new = _dump(content, text)
-        ends = "\r\n" if "\r\n" in text else "\n"
-        lines = [each.splitlines() for each in (untouched, text, new)]
+        new = _dump(content, unix)
+        lines = [each.removesuffix("\n").split("\n") for each in (untouched, unix, new)]
         for candidate in ("\n".join(_carried(*lines)) + "\n", new):
             if right(candidate):
-                return candidate.replace("\n", ends)
+                return candidate.replace("\n", "\r\n") if unix != text else candidate
     return fresh_text(record, key)
 
 
 def _carried(base: list[str], old: list[str], new: list[str]) -> list[str]:
-    "The lines of `new`, but those of `old` where `new` is no different from `base`."
-    blocks = [SequenceMatcher(None, base, other, autojunk=False).get_matching_blocks() for other in (old, new)]
-    to_old, to_new = ({a + n: b + n for a, b, size in found for n in range(size)} for found in blocks)
-    out, i, j, k = [], 0, 0, 0
-    for at in [*sorted(to_old.keys() & to_new.keys()), None]:
-        a, b, c = (len(base), len(old), len(new)) if at is None else (at, to_old[at], to_new[at])
-        out += old[j:b] if base[i:a] == new[k:c] else new[k:c]
-        if at is not None:
-            out.append(old[b])
-            i, j, k = a + 1, b + 1, c + 1
-    return out
+    "`base` with the edits that lead to `new`, and with those that lead to `old` wherever the two do not meet."
+    def edits(other: list[str]) -> list[tuple[int, int, list[str]]]:
+        steps = SequenceMatcher(None, base, other, autojunk=False).get_opcodes()
+        return [(a, b, other[c:d]) for kind, a, b, c, d in steps if kind != "equal"]
+
+    mine, kept = edits(new), edits(old)
+    kept = [edit for edit in kept if all(edit[1] <= a or b <= edit[0] for a, b, _ in mine)]
+    out, at = [], 0
+    for a, b, lines in sorted(mine + kept, key=lambda edit: edit[:2]):
+        out += base[at:a] + lines
+        at = b
+    return out + base[at:]
 
 # %% ../../nbs/00gp_core.yaml_write.ipynb #f3eb4583
 def write_model(
