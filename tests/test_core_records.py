@@ -219,8 +219,9 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("name", "text", "line", "field", "found", "allowed"), BAD, ids=[f"{row[0]}-{row[3].split('.')[-1]}" for row in BAD])
-def test_a_bad_value_is_named_with_its_line(name: str, text: str, line: int, field: str, found: str, allowed: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("row", BAD, ids=lambda row: f"{row[0]}-{row[3].split('.')[-1]}")
+def test_a_bad_value_is_named_with_its_line(row: tuple[str, str, int, str, str, str], tmp_path: Path) -> None:
+    name, text, line, field, found, allowed = row
     path = tmp_path / "bad.yaml"
     path.write_text(f"{name}:\n" + textwrap.indent(text, "  ") + "\n")
     with pytest.raises(RecordError) as caught:
