@@ -193,6 +193,7 @@ BAD = [
     ("data_quality", "dimensions:\n    volume:\n      score: 7", 4, "data_quality.dimensions.volume.score", "7", "at most 5"),
     ("data_quality", "dimensions:\n    volume: {adjusted: 3}", 3, "data_quality.dimensions.volume", "reason", "leave adjusted empty"),
     ("data_quality", "history:\n  - {date: 1 March, total: 12}", 3, "data_quality.history.0.date", "'1 March'", "2026-03-01"),
+    ("data_quality", "assessed_on: 2026-02-30", 2, "data_quality.assessed_on", "'2026-02-30'", "a day of the calendar"),
     ("experiment", "id: EXP-7", 2, "experiment.id", "'EXP-7'", "EXP-YYYY-MM-DD-NNN"),
     ("experiment", "verdict: promote", 2, "experiment.verdict", "'promote'", "promoted, archived, iterate"),
     ("experiment", "metrics:\n    primary: {auc: good}", 3, "experiment.metrics.primary.auc", "'good'", "a number"),

@@ -5,15 +5,16 @@
 # %% ../../nbs/00gt_core.records_data.ipynb #ce437798
 from __future__ import annotations
 
-from typing import ClassVar
+import datetime
+from typing import Annotated, ClassVar
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
 from .record_model import Part, Record, note
 
 # %% auto #0
-__all__ = ['Dimension', 'Dimensions', 'QualityTotal', 'DataQuality', 'FeatureTypes', 'FeaturePlan', 'OfflineStore', 'OnlineStore',
-           'Registry', 'FeatureStore']
+__all__ = ['Day', 'Dimension', 'Dimensions', 'QualityTotal', 'DataQuality', 'FeatureTypes', 'FeaturePlan', 'OfflineStore',
+           'OnlineStore', 'Registry', 'FeatureStore']
 
 # %% ../../nbs/00gt_core.records_data.ipynb #95d96431
 class Dimension(Part):
@@ -48,10 +49,21 @@ class Dimensions(Part):
     volume: Dimension = note(Dimension, "Volume", "0: fewer than 100 samples, 5: more than 10,000 per class")
 
 
+def _day(text: str) -> str:
+    "A day that the calendar knows, or nothing yet."
+    try:
+        return text and datetime.date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise ValueError(f"found {text!r}; allowed: a day of the calendar, as 2026-03-01") from None
+
+
+Day = Annotated[str, AfterValidator(_day)]
+
+
 class QualityTotal(Part):
     "A total with its day."
 
-    date: str = note("", "Date", "Day of the assessment, as 2026-03-01", pattern=r"^(\d{4}-\d{2}-\d{2})?$")
+    date: Day = note("", "Date", "Day of the assessment, as 2026-03-01", pattern=r"^(\d{4}-\d{2}-\d{2})?$")
     total: float | None = note(None, "Total", "Sum of the six scores, out of 30", ge=0, le=30)
 
 # %% ../../nbs/00gt_core.records_data.ipynb #8c18c028
@@ -61,7 +73,7 @@ class DataQuality(Record):
     record_name: ClassVar[str] = "data_quality"
 
     source: str = note("", "Source", "Data source that was assessed")
-    assessed_on: str = note("", "Assessed on", "Day of the latest assessment, as 2026-03-01",
+    assessed_on: Day = note("", "Assessed on", "Day of the latest assessment, as 2026-03-01",
                             pattern=r"^(\d{4}-\d{2}-\d{2})?$")
     dimensions: Dimensions = note(Dimensions, "Dimensions", "The six scores")
     history: list[QualityTotal] = note([], "History", "Totals of all assessments, oldest first", optional=True)
