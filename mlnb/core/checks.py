@@ -5,124 +5,17 @@
 # %% ../../nbs/00d_core.checks.ipynb #b03c62da
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from . import catalog
-from .errors import MissingError, MlnbError
-from .findings import Finding, Findings, Severity, Status
+from .context import PARTS, _VERIFIERS, Context, MissingPart, Provider, finding, verifier  # noqa: F401 - used from here
+from .errors import MlnbError
+from .findings import Finding, Findings, Status
 from .optional import resolve
 
 # %% auto #0
-__all__ = ['PARTS', 'MissingPart', 'Provider', 'Context', 'verifier', 'finding', 'Check', 'get', 'checks', 'run', 'select']
-
-# %% ../../nbs/00d_core.checks.ipynb #1faabbbb
-PARTS: Mapping[str, str] = {  # what a check may ask for, and how a person provides it
-    "config": "Open a project: mlnb init NAME --data FILE --target COLUMN.",
-    "data": "Name the data in mlnb.yaml (data: FILE).",
-    "target": "Name the target column in mlnb.yaml (target: COLUMN).",
-    "time": "Name the time column in mlnb.yaml (time: COLUMN), if the rows have one.",
-    "entity": "Name the column that identifies a customer, patient or device in mlnb.yaml (entity: COLUMN).",
-    "protected": "Name the protected attributes in mlnb.yaml (protected: [COLUMN, …]).",
-    "brief": "Fill records/problem_brief.yaml: mlnb run framing.",
-    "train": "Seal a holdout first: mlnb run data.",
-    "holdout": "Seal a holdout first: mlnb run data.",
-    "quality": "Score the data first: mlnb run data.",
-    "experiment": "Train a model first: mlnb run training.",
-    "model": "Train a model first: mlnb run training.",
-    "pipeline": "Train a model first: mlnb run training.",
-    "evaluation": "Evaluate the model first: mlnb run evaluation.",
-    "predictions": "Evaluate the model first: mlnb run evaluation.",
-    "reference": "Train a model first: its reference profile is made with it (mlnb run training).",
-    "current": "Name a later batch in mlnb.yaml (current: FILE) or give it: mlnb run monitoring -p current FILE.",
-    "drift": "Compare a batch with the reference: mlnb run monitoring.",
-    "ledger": "Open a project: mlnb init NAME --data FILE --target COLUMN.",
-    "records": "Open a project: mlnb init NAME --data FILE --target COLUMN.",
-    "notebook": "Name the notebook or script to read.",
-    "traffic": "Give a log of requests.",
-}
-
-
-class MissingPart(MissingError):
-    "A part of the context is not there; `name` is the part, `reason` says how to provide it."
-
-    def __init__(self, name: str, reason: str = "") -> None:
-        super().__init__(f"needs {name}, which is missing. {reason or PARTS.get(name, '')}".strip())
-        self.name = name
-
-
-class Provider:
-    "A part that is computed on first use."
-
-    def __init__(self, compute: Callable[[], object]) -> None:
-        self.compute = compute
-
-
-class Context(Mapping[str, object]):
-    "The parts that checks may ask for, by name. None counts as missing."
-
-    def __init__(self, **parts: object) -> None:
-        self._parts = parts
-
-    def __getitem__(self, name: str) -> object:
-        part = self._parts.get(name)
-        if isinstance(part, Provider):
-            try:
-                part = part.compute()
-            except MissingError as error:
-                raise MissingPart(name, str(error)) from error
-            self._parts[name] = part
-        if part is None:
-            raise MissingPart(name)
-        return part
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._parts)
-
-    def __len__(self) -> int:
-        return len(self._parts)
-
-    def has(self, name: str) -> bool:
-        "Whether a part can be had; computes it."
-        try:
-            self[name]
-        except MissingPart:
-            return False
-        return True
-
-    def maybe(self, name: str) -> object | None:
-        "A part, or None."
-        return self[name] if self.has(name) else None
-
-# %% ../../nbs/00d_core.checks.ipynb #a3435c90
-_VERIFIERS: dict[str, Callable[[Context], Finding]] = {}
-
-
-def verifier(
-    *codes: str,  # the checks this function decides
-) -> Callable[[Callable[..., Finding]], Callable[..., Finding]]:  # a decorator that returns the function unchanged
-    "Declare the function that decides one check, or several, in which case it is called as `f(context, code)`."
-    for code in codes:
-        catalog.item(code)
-
-    def register(function: Callable[..., Finding]) -> Callable[..., Finding]:
-        for code in codes:
-            _VERIFIERS[code] = function if len(codes) == 1 else lambda context, code=code: function(context, code)
-        return function
-
-    return register
-
-
-def finding(
-    code: str,  # a check of the catalog
-    status: Status | str,  # what it came to
-    message: str,  # what was found, in a sentence with the numbers
-    **parts: object,  # value, threshold, columns, evidence, inputs; severity and fix replace the catalog's
-) -> Finding:  # title, severity and fix come from the catalog
-    "A finding of a catalogued check."
-    item = catalog.item(code)
-    base = {"title": item.title, "severity": Severity(item.severity), "fix": item.fix}
-    return Finding(code=code, status=Status(status), message=message, **{**base, **parts})  # type: ignore[arg-type]
+__all__ = ['Check', 'get', 'checks', 'run', 'select']
 
 # %% ../../nbs/00d_core.checks.ipynb #dc33cbef
 @dataclass(frozen=True)

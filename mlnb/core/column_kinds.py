@@ -41,7 +41,7 @@ def _measures(column: ir.Column) -> dict[str, ir.Value]:
         found |= {"distinct": column.approx_nunique()}
     return found
 
-
+# %% ../../nbs/00ha_core.column_kinds.ipynb #b64fc5c3
 def _kind(dtype: object, m: Mapping[str, object], rows: int) -> str:
     "The kind of one column from its measures."
     number = {key: float(value) for key, value in m.items() if value is not None}  # type: ignore[arg-type]

@@ -40,8 +40,8 @@ PROVIDERS: Mapping[str, str] = {  # part -> function that takes the project
     "pipeline": "experiments.training:load_model",
     "evaluation": "evaluation.evaluate:project_evaluation",
     "predictions": "evaluation.evaluate:project_predictions",
-    "reference": "monitoring.profile:project_reference",
-    "drift": "monitoring.drift:project_drift",
+    "reference": "monitoring.batch:project_reference",
+    "drift": "monitoring.batch:project_drift",
 }
 PHASE_PANELS: Mapping[str, str] = {"framing": "framing.panel:FramingPanel"}
 
@@ -113,6 +113,10 @@ class _ProjectFolder:
 
         return open_table(self.path / path, engine=self.config.engine, columns=columns)
 
+# %% ../../nbs/00i_core.project.ipynb #6368f3bc
+class _ProjectRecords(_ProjectFolder):
+    "The records of a project."
+
     def record(self, name: str) -> BaseModel:
         "A record of the methodology, as it is on disk or as its empty template."
         records = resolve("core.records")
@@ -129,18 +133,37 @@ class _ProjectFolder:
         "All records that exist on disk."
         return {p.stem: self.record(p.stem) for p in sorted((self.path / "records").glob("*.yaml"))}
 
-# %% ../../nbs/00i_core.project.ipynb #6368f3bc
-class Project(_ProjectFolder):
+# %% ../../nbs/00i_core.project.ipynb #e77f7e65
+class _ProjectResults(_ProjectRecords):
+    "What was computed for a project, and when it stops being true."
+
+    def fingerprints(self) -> dict[str, str]:
+        "What everything that checks are computed from is now: name -> fingerprint."
+        return _fingerprints(self)
+
+    def save_result(self, name: str, result: Mapping[str, object], inputs: Iterable[str] = ()) -> Path:
+        "Keep a result as JSON together with the fingerprints of the named inputs."
+        now = self.fingerprints()
+        document = {"inputs": {key: now[key] for key in inputs if key in now}, "result": plain(result)}
+        return write_atomic(self.path / "results" / f"{name}.json", json.dumps(document, indent=1))
+
+    def result(self, name: str, fresh: bool = False) -> dict[str, object] | None:
+        "A kept result, or None; with `fresh` only when its inputs are what they were."
+        document = _read_json(self.path / "results" / f"{name}.json")
+        if document is None:
+            return None
+        now = self.fingerprints() if fresh else {}
+        changed = any(now.get(key, value) != value for key, value in document["inputs"].items())  # type: ignore[attr-defined]
+        return None if changed else document["result"]  # type: ignore[return-value]
+
+# %% ../../nbs/00i_core.project.ipynb #bb72e778
+class Project(_ProjectResults):
     "An ML system: its folder, its ledger and where each check stands."
 
     @classmethod
     def create(cls, path: str | Path, data: str | Path, target: str = "", **options: object) -> Project:
         "Make a project folder; options are the other fields of mlnb.yaml. The columns named must exist in the data."
         return _create(cls, Path(path), data, target, options)
-
-    def fingerprints(self) -> dict[str, str]:
-        "What everything that checks are computed from is now: name -> fingerprint."
-        return _fingerprints(self)
 
     def note(self, findings: Iterable[Finding], source: str = "", inputs: Iterable[str] = ()) -> Findings:
         "Put findings into the ledger, stamped with the fingerprints of the named inputs, and give them back."
@@ -168,21 +191,6 @@ class Project(_ProjectFolder):
     def attest(self, code: str, by: str, why: str, until: str | None = None, waive: bool = False) -> Attestation:
         "Sign a check."
         return self.ledger.attest(code, by, why, until, waive)
-
-    def save_result(self, name: str, result: Mapping[str, object], inputs: Iterable[str] = ()) -> Path:
-        "Keep a result as JSON together with the fingerprints of the named inputs."
-        now = self.fingerprints()
-        document = {"inputs": {key: now[key] for key in inputs if key in now}, "result": plain(result)}
-        return write_atomic(self.path / "results" / f"{name}.json", json.dumps(document, indent=1))
-
-    def result(self, name: str, fresh: bool = False) -> dict[str, object] | None:
-        "A kept result, or None; with `fresh` only when its inputs are what they were."
-        document = _read_json(self.path / "results" / f"{name}.json")
-        if document is None:
-            return None
-        now = self.fingerprints() if fresh else {}
-        changed = any(now.get(key, value) != value for key, value in document["inputs"].items())  # type: ignore[attr-defined]
-        return None if changed else document["result"]  # type: ignore[return-value]
 
     def panel(self, phase: str = "framing") -> object:
         "The panel of a phase, for a notebook."

@@ -26,8 +26,8 @@ __all__ = ['Table', 'open_table']
 
 # %% ../../nbs/00h_core.tables.ipynb #8a640afd
 @dataclass(frozen=True)
-class Table:
-    "A table that lives somewhere, with the questions mlnb asks of every table."
+class _Reading:
+    "An Ibis expression and how its columns are to be read."
 
     expr: ir.Table  # the Ibis expression
     name: str = "data"  # what messages call it
@@ -63,6 +63,10 @@ class Table:
                  for name, kind in self.kinds.items()
                  if kind in ("numeric", "datetime") and schema[name].is_string()}
         return self.expr.mutate(**casts) if casts else self.expr
+
+# %% ../../nbs/00h_core.tables.ipynb #939e8dbb
+class Table(_Reading):
+    "A table that lives somewhere, with the questions mlnb asks of every table."
 
     def like(self, other: Table) -> Table:
         "The same table, its columns read as another table's were."

@@ -50,7 +50,7 @@ class Case:
     reasons: tuple[tuple[str, str, float], ...]  # column, its value, its contribution towards the prediction; largest first
     label: str = ""  # what a person said about it
 
-
+# %% ../../nbs/04e_evaluation.errors.ipynb #3bf6eb0e
 @dataclass(frozen=True)
 class ErrorReport:
     "Where and why a model is wrong."

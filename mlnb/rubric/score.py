@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['TIERS', 'CONDITIONS', 'HELD', 'held', 'Condition', 'Dimension', 'Action', 'band', 'Score', 'score', 'project_score',
-           'plot_score', 'score_html']
+__all__ = ['TIERS', 'CONDITIONS', 'HELD', 'held', 'Condition', 'Dimension', 'Action', 'band', 'Score', 'score', 'project_score']
 
 # %% ../../nbs/11a_rubric.score.ipynb #cfdb51cd
 TIERS: tuple[tuple[str, float], ...] = (("basic", 2.0), ("good", 2.0), ("excellent", 1.0))
@@ -144,7 +143,7 @@ def _actions(dimensions: Iterable[Dimension], findings: Findings) -> tuple[Actio
         actions.append(Action(code, item.title, gain, (found.fix if found is not None and found.fix else item.fix), status))
     return tuple(sorted((a for a in actions if a.gain > 1e-9), key=lambda a: (-a.gain, catalog.item(a.code).phase)))
 
-
+# %% ../../nbs/11a_rubric.score.ipynb #20b1c6b0
 @dataclass(frozen=True)
 class Score:
     "The quality score with everything it rests on."
@@ -179,9 +178,13 @@ class Score:
 
     def plot(self) -> Figure:
         "Proven and open points of each dimension."
+        from mlnb.rubric.view import plot_score
+
         return plot_score(self)
 
     def _repr_html_(self) -> str:
+        from mlnb.rubric.view import score_html
+
         return score_html(self)
 
 # %% ../../nbs/11a_rubric.score.ipynb #e49cc309
@@ -207,48 +210,3 @@ def project_score(
 @verifier("RUBRIC")
 def _rubric(context: Context) -> Finding:
     return score(context["ledger"]).findings[0]  # type: ignore[arg-type]
-
-# %% ../../nbs/11a_rubric.score.ipynb #7374b67a
-def plot_score(
-    result: Score,  # the score
-) -> Figure:  # a bar a dimension: proven, open, lost
-    "Points of each dimension as a share of its weight."
-    from mlnb.core.render import PALETTE, figure, legend
-
-    fig, ax = figure(7, 3.2)
-    dims = list(result.dimensions.values())[::-1]
-    names = [d.title for d in dims]
-    proven = [d.points / RUBRIC_MAX * d.weight for d in dims]
-    opened = [(d.possible - d.points) / RUBRIC_MAX * d.weight for d in dims]
-    lost = [(RUBRIC_MAX - d.possible) / RUBRIC_MAX * d.weight for d in dims]
-    ax.barh(names, proven, color=PALETTE["green"], label="proven", height=0.62)
-    ax.barh(names, opened, left=proven, color=PALETTE["grey"], alpha=0.35, label="not measured", height=0.62)
-    ax.barh(names, lost, left=[a + b for a, b in zip(proven, opened, strict=True)], color=PALETTE["red"], alpha=0.75,
-            label="measured, not held", height=0.62)
-    ax.set_xlabel("points of 100")
-    ax.grid(False, axis="y")
-    legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3)
-    return fig
-
-
-def score_html(
-    result: Score,  # the score
-) -> str:  # HTML
-    "The score as a headline, a table of dimensions and the next steps."
-    from mlnb.core.render import Raw, bar, details, esc, panel, table
-
-    def word(value: float | None) -> str:
-        return "not measured" if value is None else {1.0: "held", 0.5: "held with a warning", 0.0: "not held"}[value]
-
-    head = (f'<div style="font-size:30px;font-weight:600">{result.total:.0f}<span style="font-size:15px;opacity:.7"> of 100 proven, '
-            f'{result.possible:.0f} possible</span></div><div style="opacity:.8;margin-bottom:6px">{esc(result.band)}</div>')
-    rows = []
-    for d in result.dimensions.values():
-        inner = table([(c.tier, c.code, c.title, word(c.held)) for c in d.conditions], ["tier", "check", "condition", "state"])
-        points = f"{d.points:.1f} of {RUBRIC_MAX}" if d.measured else "not measured"
-        rows.append((d.title, f"{d.weight} %", points, Raw(bar(d.points / RUBRIC_MAX)), details("conditions", inner)))
-    steps = [(a.code, a.title, f"+{a.gain:.1f}", a.status.replace("_", " "), a.fix) for a in result.next[:8]]
-    body = head + table(rows, ["dimension", "weight", "points", "", ""])
-    if steps:
-        body += table(steps, ["check", "to be held", "gain", "now", "what to do"], caption="What would raise the score most")
-    return panel("Quality score", body)
