@@ -5,15 +5,16 @@
 # %% ../../nbs/03bb_experiments.labelled.ipynb #64bbfe7e
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ..core.errors import InputError, listed
+from ..core.errors import InputError, did_you_mean, listed
 from .columns import Step
 
 # %% auto #0
-__all__ = ['label_codes', 'LabelledClassifier']
+__all__ = ['label_codes', 'find_label', 'LabelledClassifier']
 
 # %% ../../nbs/03bb_experiments.labelled.ipynb #71b286dd
 def label_codes(
@@ -34,6 +35,23 @@ def label_codes(
     codes, labels = pd.factorize(values, sort=True)
     return codes, np.asarray(labels)
 
+# %% ../../nbs/03bb_experiments.labelled.ipynb #d3db0b48
+_YES, _NO = ("true", "yes", "y", "t", "1", "1.0"), ("false", "no", "n", "f", "0", "0.0")
+
+
+def find_label(
+    given: object,  # a label as a person wrote it
+    labels: Sequence[object],  # the labels of the data
+) -> object:  # the one that was meant, as it stands in the data
+    "The label that was meant: the same value, the same text, or the same answer to a yes-or-no question."
+    text, words = str(given).strip().casefold(), [str(label).casefold() for label in labels]
+    same = [label for label, word in zip(labels, words, strict=True) if label == given or word == text]
+    alike = [label for label, word in zip(labels, words, strict=True) for side in (_YES, _NO) if text in side and word in side]
+    if same or alike:
+        return (same or alike)[0]
+    raise InputError(f"The label {given!r} does not occur in the target; its labels are {listed(map(repr, labels))}."
+                     f"{did_you_mean(str(given), labels)}")
+
 # %% ../../nbs/03bb_experiments.labelled.ipynb #4084beeb
 class LabelledClassifier(Step):
     "A classifier that takes and gives labels, around one that knows codes only."
@@ -50,8 +68,8 @@ class LabelledClassifier(Step):
 
         codes, self.classes_ = label_codes(y)
         if len(self.classes_) < 2:
-            raise InputError(f"The target has one class only ({listed(map(repr, self.classes_.tolist()))}), so there is "
-                             "nothing to tell apart.")
+            only = listed(map(repr, self.classes_.tolist()))
+            raise InputError(f"The target has one class only ({only}), so there is nothing to tell apart.")
         self.estimator_ = clone(self.estimator).fit(X, codes, **options)
         return self
 

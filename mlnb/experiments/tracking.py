@@ -116,7 +116,7 @@ def experiment_html(
         ("hypothesis", e.hypothesis), ("verdict", e.verdict), ("against the baseline", e.baseline_comparison),
         ("model", e.model_type), ("rows", e.rows), ("features", len(e.features_used)),
         ("folds", e.validation.get("words", "")), ("data", e.dataset_version[:12]), ("seed", e.seed)]
-    facts += [("not in MLflow", e.problem)] if e.problem else [("MLflow run", e.run_id)]
+    facts += [("not in MLflow", e.problem)] if e.problem else []
     out = f"<div>Left out: {esc(', '.join(e.excluded))}</div>" if e.excluded else ""
     return panel(e.id, table([f for f in facts if f[1] != ""]) + table(numbers, ["metric", "cross-validated"]) + out)
 
