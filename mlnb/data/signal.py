@@ -55,7 +55,8 @@ def answer(
         raise InputError(f"{name} has no values at all, so nothing can be said about it. Name another column as target.")
     distinct = found.nunique()
     if distinct < 2:
-        raise InputError(f"{name} has one value only ({found.iloc[0]!r}), so there is nothing to tell apart. Use rows with every outcome.")
+        raise InputError(f"{name} has one value only ({found.tolist()[0]!r}), so there is nothing to tell apart. Use rows with "
+                         "every outcome.")
     task = task or _task(found, distinct)
     rng = np.random.default_rng(random_state)
     if task == "regression":

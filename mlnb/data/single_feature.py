@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['NEAR_CERTAIN', 'COARSE', 'COARSE_SCORE', 'ALONE', 'ALONE_COARSE', 'STRONG', 'FEW_ROWS', 'ColumnSignal', 'verdict',
-           'Examined', 'examine']
+__all__ = ['NEAR_CERTAIN', 'COARSE', 'COARSE_SCORE', 'ALONE', 'ALONE_COARSE', 'STRONG', 'FEW_ROWS', 'SEVERITY', 'ColumnSignal',
+           'verdict', 'Examined', 'examine']
 
 # %% ../../nbs/02dc_data.single_feature.ipynb #5bec83dd
 NEAR_CERTAIN: Mapping[str, float] = {  # explained share from which next to nothing is left open
@@ -30,6 +30,7 @@ ALONE, ALONE_COARSE = 0.5, 0.8  # what a leak leaves open, as a share of what al
 STRONG: Mapping[str, float] = {  # strength from which outdoing all others is worth a warning
     "binary": 0.6, "multiclass": 0.6, "regression": 0.95}
 FEW_ROWS = 30  # below this many rows nothing is certain
+SEVERITY: Mapping[str, int] = {"pass": 0, "warn": 1, "fail": 2}
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def _low(score: float, target: Answer) -> float:
 class Examined:
     "The columns of a table and what they tell about the target."
 
-    columns: tuple[ColumnSignal, ...]  # strongest first; one entry per column and way of looking that mattered
+    columns: tuple[ColumnSignal, ...]  # one entry per column, the way of looking that says most; the worst and strongest first
     chance: float  # strength that the best column reaches by chance
     everything: Signal  # all columns together
     skipped: tuple[str, ...]  # columns that one value at a time says nothing about: free text, names, identifiers
@@ -111,18 +112,18 @@ class Examined:
     clean: Signal  # all columns together without those that fail
 
     def named(self, verdict: str) -> tuple[str, ...]:
-        "Columns with a verdict (warn or fail), strongest first, each once."
-        worse = set(self.named("fail")) if verdict == "warn" else set()
-        return tuple(dict.fromkeys(found.column for found in self.columns if found.verdict == verdict and found.column not in worse))
+        "Columns with a verdict, strongest first."
+        return tuple(found.column for found in self.columns if found.verdict == verdict)
 
-
+# %% ../../nbs/02dc_data.single_feature.ipynb #adc27a92
 def examine(
     frame: pd.DataFrame,  # candidate features, rows as in the target, shape (n, columns)
     target: Answer,  # the prepared target of these rows
+    known: Mapping[str, str] | None = None,  # columns known to be leaks for another reason, and that reason as a phrase
     random_state: int = 0,  # draws the shuffles
 ) -> Examined:  # signals and verdicts
     "Look at every column alone."
-    groups, skipped = {}, []
+    known, groups, skipped = known or {}, {}, []
     for name in frame.columns:
         found = coded(frame[name])
         if len(np.unique(found)) > len(found) / 2 and len(found) > FEW_ROWS:
@@ -134,9 +135,14 @@ def examine(
     chance = float(noise(list(groups.values()), target, random_state=random_state).max(initial=0.0))
     predictions = {name: encode(groups[name], target) for name in order[:80]}
     looks = [look for name in order for look in _looks(name, groups[name], signals[name], target)]
-    suspects = {found.column for found, part, _ in looks if _candidate(found, part)}
+    suspects = {found.column for found, part, _ in looks if _candidate(found, part)} | set(known)
     judged = [_judge(found, part, inside, groups, predictions, suspects, chance) for found, part, inside in looks]
-    judged = [found for found in judged if found.through == "values" or found.verdict != "pass"]
+    judged = [replace(f, verdict="fail", reason=known[f.column]) if f.column in known and f.through == "values" else f for f in judged]
+    worst: dict[str, ColumnSignal] = {}
+    for look in judged:  # one line per column: the look that says most against it
+        if look.column not in worst or SEVERITY[look.verdict] > SEVERITY[worst[look.column].verdict]:
+            worst[look.column] = look
+    judged = sorted(worst.values(), key=lambda found: (-SEVERITY[found.verdict], -found.signal.strength))
     suspicious = {found.column for found in judged if found.verdict != "pass"}
     leaks = {found.column for found in judged if found.verdict == "fail"}
 
@@ -144,7 +150,6 @@ def examine(
         return together([p for name, p in predictions.items() if name not in names], target)
 
     everything = without(set())
-    judged.sort(key=lambda found: (("fail", "warn", "pass").index(found.verdict), -found.signal.strength))
     return Examined(tuple(judged), chance, everything, tuple(skipped), {name: without({name}) for name in sorted(suspicious)},
                     without(leaks) if leaks else everything)
 
