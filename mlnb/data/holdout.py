@@ -152,6 +152,12 @@ class Holdout:
             [Finding("LOOK", "pass", message=why, evidence={"by": who, "where": where})], source=where or who)
         return open_table(path, name="holdout").like(self.like)
 
+    def reread(self) -> Table:
+        "The rows again for what they were already opened for; no further look, and refused when there was none."
+        if not self.looks:
+            raise InputError("The holdout was never opened, so it cannot be read again. Give a reason: holdout.rows(why=…).")
+        return open_table(self.folder / "holdout.parquet", name="holdout").like(self.like)
+
     @property
     def train(self) -> Table:
         "The rows to train on."
