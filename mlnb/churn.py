@@ -195,7 +195,8 @@ def make_churn(
     frame["legacy_score"] = _legacy(steady, rng)
     frame["final_invoice_days"] = np.where(rng.random(rows) < np.where(left, 0.98, 0.004), rng.integers(1, 31, rows), np.nan)
     comments = np.array(_feedback(mood, rng), dtype=object)
-    frame["last_feedback"] = np.where(rng.random(rows) < np.where(frame["support_tickets"] > 0, 0.08, 0.3), None, comments)
+    comments[rng.random(rows) < np.where(frame["support_tickets"] > 0, 0.08, 0.3)] = None
+    frame["last_feedback"] = comments
     gaps = np.where(frame["plan"] == "basic", 0.14, 0.03)
     frame.loc[rng.random(rows) < gaps, "usage_hours"] = np.nan
     order = np.sort(np.concatenate([np.arange(rows), rng.choice(rows, copies, replace=False)]), kind="stable")

@@ -45,6 +45,14 @@ def test_what_would_change_the_verdict_does_and_nothing_else():
             assert bool(others) == (name in decision.turns)
 
 
+def test_an_open_hard_signal_asks_for_one_more_reason():
+    answers = {"too_complex": True, "adapts": True, "labels_over_1000": True}
+    assert decide(answers).verdict == "rules_first"
+    assert decide({**answers, "must_be_auditable": False, "rules_under_10": False}).verdict == "ml"
+    assert decide({**answers, "changes_fast": True}).verdict == "ml"
+    assert "must_be_auditable" in decide({**answers, "changes_fast": True}).turns
+
+
 def test_auditable_is_never_outvoted():
     assert {decide({**answers, "must_be_auditable": True}).verdict for answers in COMBINATIONS} == {"rules"}
 
@@ -85,7 +93,7 @@ def test_display_escapes_nothing_it_did_not_write_and_lists_all_signals():
 
 def test_check_counts_labels_and_knows_when_rules_came_first():
     table = open_table(pd.DataFrame({"x": range(1500), "y": [1.0, 0.0, None] * 500}))
-    brief = {"signals": {"too_complex": True, "adapts": True}}
+    brief = {"signals": {"too_complex": True, "adapts": True, "changes_fast": True}}
     check = get("FRAME-RULES")
     assert check.verify(Context(brief=brief, data=table, target="y")).status is Status.WARN
     assert check.verify(Context(brief=brief, data=open_table(pd.DataFrame({"y": range(1500)})), target="y")).status is Status.PASS

@@ -40,10 +40,13 @@ STYLE = """<style>
 .mlnb-form .mlnb-head{width:auto;background:none;box-shadow:none!important;padding:0;text-align:left;font-weight:600;color:var(--jp-ui-font-color1,inherit)}
 .mlnb-form .mlnb-small{width:auto;flex:none;align-self:flex-start;height:28px;line-height:26px;padding:0 10px;background:none;border:1px solid var(--jp-border-color1,rgba(128,128,128,.5));border-radius:4px;
  color:var(--jp-ui-font-color1,inherit)}
-.mlnb-form .mlnb-icon{width:30px;height:30px;padding:0;text-overflow:clip}
+.mlnb-form .mlnb-icon{width:30px;height:30px;padding:0;text-overflow:clip;font-size:0}
+.mlnb-form .mlnb-icon::before{content:"✕";font-size:13px}
 .mlnb-form .mlnb-note{margin:0;line-height:1.4;height:auto;min-height:0}
 .mlnb-form .mlnb-note .widget-html-content{line-height:1.4;font-size:12px}
+.mlnb-form .mlnb-buttons{margin:6px 0 4px}
 .mlnb-form .mlnb-help{color:var(--jp-ui-font-color2,inherit);opacity:.85}
+.mlnb-form .mlnb-hint{border-left:3px solid var(--jp-warn-color1,#c79a1b);padding-left:6px;margin-top:2px;color:var(--jp-ui-font-color1,inherit)}
 .mlnb-form .mlnb-error{color:var(--jp-error-color1,#d64545)}
 </style>"""
 BLANK = "not chosen"  # what a choice shows while nobody has chosen
@@ -69,9 +72,9 @@ def _control(spec: FieldSpec, title: str) -> Any:
     if spec.kind == "bool" and not spec.nullable:
         return w.Checkbox(description=title, indent=False, tooltip=spec.help or None)
     if spec.kind == "bool":
-        return w.Dropdown(options=[("not known", None), ("yes", True), ("no", False)], **common)
+        return w.Dropdown(options=[("not known", ""), ("yes", True), ("no", False)], **common)
     if spec.kind == "choice":
-        return w.Dropdown(options=[(BLANK, None), *((str(c), c) for c in spec.choices if c != "")], **common)
+        return w.Dropdown(options=[(BLANK, ""), *((str(c), c) for c in spec.choices if c != "")], **common)
     if spec.kind == "text" and not spec.examples:
         return w.Textarea(rows=1, **common)
     if spec.kind == "text":
@@ -97,17 +100,18 @@ class _Leaf:
             self.control.add_class("mlnb-yaml")
         self.widget = w.VBox([self.control, self.note])
         self.widget.add_class("mlnb-field")
-        self.fail({})
+        self.fail({}, {})
         self.control.observe(self._edited, "value")
 
     def _edited(self, change: Mapping[str, Any]) -> None:
-        blank = "" if self.spec.kind == "choice" and change["new"] is None and not self.spec.nullable else change["new"]
-        self.form.edit(self.path, blank)
+        new = change["new"]
+        open_ = isinstance(self.control, require("ipywidgets").Dropdown) and new == "" and self.spec.nullable
+        self.form.edit(self.path, None if open_ else new)
 
     def show(self, value: Any) -> None:
         "Put a value of the draft into the control."
-        if self.spec.kind == "choice":
-            value = None if value == "" else value
+        value = "" if value is None else value  # a drop-down would show nothing for None
+        if isinstance(self.control, require("ipywidgets").Dropdown):
             if value not in [option for _, option in self.control.options]:
                 self.control.options = [*self.control.options, (f"{value} (not allowed)", value)]
         elif self.spec.kind == "bool" and not self.spec.nullable:
@@ -115,20 +119,22 @@ class _Leaf:
         if self.control.value != value:
             self.control.value = value
 
-    def fail(self, errors: Mapping[str, str]) -> None:
-        "Show what is wrong."
+    def fail(self, errors: Mapping[str, str], hints: Mapping[str, str]) -> None:
+        "Show what is wrong, or could be better."
         words = errors.get(self.path, "")
         (self.widget.add_class if words else self.widget.remove_class)("mlnb-wrong")
-        self.note.value = note_html(self.spec.help, words)
+        self.note.value = note_html(self.spec.help, words, hints.get(self.path, ""))
 
 # %% ../../nbs/00me_core.form_editors.ipynb #5e66172d
 def note_html(
     help: str,  # what belongs into a field
-    error: str,  # what is wrong with it; empty when nothing is
+    error: str = "",  # what is wrong with it
+    hint: str = "",  # what could be better
 ) -> str:  # HTML
     "The lines under a control."
-    hint = f'<div class="mlnb-help">{esc(help)}</div>' if help else ""
-    return hint + (f'<div class="mlnb-error" role="alert">{esc(error)}</div>' if error else "")
+    lines = f'<div class="mlnb-help">{esc(help)}</div>' if help else ""
+    lines += f'<div class="mlnb-error" role="alert">{esc(error)}</div>' if error else ""
+    return lines + (f'<div class="mlnb-hint">{esc(hint)}</div>' if hint and not error else "")
 
 # %% ../../nbs/00me_core.form_editors.ipynb #9d621e5e
 class _Group:
@@ -151,18 +157,18 @@ class _Group:
 
     def _fold(self, *_: object) -> None:
         self.head.description = f"{'▾' if self.head.value else '▸'} {self.title}"
-        self.inside.layout.display = "flex" if self.head.value else "none"
+        self.inside.layout.display = None if self.head.value else "none"
 
     def show(self, value: Mapping[str, Any]) -> None:
         "Put a group of the draft into the controls."
         for name, part in self.parts.items():
             part.show(value[name])
 
-    def fail(self, errors: Mapping[str, str]) -> None:
-        "Show what is wrong, and unfold where it is."
-        self.note.value = note_html(self.help, errors.get(self.path, ""))
+    def fail(self, errors: Mapping[str, str], hints: Mapping[str, str]) -> None:
+        "Show what is wrong or could be better, and unfold where something is wrong."
+        self.note.value = note_html(self.help, errors.get(self.path, ""), hints.get(self.path, ""))
         for part in self.parts.values():
-            part.fail(errors)
+            part.fail(errors, hints)
         if any(at == self.path or at.startswith(f"{self.path}.") for at in errors):
             self.head.value = True
 
@@ -181,12 +187,12 @@ class _List:
         self.widget = w.VBox([label, self.note, self.box, more])
         for part, name in ((label, "mlnb-note"), (self.note, "mlnb-note"), (self.widget, "mlnb-field")):
             part.add_class(name)
-        self.fail({})
+        self.fail({}, {})
 
     def _row(self, position: int) -> Any:
         w, name = require("ipywidgets"), f"{self.spec.title} {position + 1}"
         part = editor(self.form, self.spec.item, f"{self.path}.{position}", name)  # type: ignore[arg-type]
-        gone = w.Button(icon="times", tooltip=f"Remove {name}")
+        gone = w.Button(description=f"Remove {name}", tooltip=f"Remove {name}")
         gone._dom_classes = ("mlnb-small", "mlnb-icon")
         gone.on_click(lambda _: self.form.change(lambda: self.form.state.remove(self.path, position)))
         row = w.HBox([part.widget, gone])
@@ -201,11 +207,11 @@ class _List:
         for row, value in zip(self.rows, values, strict=True):
             row.show(value)
 
-    def fail(self, errors: Mapping[str, str]) -> None:
-        "Show what is wrong."
-        self.note.value = note_html(self.spec.help, errors.get(self.path, ""))
+    def fail(self, errors: Mapping[str, str], hints: Mapping[str, str]) -> None:
+        "Show what is wrong, or could be better."
+        self.note.value = note_html(self.spec.help, errors.get(self.path, ""), hints.get(self.path, ""))
         for row in self.rows:
-            row.fail(errors)
+            row.fail(errors, hints)
 
 
 def editor(
@@ -213,6 +219,6 @@ def editor(
     spec: FieldSpec,  # the field
     path: str,  # where it is in the record
     title: str = "",  # label; the field's own when empty
-) -> Any:  # has `widget`, `show(value)` and `fail(errors)`
+) -> Any:  # has `widget`, `show(value)` and `fail(errors, hints)`
     "The editor for a field."
     return {"group": _Group, "list": _List}.get(spec.kind, _Leaf)(form, spec, path, title)  # type: ignore[operator]

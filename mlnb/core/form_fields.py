@@ -13,7 +13,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigError
 from .findings import plain
@@ -47,7 +47,7 @@ class FieldSpec:
         return self.path.rpartition(".")[2]
 
 # %% ../../nbs/00m_core.form_fields.ipynb #08b75080
-def _yaml() -> typing.Any:
+def _yaml() -> Any:
     from ruamel.yaml import YAML
 
     yaml = YAML(typ="safe")
@@ -160,7 +160,7 @@ def _spec(path: str, annotation: object, title: str, help: str = "", default: ob
         item = _spec(f"{path}.*", arguments[0], title)
         spec = FieldSpec(**base, kind="list", item=item)
     else:
-        spec = FieldSpec(**base, kind="yaml")
+        spec = FieldSpec(**base | {"nullable": nullable or inner in (Any, object)}, kind="yaml")
     return dataclasses.replace(spec, default=to_draft(spec, default))
 
 # %% ../../nbs/00m_core.form_fields.ipynb #b6687ec0

@@ -5,12 +5,13 @@
 # %% ../../nbs/00mb_core.form_file.ipynb #25f877d4
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .files import write_atomic
+from .files import unwritable, write_atomic
 from .fingerprint import file_fingerprint
 from .form_fields import FieldSpec, field_specs, placed, to_draft
 from .form_values import Draft, get_at
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from mlnb.core.record_errors import RecordError
 
 # %% auto #0
-__all__ = ['read_draft', 'write_record', 'seen']
+__all__ = ['read_draft', 'locked', 'write_record', 'seen']
 
 # %% ../../nbs/00mb_core.form_file.ipynb #4fc64996
 def _partly(error: RecordError, content: Mapping[str, Any], key: str, root: FieldSpec) -> tuple[Draft, dict[str, str]]:
@@ -57,6 +58,25 @@ def read_draft(
         return _partly(error, below, key, root)
 
 # %% ../../nbs/00mb_core.form_file.ipynb #04fd1b53
+@contextlib.contextmanager
+def locked(
+    path: Path,  # a YAML file; its folder is made
+) -> Iterator[None]:  # nobody else writes the file inside the block
+    "Hold a record's file. Raises `InputError` where nothing can be written."
+    from filelock import FileLock
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(f".{path.name}.lock"))
+        lock.acquire()
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+# %% ../../nbs/00mb_core.form_file.ipynb #0d92673e
 def _mend(path: Path, key: str, values: Mapping[str, Any]) -> None:
     "Replace single values in a file that is wrong there."
     from mlnb.core.yaml_read import parse, yaml
@@ -76,17 +96,19 @@ def _mend(path: Path, key: str, values: Mapping[str, Any]) -> None:
 
 
 def write_record(
-    path: Path,  # the YAML file; made when absent
+    path: Path,  # the YAML file, held with `locked`; made when absent
     record: BaseModel,  # what it has to hold
     key: str = "",  # the key above the fields; empty when they stand at the top
     mended: Mapping[str, object] | None = None,  # values that were wrong in the file, by path
 ) -> Path:  # the path
     "Write a record; comments stay."
-    from mlnb.core.yaml_write import write_model
+    from mlnb.core.yaml_read import parse
+    from mlnb.core.yaml_write import fresh_text, updated_text
 
     if mended:
         _mend(path, key, mended)
-    return write_model(path, record, key)
+    there = path.exists() and path.stat().st_size > 0
+    return write_atomic(path, updated_text(parse(path)[0], record, key) if there else fresh_text(record, key))
 
 
 def seen(

@@ -13,7 +13,7 @@ from traitlets import Bool, Dict, HasTraits, Unicode
 
 from .errors import ConfigError, MlnbError
 from .form_fields import FieldSpec, field_specs, spec_at, to_data, to_draft
-from .form_file import read_draft, seen, write_record
+from .form_file import locked, read_draft, seen, write_record
 from .form_values import Checked, changed_paths, check_draft, get_at, merge_drafts, put_at
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class _Draft(HasTraits):
 
     draft = Dict()  # what the form holds, nested like the record
     errors = Dict()  # path -> message; the empty path stands for the record as a whole
+    hints = Dict()  # path -> what could be better, from whoever knows more about the record than its model
     dirty = Bool(False)  # whether something is not in the file yet
     status = Unicode("")  # where things stand, in a line for people
     problem = Unicode("")  # why the file cannot be used; nothing is saved while there is one
@@ -85,7 +86,7 @@ def _take(state: FormState, draft: dict[str, Any], note: str = "") -> None:
     left = {path: words for path, words in state._wrong.items() if get_at(draft, path) == get_at(state._saved, path)}
     state.record, state._checked, state._left = checked.record, checked, left
     with state.hold_trait_notifications():
-        state.draft, state.errors = draft, {**left, **checked.errors}
+        state.draft, state.errors = draft, {**checked.errors, **left}
         state.dirty = bool(changed_paths(state.specs, state._saved, draft))
         state.status = note or _describe(state)
 
@@ -101,19 +102,23 @@ def _describe(state: FormState) -> str:
     return "Not saved yet." if state.dirty else "Saved." if state._seen else "Nothing written yet."
 
 
+def _join(state: FormState, theirs: dict[str, Any], wrong: dict[str, str]) -> None:
+    "Bring a changed file and the edits made here together."
+    merged, clash = merge_drafts(state.specs, state._saved, state.draft, theirs)
+    state._saved, state._wrong, state.problem = theirs, wrong, ""
+    names = ", ".join(spec_at(state.specs, path).title for path in clash)
+    _take(state, merged, f"The file was changed too; kept as it is here: {names}." if names else "")
+
+
 def _write(state: FormState) -> bool:
     "Write what is right; whether everything is in the file now."
-    if state.path is None or state.problem or not state.dirty:
-        return not state.dirty and not state.problem and not state.errors
+    if state.path is None or state.problem:
+        return False
     todo = [path for path in changed_paths(state.specs, state._saved, state.draft) if not state._checked.blocks(path)]
     if not todo or state.record is None or state._left:
         return False
     mended = {path: to_data(spec_at(state.specs, path), get_at(state.draft, path)) for path in state._wrong}
-    try:
-        write_record(state.path, state.record, state.key, mended)
-    except MlnbError as error:
-        state.status = f"Not saved. {error}"
-        return False
+    write_record(state.path, state.record, state.key, mended)
     state._seen, state._wrong = seen(state.path), {}
     for path in todo:
         state._saved = put_at(state._saved, path, get_at(state.draft, path))
@@ -152,17 +157,21 @@ class FormState(_Draft):
         self._seen = now
         try:
             theirs, wrong = read_draft(self.path, self.model, self.key)
+            _join(self, theirs, wrong)
         except MlnbError as error:
             self.problem = str(error)
             _take(self, self.draft)
-            return True
-        merged, clash = merge_drafts(self.specs, self._saved, self.draft, theirs)
-        self._saved, self._wrong, self.problem = theirs, wrong, ""
-        names = ", ".join(spec_at(self.specs, path).title for path in clash)
-        _take(self, merged, f"The file was changed too; kept as it is here: {names}." if names else "")
         return True
 
     def save(self) -> bool:
         "Write what is right; tells whether everything is in the file now."
-        self.refresh()
-        return _write(self)
+        if self.path is None or not self.dirty:
+            self.refresh()
+            return not self.dirty and not self.problem and not self.errors
+        try:
+            with locked(self.path):
+                self.refresh()
+                return _write(self)
+        except MlnbError as error:
+            self.status = f"Not saved. {error}"
+            return False

@@ -128,14 +128,14 @@ def _build(form: Form) -> Widget:
 
     def fail(*_: object) -> None:
         for part in editors.values():
-            part.fail(form.state.errors)
+            part.fail(form.state.errors, form.state.hints)
         whole.value = note_html("", form.state.errors.get("", ""))
 
     def say(*_: object) -> None:
         kind = "mlnb-error" if form.state.errors or form.state.problem else "mlnb-help"
         status.value = f'<div class="{kind}" role="status">{esc(form.state.status)}</div>'
 
-    for trait, link in (("draft", show), ("errors", fail), ("status", say)):
+    for trait, link in (("draft", show), ("errors", fail), ("hints", fail), ("status", say)):
         form.state.observe(link, trait)
     show()
     fail()

@@ -16,10 +16,12 @@ from ..core.errors import InputError
 from .confusion import Weights
 from .measures import Metric
 from .predictions import Predictions
+from .rates import Interval
 from .resampling import Resampler
+from .target import column
 
 # %% auto #0
-__all__ = ['Job', 'bootstrap_values']
+__all__ = ['Job', 'bootstrap_values', 'percentile_interval', 'draw_codes']
 
 # %% ../../nbs/04q_evaluation.bootstrap.ipynb #fbe5a177
 Job = tuple[Metric, Predictions]  # what to compute on which rows
@@ -34,19 +36,21 @@ class _Plan:
     weight: np.ndarray | None  # sample weights
 
 
-def _cells(jobs: Sequence[Job], strata: np.ndarray | None, parts: Sequence[str]) -> tuple[np.ndarray, np.ndarray] | None:
+def _cells(
+    jobs: Sequence[Job], strata: np.ndarray | None, parts: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray] | None:
     "The first row of each cell and the cells' sizes, or None where there are too many to gain from it."
     import pandas as pd
 
     n = len(jobs[0][1])
     code, count = np.zeros(n, np.int64), 1
     columns = [getattr(p, part) for p in {id(p): p for _, p in jobs}.values() for part in parts]
-    for column in [*columns, strata]:
-        if column is None:
+    for values in [*columns, strata]:
+        if values is None:
             continue
-        if column.ndim > 1:
+        if values.ndim > 1:
             return None
-        codes, found = pd.factorize(column)
+        codes, found = pd.factorize(values)
         code, found = pd.factorize(code * len(found) + codes)
         count = len(found)
         if count > n / 20:
@@ -64,14 +68,10 @@ def _order(p: Predictions) -> np.ndarray | None:
 
 
 def _plan(jobs: Sequence[Job], strata: np.ndarray | None, groups: np.ndarray | None, parts: Sequence[str]) -> _Plan:
-    "Rows as cells, or in an order that ranking metrics can use as it is; both depend on the rows alone, not on the metrics."
+    "Rows as cells, or in an order that ranking metrics can use as it is; neither depends on the metrics."
     weight = jobs[0][1].weight
     cells = _cells(jobs, strata, parts) if groups is None and weight is None else None
-    sizes = None
-    if cells is not None:
-        rows, sizes = cells
-    else:
-        rows = _order(jobs[0][1])
+    rows, sizes = cells if cells is not None else (_order(jobs[0][1]), None)
     if rows is not None:
         taken = {id(p): p.take(rows) for _, p in jobs}
         jobs = [(metric, taken[id(p)]) for metric, p in jobs]
@@ -117,6 +117,9 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 # %% ../../nbs/04q_evaluation.bootstrap.ipynb #1513d6be
+_STREAMS = {"label": ("truth", "label"), "row": ("truth", "score", "value"), "list": ()}  # what the metrics look at
+
+
 def bootstrap_values(
     jobs: Sequence[Job],  # metrics and the rows each is computed on; all with the same rows in the same order
     n_resamples: int = 1000,  # resamples
@@ -132,7 +135,7 @@ def bootstrap_values(
         raise InputError("Metrics of lists resample whole lists; strata and groups have no meaning for them.")
     out = np.empty((int(n_resamples), len(jobs)))
     kinds = ["list" if m.by_list else "label" if m.needs == "label" else "row" for m, _ in jobs]
-    for stream, (kind, parts) in enumerate({"label": ("truth", "label"), "row": ("truth", "score", "value"), "list": ()}.items()):
+    for stream, (kind, parts) in enumerate(_STREAMS.items()):
         places = [i for i, k in enumerate(kinds) if k == kind]
         if not places:
             continue
@@ -140,9 +143,47 @@ def bootstrap_values(
         if kind == "list":
             lists = len(chosen[0][0].statistic(chosen[0][1], "").columns)
             if lists < 2:
-                raise InputError(f"{chosen[0][0].title} resamples lists and there is one list only. Name the lists with query=….")
+                raise InputError(
+                    f"{chosen[0][0].title} resamples lists and there is one list only. Name the lists with query=…."
+                )
             plan = _Plan(tuple(chosen), Resampler(lists), None)
         else:
             plan = _plan(chosen, strata, groups, parts)
         out[:, places] = _run(plan, int(n_resamples), random_state, stream, threads)
     return out
+
+# %% ../../nbs/04q_evaluation.bootstrap.ipynb #2fcfe29a
+def percentile_interval(
+    name: str,  # what was measured
+    value: float,  # on the rows as they are
+    samples: np.ndarray,  # shape (n_resamples,): on the resamples
+    level: float,  # confidence
+) -> Interval:  # with the standard error
+    "Percentile interval of bootstrap values (Efron, 1979)."
+    kept = samples[~np.isnan(samples)]
+    lost = len(samples) - len(kept)
+    if len(kept) < 2:
+        raise InputError(f"{name} is undefined on nearly all resamples: too few rows of one class. "
+                         "Keep the class sizes with stratify=True.")
+    low, high = (float(edge) for edge in np.quantile(kept, [(1 - level) / 2, (1 + level) / 2]))
+    return Interval(name, value, low, high, float(kept.std(ddof=1)), level, len(samples), undefined=lost)
+
+
+def draw_codes(
+    p: Predictions,  # the rows
+    stratify: object = None,  # True for the classes of the truth, or shape (n,)
+    groups: object = None,  # shape (n,)
+) -> tuple[np.ndarray | None, np.ndarray | None]:  # codes of strata and of groups
+    "Strata and groups as codes from 0, checked against the rows."
+    import pandas as pd
+
+    if stratify is True and p.task not in ("binary", "multiclass"):
+        raise InputError(f"stratify=True takes the classes of the truth; this is a {p.task} task. "
+                         "Give the strata as a column.")
+    given = {"stratify": p.truth if stratify is True else None if stratify is False else stratify, "groups": groups}
+    codes = [None if part is None else pd.factorize(column(part, name))[0] for name, part in given.items()]
+    for part, name in zip(codes, given, strict=True):
+        if part is not None and len(part) != len(p):
+            raise InputError(f"{name} has {len(part):,} rows and y_true has {len(p):,}; "
+                             "they must be the same rows in the same order.")
+    return codes[0], codes[1]

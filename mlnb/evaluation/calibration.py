@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import InputError, did_you_mean
+from ..core.errors import InputError, did_you_mean, listed
 from ..core.findings import Findings
 from ..core.render import PALETTE, Raw, esc, figure, figure_img, legend, panel, table
-from .intervals import Difference, paired_difference
+from .comparison import Difference, paired_difference
 from .predictions import Predictions, predictions
 from .reliability import Calibration, calibration, draw_reliability, log_odds, logistic, outcomes
 
@@ -26,6 +26,19 @@ if TYPE_CHECKING:
 __all__ = ['METHODS', 'Recalibration', 'recalibrate']
 
 # %% ../../nbs/04c_evaluation.calibration.ipynb #28d296c8
+def _before_and_after(r: Recalibration) -> Figure:
+    axes: Any
+    fig, axes = figure(9, 3.4, 2)
+    left, right = axes
+    draw_reliability(left, r.before, PALETTE["grey"], "before")
+    draw_reliability(left, r.after, PALETTE["blue"], "after")
+    legend(left, loc="upper left")
+    right.plot([0, 1], [0, 1], color=PALETTE["grey"], linestyle="--", linewidth=1)
+    right.plot(*r.knots.T, color=PALETTE["blue"])
+    right.set(xlabel="probability", ylabel="corrected")
+    return fig
+
+# %% ../../nbs/04c_evaluation.calibration.ipynb #84af6002
 @dataclass(frozen=True, eq=False)
 class Recalibration:
     "Probabilities before and after a correction."
@@ -34,7 +47,7 @@ class Recalibration:
     before: Calibration
     after: Calibration  # cross-fitted
     gain: Difference  # Brier score, after minus before, paired
-    knots: np.ndarray = field(repr=False)  # shape (points, 2): the correction fitted to all rows; probability and corrected probability
+    knots: np.ndarray = field(repr=False)  # shape (points, 2): probability and corrected one, fitted to all rows
 
     def transform(
         self,
@@ -58,32 +71,28 @@ class Recalibration:
 
     def to_dict(self) -> dict[str, object]:
         "Plain JSON types."
-        return {"method": self.method, "worth_it": self.worth_it, "before": self.before.to_dict(), "after": self.after.to_dict(),
-                "gain": self.gain.to_dict(), "knots": self.knots.tolist()}
+        return {"method": self.method, "worth_it": self.worth_it, "before": self.before.to_dict(),
+                "after": self.after.to_dict(), "gain": self.gain.to_dict(), "knots": self.knots.tolist()}
 
     @property
     def findings(self) -> Findings:
         "EVAL10 of the probabilities as they are, with the proposal."
-        found = self.before.findings[0]
-        note = f" A {self.method} correction brings the error to {self.after.ece:.3f}." if self.worth_it else " Recalibration would not help beyond chance."
-        return Findings([found.replace(message=found.message + note, evidence={**found.evidence, "recalibrated": self.to_dict()})])
+        found = self.before.finding
+        better = f"A {self.method} correction brings the error to {self.after.ece:.3f}."
+        note = better if self.worth_it else "Recalibration would not help beyond chance."
+        evidence = {**found.evidence, "recalibrated": self.to_dict()}
+        return Findings([found.replace(message=f"{found.message} {note}", evidence=evidence)])
 
     def plot(self) -> Figure:
         "Both reliability curves, and the correction."
-        fig, axes = figure(9, 3.4, 2)
-        draw_reliability(axes[0], self.before, PALETTE["grey"], "before")
-        draw_reliability(axes[0], self.after, PALETTE["blue"], "after")
-        legend(axes[0], loc="upper left")
-        axes[1].plot([0, 1], [0, 1], color=PALETTE["grey"], linestyle="--", linewidth=1)
-        axes[1].plot(*self.knots.T, color=PALETTE["blue"])
-        axes[1].set(xlabel="probability", ylabel="corrected")
-        return fig
+        return _before_and_after(self)
 
     def _repr_html_(self) -> Raw:
         verdict = "Worth it." if self.worth_it else "No gain beyond chance."
         text = f"<div>{esc(verdict)} Brier score, after minus before: {esc(str(self.gain.interval))}</div>"
-        rows = table([{"": name, **row} for name, row in self.frame().to_dict("index").items()])  # type: ignore[dict-item]
-        return panel(f"Recalibration, {self.method}", text + rows + figure_img(self.plot(), "before and after"), f"{self.before.n:,} rows")
+        rows = self.frame().reset_index(names="").to_dict("records")
+        shown = text + table(rows) + figure_img(self.plot(), "before and after")
+        return panel(f"Recalibration, {self.method}", shown, f"{self.before.n:,} rows")
 
 # %% ../../nbs/04c_evaluation.calibration.ipynb #8c8456b0
 METHODS = ("isotonic", "sigmoid")
@@ -97,14 +106,15 @@ def _fit(outcome: np.ndarray, prob: np.ndarray, method: str) -> np.ndarray:
         fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(prob, outcome)
         return np.column_stack([fitted.X_thresholds_, fitted.y_thresholds_])
     hits = outcome.sum()
-    smoothed = np.where(outcome == 1, (hits + 1) / (hits + 2), 1 / (len(outcome) - hits + 2))  # Platt's targets keep the fit finite
+    least = 1 / (len(outcome) - hits + 2)  # Platt's targets keep the fit finite
+    smoothed = np.where(outcome == 1, (hits + 1) / (hits + 2), least)
     intercept, slope = logistic(log_odds(prob), smoothed)
     if not np.isfinite(slope):
         raise InputError("The sigmoid could not be fitted to these probabilities; try method='isotonic'.")
     grid = np.unique(np.concatenate([[0, 1], 1 / (1 + np.exp(-np.linspace(-14, 14, 500))), np.linspace(0, 1, 501)]))
     return np.column_stack([grid, 1 / (1 + np.exp(-np.clip(intercept + slope * log_odds(grid), -700, 700)))])
 
-
+# %% ../../nbs/04c_evaluation.calibration.ipynb #bd48c8e2
 def recalibrate(
     y_true: object,  # truth of two classes, shape (n,), or `Predictions`
     prob: object = None,  # probabilities of the positive class, shape (n,)
@@ -116,14 +126,15 @@ def recalibrate(
 ) -> Recalibration:  # before, after, and the correction
     "A correction of the probabilities, with what it gains."
     if method not in METHODS:
-        raise InputError(f"There is no method {method!r}; there are isotonic and sigmoid.{did_you_mean(method, METHODS)}")
+        raise InputError(f"There is no method {method!r}; there are {listed(METHODS)}.{did_you_mean(method, METHODS)}")
     p = y_true if isinstance(y_true, Predictions) else predictions(y_true, y_score=prob, **options)
     if p.task != "binary":
         raise InputError(f"Recalibration is for two classes; this is a {p.task} task.")
     outcome, score, _ = outcomes(p)
     smallest = int(min(outcome.sum(), len(p) - outcome.sum()))
-    if smallest < n_splits:
-        raise InputError(f"Cross-fitting in {n_splits} parts needs {n_splits} rows of each class; the smaller class has {smallest}.")
+    if not 2 <= n_splits <= smallest:
+        raise InputError(f"Cross-fitting needs from 2 parts to as many as the smaller class has rows, {smallest}; "
+                         f"n_splits is {n_splits}.")
     if np.ptp(score) == 0:
         raise InputError(f"All probabilities are {score[0]:g}. A correction needs probabilities that differ.")
     rank = np.lexsort((np.random.default_rng(random_state).random(len(p)), outcome))
@@ -131,7 +142,9 @@ def recalibrate(
     part[rank] = np.arange(len(p)) % n_splits
     corrected = np.empty(len(p))
     for fold in range(n_splits):
-        corrected[part == fold] = np.interp(score[part == fold], *_fit(outcome[part != fold], score[part != fold], method).T)
-    before, after = (calibration(dataclasses.replace(p, score=s), n_bins=n_bins, random_state=random_state) for s in (score, corrected))
+        held = part == fold
+        corrected[held] = np.interp(score[held], *_fit(outcome[~held], score[~held], method).T)
+    before, after = (calibration(dataclasses.replace(p, score=s), n_bins=n_bins, random_state=random_state)
+                     for s in (score, corrected))
     gain = paired_difference(outcome, corrected, score, "brier", random_state=random_state, positive=1)
     return Recalibration(method, before, after, gain, _fit(outcome, score, method))

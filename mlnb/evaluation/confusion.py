@@ -41,7 +41,11 @@ class Weights:
     @cached_property
     def floats(self) -> np.ndarray:
         "For matrix products: 32 bits hold small counts exactly; weights that are floats already stay as they are."
-        return self.counts if self.counts.dtype.kind == "f" else self.counts.astype(np.float32 if self.counts.itemsize < 4 else np.float64)
+        return (
+            self.counts
+            if self.counts.dtype.kind == "f"
+            else self.counts.astype(np.float32 if self.counts.itemsize < 4 else np.float64)
+        )
 
     def arranged(
         self,
@@ -57,12 +61,14 @@ def ratio(
     empty: float = 0.0,  # what 0 / 0 is
 ) -> np.ndarray:  # the quotients
     "A quotient that does not warn."
-    return np.divide(above, below, out=np.full(np.broadcast_shapes(np.shape(above), np.shape(below)), empty), where=below > 0)
+    return np.divide(
+        above, below, out=np.full(np.broadcast_shapes(np.shape(above), np.shape(below)), empty), where=below > 0
+    )
 
-
+# %% ../../nbs/04j_evaluation.confusion.ipynb #bcbf080b
 @dataclass(frozen=True)
 class Counts:
-    "Weighted confusion tables, shape (b, classes, classes): truth down, prediction across. Class 1 is the positive one of two."
+    "Weighted confusion tables, shape (b, classes, classes): truth down, prediction across; class 1 is the positive."
 
     table: np.ndarray
 
@@ -113,7 +119,7 @@ class Counts:
 
     @property
     def mcc(self) -> np.ndarray:
-        "Gorodkin's R_K (2004), which for two classes is Matthews' coefficient (1975); 0 when truth or prediction is constant."
+        "Gorodkin's R_K (2004), for two classes Matthews' coefficient (1975); 0 when truth or prediction is constant."
         total = self.table.sum(axis=(1, 2))
         cross = (self.actual * self.predicted).sum(axis=1)
         spread = (total**2 - (self.predicted**2).sum(axis=1)) * (total**2 - (self.actual**2).sum(axis=1))

@@ -54,8 +54,11 @@ class Curve:
         positive = p.truth == code
         if positive.all() or not positive.any():
             name = p.classes[code] if p.classes else code
-            raise InputError(f"{title} needs rows with and without {name!r}; {'all' if positive.any() else 'none'} of the {len(p):,} rows have it. "
-                             "Use rows that hold both, or a metric of labels such as accuracy.")
+            raise InputError(
+                f"{title} needs rows with and without {name!r}; "
+                f"{'all' if positive.any() else 'none'} of the {len(p):,} rows have it. "
+                "Use rows that hold both, or a metric of labels such as accuracy."
+            )
         self.order = np.lexsort((-score, ~positive))
         self.size = int(positive.sum())
         high, low = score[self.order[:self.size]], score[self.order[self.size:]][::-1]
@@ -127,7 +130,9 @@ class Top:
         if not 1 <= p.k <= len(p):
             raise InputError(f"{title} needs k between 1 and the number of rows, {len(p):,}; k is {p.k}.")
         if not np.isin(p.truth, (0, 1)).all():
-            raise InputError(f"{title} needs a truth of hits (1) and misses (0); found {np.unique(p.truth)[:5].tolist()}.")
+            raise InputError(
+                f"{title} needs a truth of hits (1) and misses (0); found {np.unique(p.truth)[:5].tolist()}."
+            )
         self.k = p.k
         self.order = np.argsort(-score, kind="stable")
         ranked = score[self.order]

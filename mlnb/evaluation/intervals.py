@@ -14,38 +14,28 @@ import numpy as np
 from ..core.checks import finding
 from ..core.errors import InputError
 from ..core.findings import Findings, plain
-from ..core.render import PALETTE, Raw, esc, figure, figure_img, panel, table
-from .bootstrap import bootstrap_values
+from ..core.render import PALETTE, Raw, figure, figure_img, panel, table
+from .bootstrap import bootstrap_values, draw_codes, percentile_interval
 from .measures import METRICS, Metric, get_metric, metrics_for
 from .predictions import Predictions, predictions
-from .rates import Interval, check_level, rate_interval, wilson
-from .target import column
+from .comparison import Difference as Difference
+from .comparison import paired_difference as paired_difference
+from .rates import Interval, check_level
+from .rates import rate_interval as rate_interval
+from .rates import wilson as wilson
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
 # %% auto #0
-__all__ = ['Intervals', 'bootstrap', 'Difference', 'paired_difference']
+__all__ = ['Intervals', 'bootstrap']
 
 # %% ../../nbs/04b_evaluation.intervals.ipynb #6218c438
-def _interval(name: str, value: float, values: np.ndarray, level: float) -> Interval:
-    "Percentile interval of bootstrap values."
-    kept = values[~np.isnan(values)]
-    if len(kept) < 2:
-        raise InputError(f"{name} is undefined on nearly all resamples: too few rows of one class. Keep the class sizes with stratify=True.")
-    low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(name, value, float(low), float(high), float(kept.std(ddof=1)), level, len(values), undefined=len(values) - len(kept))
-
-
-@dataclass(frozen=True, eq=False)
-class Intervals(Mapping[str, Interval]):
-    "Metrics with their intervals, by name."
+class _ByName(Mapping[str, Interval]):
+    "Intervals, looked up by the name of the metric."
 
     intervals: tuple[Interval, ...]
-    values: np.ndarray = field(repr=False)  # shape (n_resamples, metrics)
-    n: int = 0  # rows
-    scheme: str = "rows"  # what was drawn: rows, rows within strata, groups
 
     def __getitem__(self, name: str) -> Interval:
         return {i.name: i for i in self.intervals}[name]
@@ -55,6 +45,16 @@ class Intervals(Mapping[str, Interval]):
 
     def __len__(self) -> int:
         return len(self.intervals)
+
+# %% ../../nbs/04b_evaluation.intervals.ipynb #73ea77f1
+@dataclass(frozen=True, eq=False)
+class Intervals(_ByName):
+    "Metrics with their intervals, by name."
+
+    intervals: tuple[Interval, ...]
+    samples: np.ndarray = field(repr=False)  # shape (n_resamples, metrics)
+    n: int = 0  # rows
+    scheme: str = "rows"  # what was drawn: rows, rows within strata, groups
 
     def frame(self) -> pd.DataFrame:
         "One row a metric."
@@ -71,8 +71,13 @@ class Intervals(Mapping[str, Interval]):
         "EVAL05: every metric has an interval."
         first = self.intervals[0]
         lost = {i.name: i.undefined for i in self.intervals if i.undefined > 0.01 * i.n_resamples}
-        note = f" Undefined on many resamples: {', '.join(lost)}; keep the class sizes with stratify=True." if lost else ""
-        text = f"{len(self)} metrics have {first.level:.0%} intervals from {first.n_resamples:,} resamples of {self.n:,} {self.scheme}.{note}"
+        note = (
+            f" Undefined on many resamples: {', '.join(lost)}; keep the class sizes with stratify=True." if lost else ""
+        )
+        text = (
+            f"{len(self)} metrics have {first.level:.0%} intervals from "
+            f"{first.n_resamples:,} resamples of {self.n:,} {self.scheme}.{note}"
+        )
         return Findings([finding("EVAL05", "warn" if lost else "pass", text, value=len(self), evidence=self.to_dict())])
 
     def plot(self) -> Figure:
@@ -80,34 +85,38 @@ class Intervals(Mapping[str, Interval]):
         parts = [[i for i in self.intervals if _is_loss(i.name) is loss] for loss in (False, True)]
         parts = [part for part in parts if part]
         fig, axes = figure(7 if len(parts) == 1 else 9, 1 + 0.32 * max(map(len, parts)), len(parts))
-        for ax, part in zip(np.atleast_1d(axes), parts, strict=True):
+        for ax, part in zip(np.atleast_1d(axes), parts, strict=True):  # type: ignore[call-overload]
             _whiskers(ax, part)
         return fig
 
     def _repr_html_(self) -> Raw:
-        rows = [(METRICS[i.name].title if i.name in METRICS else i.name, i.value, i.low, i.high, i.se) for i in self.intervals]
+        rows = [
+            (METRICS[i.name].title if i.name in METRICS else i.name, i.value, i.low, i.high, i.se)
+            for i in self.intervals
+        ]
         first = self.intervals[0]
         shown = table(rows, ["metric", "value", "from", "to", "standard error"])
         return panel("Metrics with intervals", shown + figure_img(self.plot(), "metrics as dots with their intervals"),
                      f"{first.level:.0%}, {first.n_resamples:,} resamples of {self.n:,} {self.scheme}")
 
-# %% ../../nbs/04b_evaluation.intervals.ipynb #73ea77f1
+# %% ../../nbs/04b_evaluation.intervals.ipynb #616766e5
 def _is_loss(name: str) -> bool:
     return name in METRICS and not METRICS[name].greater_is_better and name != "mape"  # which is a share, like R²
 
 
 def _whiskers(ax: Any, part: Sequence[Interval]) -> None:
     "Dots with whiskers, the first on top, each with its numbers beside it."
-    places = np.arange(len(part))[::-1]
+    places, blue, small = np.arange(len(part))[::-1], PALETTE["blue"], {"fontsize": 8, "color": PALETTE["grey"]}
     for place, i in zip(places, part, strict=True):
-        ax.plot([i.low, i.high], [place, place], color=PALETTE["blue"], linewidth=2.2, solid_capstyle="butt", alpha=0.75)
-        ax.plot(i.value, place, "o", color=PALETTE["blue"], markersize=5)
-        ax.annotate(f"{i.value:.3g}", (i.value, place), (0, 6), textcoords="offset points", ha="center", fontsize=8, color=PALETTE["grey"])
+        ax.plot([i.low, i.high], [place, place], color=blue, linewidth=2.2, solid_capstyle="butt", alpha=0.75)
+        ax.plot(i.value, place, "o", color=blue, markersize=5)
+        ax.annotate(f"{i.value:.3g}", (i.value, place), (0, 6), textcoords="offset points", ha="center", **small)
     ax.set_yticks(places, [METRICS[i.name].title if i.name in METRICS else i.name for i in part])
     ax.set_ylim(-0.6, len(part) - 0.3)
     ax.grid(False, axis="y")
     better = {METRICS[i.name].greater_is_better for i in part if i.name in METRICS}
-    ax.set_xlabel({(True,): "higher is better", (False,): "lower is better"}.get(tuple(better), ""))
+    if len(better) == 1:
+        ax.set_xlabel("higher is better" if better == {True} else "lower is better")
 
 # %% ../../nbs/04b_evaluation.intervals.ipynb #b21ab14d
 def bootstrap(
@@ -125,103 +134,14 @@ def bootstrap(
     "Metrics with bootstrap percentile intervals (Efron, 1979)."
     check_level(level)
     p = y_true if isinstance(y_true, Predictions) else predictions(y_true, y_pred, y_score, **options)
-    chosen = [get_metric(m) for m in ([metrics] if isinstance(metrics, (str, Metric)) else metrics)] if metrics else metrics_for(p)
+    named = [metrics] if isinstance(metrics, (str, Metric)) else metrics
+    chosen = [get_metric(m) for m in named] if named else metrics_for(p)
     if not chosen:
         raise InputError(f"No metric of a {p.task} task can be computed from what was given. Give y_pred or y_score.")
     found = [m.of(p) for m in chosen]
-    strata, codes = _draws(p, stratify, groups)
-    values = bootstrap_values([(m, p) for m in chosen], n_resamples, random_state, strata, codes)
-    made = tuple(_interval(m.name, value, values[:, j], level) for j, (m, value) in enumerate(zip(chosen, found, strict=True)))
-    return Intervals(made, values, len(p), "rows within strata" if strata is not None else "groups" if codes is not None else "rows")
-
-
-def _draws(p: Predictions, stratify: object, groups: object) -> tuple[np.ndarray | None, np.ndarray | None]:
-    "Codes of strata and groups."
-    import pandas as pd
-
-    if stratify is True and p.task not in ("binary", "multiclass"):
-        raise InputError(f"stratify=True takes the classes of the truth; this is a {p.task} task. Give the strata as a column.")
-    given = [p.truth if stratify is True else None if stratify is False else stratify, groups]
-    codes = [None if part is None else pd.factorize(column(part, name))[0] for part, name in zip(given, ("stratify", "groups"), strict=True)]
-    for part, name in zip(codes, ("stratify", "groups"), strict=True):
-        if part is not None and len(part) != len(p):
-            raise InputError(f"{name} has {len(part):,} rows and y_true has {len(p):,}; they must be the same rows in the same order.")
-    return codes[0], codes[1]
-
-# %% ../../nbs/04b_evaluation.intervals.ipynb #056911d8
-@dataclass(frozen=True, eq=False)
-class Difference:
-    "The difference between two models on the same rows."
-
-    metric: str
-    a: float  # value of the first
-    b: float  # value of the second
-    interval: Interval  # of a minus b
-    probability: float  # share of resamples on which a is better; half of the ties count
-    values: np.ndarray = field(repr=False)  # shape (n_resamples,): a minus b
-    n: int = 0
-
-    @property
-    def better(self) -> str:
-        "'a' or 'b' where the interval leaves out 0, otherwise neither."
-        if self.interval.low <= 0 <= self.interval.high:
-            return ""
-        return "a" if (self.interval.value > 0) == METRICS[self.metric].greater_is_better else "b"
-
-    def frame(self) -> pd.DataFrame:
-        "One row."
-        import pandas as pd
-
-        return pd.DataFrame([self.to_dict()]).set_index("metric")
-
-    def to_dict(self) -> dict[str, object]:
-        "Plain JSON types."
-        i = self.interval
-        return {"metric": self.metric, "a": self.a, "b": self.b, "difference": i.value, "low": i.low, "high": i.high, "se": i.se,
-                "level": i.level, "probability": self.probability, "better": self.better, "n": self.n, "n_resamples": i.n_resamples}
-
-    def plot(self) -> Figure:
-        "The resampled differences, with the interval and the line of no difference."
-        fig, ax = figure(6, 2.4)
-        kept, i = self.values[~np.isnan(self.values)], self.interval
-        ax.hist(kept, bins=40, color=PALETTE["blue"], alpha=0.35)
-        ax.axvspan(i.low, i.high, ymax=0.04, color=PALETTE["blue"], alpha=0.9)
-        ax.axvline(i.value, color=PALETTE["blue"])
-        ax.axvline(0, color=PALETTE["red"], linestyle="--")
-        ax.set_xlabel(f"{METRICS[self.metric].title}, first minus second")
-        ax.set_yticks([])
-        ax.spines["left"].set_visible(False)
-        return fig
-
-    def _repr_html_(self) -> Raw:
-        verdict = {"a": "The first is better.", "b": "The second is better.", "": "These rows do not tell them apart."}[self.better]
-        text = f"<div>{esc(verdict)} The first is better on {self.probability:.1%} of the resamples.</div>"
-        rows = table([(self.a, self.b, str(self.interval))], ["first", "second", f"difference ({self.interval.level:.0%})"])
-        return panel(METRICS[self.metric].title, text + rows + figure_img(self.plot(), "resampled differences"), f"{self.n:,} rows, paired")
-
-# %% ../../nbs/04b_evaluation.intervals.ipynb #ebe462e4
-def paired_difference(
-    y_true: object,  # truth, shape (n,)
-    a: object,  # predictions or scores of the first model, as the metric needs them
-    b: object,  # those of the second, for the same rows
-    metric: str | Metric = "roc_auc",  # what to compare
-    n_resamples: int = 1000,  # resamples
-    level: float = 0.95,  # confidence
-    random_state: int = 0,  # seed
-    stratify: object = None,  # as for `bootstrap`
-    groups: object = None,  # as for `bootstrap`
-    **options: Any,  # task, positive, classes, query, k: see `predictions`
-) -> Difference:  # the first minus the second
-    "The difference of a metric between two models, on the same resamples."
-    check_level(level)
-    m = get_metric(metric)
-    part = "y_score" if m.needs in ("score", "proba") else "y_pred"
-    task = options.pop("task", None) or (m.tasks[0] if len(m.tasks) == 1 else None)
-    pair = [predictions(y_true, **{part: given}, task=task, **options) for given in (a, b)]
-    first, second = (m.of(p) for p in pair)
-    values = bootstrap_values([(m, p) for p in pair], n_resamples, random_state, *_draws(pair[0], stratify, groups))
-    gap = values[:, 0] - values[:, 1]
-    kept = gap[~np.isnan(gap)] * (1 if m.greater_is_better else -1)
-    made = _interval(m.name, first - second, gap, level)
-    better = float(np.mean(kept > 0) + np.mean(kept == 0) / 2)
-    return Difference(m.name, first, second, made, better, gap, len(pair[0]))
+    strata, codes = draw_codes(p, stratify, groups)
+    samples = bootstrap_values([(m, p) for m in chosen], n_resamples, random_state, strata, codes)
+    columns = zip(chosen, found, samples.T, strict=True)
+    made = tuple(percentile_interval(m.name, value, column, level) for m, value, column in columns)
+    scheme = "rows within strata" if strata is not None else "groups" if codes is not None else "rows"
+    return Intervals(made, samples, len(p), scheme)

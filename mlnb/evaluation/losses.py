@@ -27,7 +27,7 @@ def log_losses(
 def squared_probability_errors(
     p: Predictions,  # needs probabilities
 ) -> np.ndarray:  # shape (n,)
-    "Squared distance between probability and outcome (Brier 1950), for the positive class of two, or summed over several."
+    "Squared distance between probability and outcome (Brier, 1950), of the positive class, or summed over several."
     proba = p.need("proba", "The Brier score")
     if proba.ndim == 1:
         return (proba - p.truth) ** 2
@@ -54,5 +54,8 @@ def percentage_errors(
     "Absolute error as a share of the truth; undefined where the truth is zero."
     zero = p.truth == 0
     if zero.any():
-        raise InputError(f"MAPE divides by the truth, which is 0 in {int(zero.sum()):,} of {len(p):,} rows. Use MAE, or leave those rows out.")
+        raise InputError(
+            f"MAPE divides by the truth, which is 0 in {int(zero.sum()):,} "
+            f"of {len(p):,} rows. Use MAE, or leave those rows out."
+        )
     return absolute_errors(p) / np.abs(p.truth)

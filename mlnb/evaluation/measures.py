@@ -17,7 +17,13 @@ from ..core.render import Raw, esc, panel, table
 from .averages import MeanOf, MedianError, Variance
 from .confusion import Confusion, Weights
 from .curves import Curve, OneVsRest, Top
-from .losses import absolute_errors, log_losses, percentage_errors, squared_errors, squared_probability_errors
+from mlnb.evaluation.losses import (
+    absolute_errors,
+    log_losses,
+    percentage_errors,
+    squared_errors,
+    squared_probability_errors,
+)
 from .predictions import Predictions, predictions
 from .rankings import list_average_precision, list_ndcg
 
@@ -37,8 +43,8 @@ class Metric:
     greater_is_better: bool
     meaning: str  # one sentence
     watch_out: str  # what it hides, or what misleads
-    statistic: Callable[[Predictions, str], Any] = field(repr=False)  # rows -> function of row weights, with the order it wants them in
-    formula: Callable[[Any], np.ndarray] = field(default=np.ravel, repr=False)  # what that function returns -> one value per set of weights
+    statistic: Callable[[Predictions, str], Any] = field(repr=False)  # rows -> function of row weights
+    formula: Callable[[Any], np.ndarray] = field(default=np.ravel, repr=False)  # what that gives -> the values
     by_list: bool = False  # observations are lists of rows, not rows
 
     def __call__(
@@ -49,9 +55,9 @@ class Metric:
         **options: Any,  # positive, classes, query, k: see `predictions`
     ) -> float:  # the value
         "The value of the metric."
-        given = {"y_score" if self.needs in ("score", "proba") else "y_pred": y_pred}
+        given: dict[str, Any] = {"y_score" if self.needs in ("score", "proba") else "y_pred": y_pred}
         task = options.pop("task", None) or (self.tasks[0] if len(self.tasks) == 1 else None)
-        return self.of(predictions(y_true, sample_weight=sample_weight, task=task, **given, **options))  # type: ignore[arg-type]
+        return self.of(predictions(y_true, sample_weight=sample_weight, task=task, **given, **options))
 
     def of(
         self,
@@ -59,8 +65,9 @@ class Metric:
     ) -> float:  # the value
         "The value of the metric for rows that are checked already."
         if p.task not in self.tasks:
-            raise InputError(f"{self.title} is for {listed(self.tasks)}; these rows are {p.task}. For {p.task} there are "
-                             f"{listed(m.name for m in METRICS.values() if p.task in m.tasks)}.")
+            there = listed(m.name for m in METRICS.values() if p.task in m.tasks)
+            raise InputError(f"{self.title} is for {listed(self.tasks)}; these rows are {p.task}."
+                             f" For that there are {there}.")
         if self.by_list and p.weight is not None:
             raise InputError(f"{self.title} counts every list the same; it takes no sample_weight.")
         statistic = self.statistic(p, self.title)
@@ -203,7 +210,11 @@ def metrics_for(
     p: Predictions,  # checked rows
 ) -> list[Metric]:  # those that can be computed
     "The metrics that are for this task and have what they need."
-    have = {"label": p.label is not None, "value": p.value is not None or p.task == "generation", "score": p.score is not None}
+    have = {
+        "label": p.label is not None,
+        "value": p.value is not None or p.task == "generation",
+        "score": p.score is not None,
+    }
     have["proba"] = p.score is not None and bool(((p.score >= 0) & (p.score <= 1)).all())
     found = [m for m in METRICS.values() if p.task in m.tasks and have[m.needs]]
     if p.task == "regression" and (p.truth == 0).any():

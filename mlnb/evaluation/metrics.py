@@ -5,7 +5,7 @@
 # %% ../../nbs/04a_evaluation.metrics.ipynb #49c84f8c
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,12 +39,24 @@ class MetricChoice:
 
     def to_dict(self) -> dict[str, object]:
         "The choice as plain JSON types."
-        return {"metric": self.metric.name, "beside": list(self.beside), "why": self.why, "watch_out": self.watch_out, "task": self.task,
-                "positive": plain(self.positive), "positive_rate": self.positive_rate, "row": self.row}
+        return {
+            "metric": self.metric.name,
+            "beside": list(self.beside),
+            "why": self.why,
+            "watch_out": self.watch_out,
+            "task": self.task,
+            "positive": plain(self.positive),
+            "positive_rate": self.positive_rate,
+            "row": self.row,
+        }
 
     def _repr_html_(self) -> Raw:
-        facts: list[tuple[str, object]] = [("why", self.why), ("watch out", self.watch_out), ("means", self.metric.meaning),
-                                           ("beside it", ", ".join(METRICS[name].title for name in self.beside))]
+        facts: list[tuple[str, object]] = [
+            ("why", self.why),
+            ("watch out", self.watch_out),
+            ("means", self.metric.meaning),
+            ("beside it", ", ".join(METRICS[name].title for name in self.beside)),
+        ]
         if self.positive is not None:
             facts.append(("positive class", f"{self.positive} ({self.positive_rate:.1%} of the rows)"))
         return panel(f"Primary metric: {self.metric.title}", table(facts), self.task)
@@ -67,16 +79,7 @@ def choose_metric(
     if task not in TASKS:
         raise InputError(f"There is no task {task!r}; there are {listed(TASKS)}.{did_you_mean(task, TASKS)}")
     if task in ("binary", "anomaly"):
-        truth = column(y, "The target")
-        label = positive_label(truth, positive)
-        rate = float(np.mean(truth == label))
-        if task == "binary":
-            row, then = ("METRIC2", f"under {RARE:.0%}: what counts is to find the rare ones among the rest") if rate < RARE else (
-                "METRIC1", f"{RARE:.0%} or more: precision and recall count alike")
-            why = f"{rate:.1%} of the rows are {label!r}, {then}."
-            watch = "" if rate <= 1 - RARE else f" Saying {label!r} always already gives an F1 of {2 * rate / (1 + rate):.3f}; name the other class."
-            return _choice(row, why, task, label, rate, watch)
-        return _choice("METRIC7", f"Only the first alarms are looked at; {rate:.1%} of the rows are {label!r}.", task, label, rate)
+        return _choose_for_two(column(y, "The target"), task, positive)
     if task == "multiclass":
         counts = np.unique(column(y, "The target"), return_counts=True)[1]
         share = f"the smallest has {counts.min() / counts.sum():.1%} of the rows"
@@ -85,13 +88,30 @@ def choose_metric(
     if task == "ranking":
         graded = not np.isin(values, (0, 1)).all()
         choice = _choice("METRIC5", "Relevance has grades." if graded else "Relevance is yes or no.", task)
-        return choice if graded else MetricChoice(METRICS["map"], ("ndcg_at_k",), *list(vars(choice).values())[2:])
+        return choice if graded else replace(choice, metric=METRICS["map"], beside=("ndcg_at_k",))
     if task == "generation":
-        return _choice("METRIC6", "Quality is a matter of judgement, so people rate it, with automatic scores beside.", task)
-    return _choice("METRIC4", f"A quantity from {values.min():g} to {values.max():g}; no single large error should decide.", task)
+        return _choice("METRIC6", "Quality is a matter of judgement, so people rate it.", task)
+    span = f"from {values.min():g} to {values.max():g}"
+    return _choice("METRIC4", f"A quantity {span}; no single large error should decide.", task)
+
+# %% ../../nbs/04a_evaluation.metrics.ipynb #4752373d
+def _choose_for_two(truth: np.ndarray, task: str, positive: object) -> MetricChoice:
+    label = positive_label(truth, positive)
+    rate = float(np.mean(truth == label))
+    share = f"{rate:.1%} of the rows are {label!r}"
+    if task == "anomaly":
+        return _choice("METRIC7", f"Only the first alarms are looked at; {share}.", task, label, rate)
+    if rate < RARE:
+        why = f"{share}, under {RARE:.0%}: what counts is to find the rare ones among the rest."
+        return _choice("METRIC2", why, task, label, rate)
+    always = f" Saying {label!r} always already gives an F1 of {2 * rate / (1 + rate):.3f}; name the other class."
+    why = f"{share}, {RARE:.0%} or more: precision and recall count alike."
+    return _choice("METRIC1", why, task, label, rate, always if rate > 1 - RARE else "")
 
 
-def _choice(row: str, why: str, task: str, positive: object = None, rate: float | None = None, more: str = "") -> MetricChoice:
+def _choice(
+    row: str, why: str, task: str, positive: object = None, rate: float | None = None, more: str = ""
+) -> MetricChoice:
     name, beside = _ROWS[row]
     source = next(r for r in catalog.table("metrics").rows if r[0] == row)
     warning = source[4][:1].upper() + source[4][1:] + "."
@@ -105,10 +125,16 @@ def _check_metric(context: Context) -> Finding:
     choice = choose_metric(values, getattr(config, "task", None) or None, getattr(config, "positive", None) or None)
     used = getattr(context.maybe("evaluation"), "primary", None)
     note = f"{choice.metric.title} fits {target!r}. {choice.why}"
-    facts = {"value": choice.positive_rate, "threshold": RARE if choice.positive_rate is not None else None, "columns": (target,),
-             "evidence": choice.to_dict() | {"used": used}}
+    facts = {
+        "value": choice.positive_rate,
+        "threshold": RARE if choice.positive_rate is not None else None,
+        "columns": (target,),
+        "evidence": choice.to_dict() | {"used": used},
+    }
     if used in (None, choice.metric.name):
         return finding("METRIC", "pass", f"{note} Watch out for: {choice.watch_out}", **facts)
     blind = choice.row == "METRIC2" and used in ("accuracy", "roc_auc")
     status = "fail" if blind else "pass" if used in choice.beside else "warn"
-    return finding("METRIC", status, f"{note} The evaluation uses {METRICS[used].title if used in METRICS else used}.", **facts)
+    return finding(
+        "METRIC", status, f"{note} The evaluation uses {METRICS[used].title if used in METRICS else used}.", **facts
+    )

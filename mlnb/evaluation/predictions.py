@@ -8,11 +8,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..core.errors import InputError, did_you_mean, listed
-from .target import TASKS, column, infer_task, match_label, numbers, positive_label, scalars
+from .target import TASKS, column, infer_task, numbers, positive_label, scalars
 
 # %% auto #0
 __all__ = ['Predictions', 'predictions']
@@ -51,8 +52,12 @@ class Predictions:
     ) -> np.ndarray:  # the array
         "A part that a metric needs, or an error that says what to give."
         part = getattr(self, "score" if what == "proba" else what)
-        give = {"label": "predicted labels (y_pred)", "value": "predicted numbers (y_pred)", "score": "scores (y_score)",
-                "proba": "predicted probabilities (y_score)"}[what]
+        give = {
+            "label": "predicted labels (y_pred)",
+            "value": "predicted numbers (y_pred)",
+            "score": "scores (y_score)",
+            "proba": "predicted probabilities (y_score)",
+        }[what]
         if part is None:
             raise InputError(f"{metric} needs {give}, which were not given.")
         if what == "proba":
@@ -63,14 +68,21 @@ class Predictions:
 def _probabilities(part: np.ndarray, metric: str) -> None:
     outside = (part < 0) | (part > 1)
     if outside.any():
-        raise InputError(f"{metric} needs probabilities between 0 and 1; {int(outside.sum()):,} values are outside, from {part.min():.4g} to "
-                         f"{part.max():.4g}. If these are scores, use a ranking metric (roc_auc, pr_auc) or calibrate them first.")
+        raise InputError(
+            f"{metric} needs probabilities between 0 and 1; {int(outside.sum()):,} "
+            f"values are outside, from {part.min():.4g} to "
+            f"{part.max():.4g}. If these are scores, use a ranking "
+            "metric (roc_auc, pr_auc) or calibrate them first."
+        )
     if part.ndim == 2:
         sums = part.sum(axis=1)
         wrong = np.abs(sums - 1) > 1e-3
         if wrong.any():
             row = int(wrong.argmax())
-            raise InputError(f"{metric} needs probabilities that add up to 1; {int(wrong.sum()):,} rows do not (row {row}: {sums[row]:.4g}).")
+            raise InputError(
+                f"{metric} needs probabilities that add up to 1; "
+                f"{int(wrong.sum()):,} rows do not (row {row}: {sums[row]:.4g})."
+            )
 
 
 def _kind(values: np.ndarray) -> str:
@@ -84,11 +96,17 @@ def _classes(truth: np.ndarray, label: np.ndarray | None, given: Sequence[object
     names = scalars(pd.unique(truth))
     if label is not None:
         if _kind(truth) != _kind(label):
-            raise InputError(f"The true labels are {_kind(truth)} (such as {truth[:1].tolist()[0]!r}) and the predicted ones are {_kind(label)} (such as "
-                             f"{label[:1].tolist()[0]!r}). Give both in the same form.")
+            raise InputError(
+                f"The true labels are {_kind(truth)} (such as {truth[:1].tolist()[0]!r}) "
+                f"and the predicted ones are {_kind(label)} (such as "
+                f"{label[:1].tolist()[0]!r}). Give both in the same form."
+            )
         found = scalars(pd.unique(label))
         if not set(names) & set(found) and len(set(names) | set(found)) > 2:
-            raise InputError(f"No predicted label occurs in the truth: predicted {listed(map(repr, found), 5)}, true {listed(map(repr, names), 5)}.")
+            raise InputError(
+                "No predicted label occurs in the truth: predicted "
+                f"{listed(map(repr, found), 5)}, true {listed(map(repr, names), 5)}."
+            )
         names += found
     names += list(given or ())
     try:
@@ -100,7 +118,7 @@ def _classes(truth: np.ndarray, label: np.ndarray | None, given: Sequence[object
 def predictions(
     y_true: object,  # truth, shape (n,)
     y_pred: object = None,  # predicted labels or numbers, shape (n,)
-    y_score: object = None,  # scores or probabilities: (n,) for the positive class, or (n, classes) with the classes sorted
+    y_score: object = None,  # scores or probabilities: (n,) of the positive class, or (n, classes), sorted
     task: str | None = None,  # one of TASKS; inferred from the truth when not given
     positive: object = None,  # positive label of a binary task; see `positive_label`
     classes: Sequence[object] | None = None,  # labels that may be absent from these rows
@@ -115,7 +133,7 @@ def predictions(
         task = infer_task(truth) if classes is None else "binary" if len(classes) == 2 else "multiclass"
     if task not in TASKS:
         raise InputError(f"There is no task {task!r}; there are {listed(TASKS)}.{did_you_mean(task, TASKS)}")
-    common = {"task": task, "weight": _weight(sample_weight, len(truth)), "k": int(k)}
+    common: dict[str, Any] = {"task": task, "weight": _weight(sample_weight, len(truth)), "k": int(k)}
     if task in ("binary", "multiclass"):
         label = None if y_pred is None else _same_rows(column(y_pred, "y_pred"), truth, "y_pred")
         score = None if y_score is None else _same_rows(_scores(y_score), truth, "y_score")
@@ -125,27 +143,35 @@ def predictions(
     if task in ("ranking", "anomaly"):
         if task == "anomaly" or truth.dtype.kind in "bO":
             truth = (truth == positive_label(truth, positive)).astype(np.int64)
-        codes = None if query is None else np.unique(_same_rows(column(query, "query"), truth, "query"), return_inverse=True)[1]
-        return Predictions(truth=numbers(truth, "y_true"), score=values, query=codes, **common)  # type: ignore[arg-type]
-    return Predictions(truth=numbers(truth, "y_true"), value=values, **common)  # type: ignore[arg-type]
+        codes = (
+            None
+            if query is None
+            else np.unique(_same_rows(column(query, "query"), truth, "query"), return_inverse=True)[1]
+        )
+        return Predictions(truth=numbers(truth, "y_true"), score=values, query=codes, **common)
+    return Predictions(truth=numbers(truth, "y_true"), value=values, **common)
 
 # %% ../../nbs/04i_evaluation.predictions.ipynb #30591fca
 def _classified(truth: np.ndarray, label: np.ndarray | None, score: np.ndarray | None, positive: object,
-                given: Sequence[object] | None, threshold: float, common: dict[str, object]) -> Predictions:
+                given: Sequence[object] | None, threshold: float, common: dict[str, Any]) -> Predictions:
     "Labels as codes; the positive class of a binary task is code 1."
     names = _classes(truth, label, given)
     binary = common["task"] == "binary"
-    if len(names) < 2 or binary and len(names) > 2:
-        raise InputError(f"A {common['task']} task needs {'two' if binary else 'two or more'} classes; found {len(names)}: "
-                         f"{listed(map(repr, names), 5)}. Name absent ones with classes=[…].")
+    if len(names) == 1:
+        raise InputError(f"These rows hold one class only ({names[0]!r}), so there is nothing to tell apart. "
+                         "Use rows with two or more, or name the absent ones with classes=[…].")
+    if binary and len(names) > 2:
+        raise InputError(f"A binary task has two classes; found {len(names)}: {listed(map(repr, names), 5)}.")
     if score is not None and score.ndim == 2 and score.shape[1] != len(names):
-        raise InputError(f"y_score has {score.shape[1]} columns and there are {len(names)} classes: {listed(map(repr, names), 6)}. "
-                         "Name classes that are absent from these rows with classes=[…].")
+        raise InputError(
+            f"y_score has {score.shape[1]} columns and there are {len(names)} classes: {listed(map(repr, names), 6)}. "
+            "Name classes that are absent from these rows with classes=[…]."
+        )
     if not binary and score is not None and score.ndim == 1:
-        raise InputError(f"With {len(names)} classes y_score needs a column for each, sorted: {listed(map(repr, names), 6)}.")
+        raise InputError(f"With {len(names)} classes y_score needs a column for each: {listed(map(repr, names), 6)}.")
     if binary:
-        seen = truth if len(np.unique(_codes(truth, names))) == 2 else np.array(names, dtype=object)
-        chosen = match_label(positive, names) if positive is not None else positive_label(seen)
+        both = positive is None and len(np.unique(_codes(truth, names))) == 2
+        chosen = positive_label(truth if both else names, positive)
         if score is not None and score.ndim == 2:
             score = score[:, names.index(chosen)]
         names = [names[1 - names.index(chosen)], chosen]
@@ -166,14 +192,18 @@ def _codes(labels: np.ndarray, names: list[object]) -> np.ndarray:
 
 
 def _made(truth: np.ndarray, codes: np.ndarray | None, score: np.ndarray | None, names: list[object],
-          common: dict[str, object]) -> Predictions:
-    return Predictions(truth=_codes(truth, names), label=codes, score=score, classes=tuple(names),  # type: ignore[arg-type]
-                       positive=names[1] if common["task"] == "binary" else None, **common)
+          common: dict[str, Any]) -> Predictions:
+    positive = names[1] if common["task"] == "binary" else None
+    return Predictions(truth=_codes(truth, names), label=codes, score=score, classes=tuple(names),
+                       positive=positive, **common)
 
 # %% ../../nbs/04i_evaluation.predictions.ipynb #0ee9deb2
 def _same_rows(values: np.ndarray, truth: np.ndarray, name: str) -> np.ndarray:
     if len(values) != len(truth):
-        raise InputError(f"{name} has {len(values):,} rows and y_true has {len(truth):,}; they must be the same rows in the same order.")
+        raise InputError(
+            f"{name} has {len(values):,} rows and y_true has "
+            f"{len(truth):,}; they must be the same rows in the same order."
+        )
     return values
 
 

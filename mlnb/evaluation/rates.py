@@ -75,4 +75,6 @@ def rate_interval(
         raise InputError(f"A rate needs 0 ≤ hits ≤ trials and at least one trial; got {hits:g} of {trials:g}.")
     low, high = wilson(hits, trials, level)
     rate = hits / trials
-    return Interval(name, rate, float(low), float(high), float(np.sqrt(rate * (1 - rate) / trials)), level, method="Wilson")
+    return Interval(
+        name, rate, float(low), float(high), float(np.sqrt(rate * (1 - rate) / trials)), level, method="Wilson"
+    )

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.checks import finding
 from ..core.errors import InputError
-from ..core.findings import Findings, plain
+from ..core.findings import Finding, Findings, plain
 from ..core.render import PALETTE, Raw, figure, figure_img, panel, table
 from .predictions import Predictions, predictions
 from .rates import check_level, wilson
@@ -37,7 +37,7 @@ class Bins:
 
 def _bin_codes(prob: np.ndarray, n_bins: int) -> np.ndarray:
     "Equal-mass bins by the middle rank of each distinct probability."
-    found, code, count = np.unique(prob, return_inverse=True, return_counts=True)
+    _, code, count = np.unique(prob, return_inverse=True, return_counts=True)
     middle = np.cumsum(count) - count / 2
     return np.unique(np.minimum(middle * n_bins / len(prob), n_bins - 1e-9).astype(int), return_inverse=True)[1][code]
 
@@ -56,12 +56,13 @@ def _ece(bins: Bins, observed: np.ndarray) -> np.ndarray:
 def _chance(bins: Bins, prob: np.ndarray, draws: int, random_state: int) -> np.ndarray:
     "Calibration errors of a perfectly calibrated model with these probabilities, shape (draws,)."
     order = np.lexsort((prob, bins.code))
-    edges = np.unique(np.concatenate([np.cumsum(bins.count) - bins.count, np.linspace(0, len(prob), min(len(prob), 1000), endpoint=False).astype(int)]))
+    first = np.cumsum(bins.count) - bins.count
+    even = np.linspace(0, len(prob), min(len(prob), 1000), endpoint=False).astype(int)
+    edges = np.unique(np.concatenate([first, even]))
     size = np.diff(np.append(edges, len(prob)))
     mean = np.clip(np.add.reduceat(prob[order], edges) / size, 0, 1)
     hits = np.random.default_rng(random_state).binomial(size, mean, (draws, len(size)))
-    starts = np.searchsorted(edges, np.cumsum(bins.count) - bins.count)
-    return _ece(bins, np.add.reduceat(hits, starts, axis=1) / bins.count)
+    return _ece(bins, np.add.reduceat(hits, np.searchsorted(edges, first), axis=1) / bins.count)
 
 
 def log_odds(
@@ -77,7 +78,7 @@ def logistic(
     y: np.ndarray,  # shape (n,): 0, 1, or shares
     steps: int = 50,  # at most
 ) -> tuple[float, float]:  # intercept and slope
-    "Intercept and slope of a logistic regression on one column, by Newton's method; NaN where there is no finite solution."
+    "Intercept and slope of a logistic regression on one column, by Newton's method; NaN without a finite solution."
     design, beta = np.column_stack([np.ones_like(x), x]), np.zeros(2)
     if np.ptp(x) == 0:
         return float("nan"), float("nan")
@@ -97,8 +98,8 @@ TOLERANCE = {"warn": 0.01, "fail": 0.05}  # calibration error beyond chance
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
-    "How well probabilities agree with what happened."
+class _Measured:
+    "The numbers of a calibration."
 
     of: str  # what the probabilities are about
     n: int
@@ -120,42 +121,72 @@ class Calibration:
         import pandas as pd
 
         b = self.bins
-        return pd.DataFrame({"n": b.count, "predicted": b.predicted, "observed": b.observed, "low": self.low, "high": self.high})
+        return pd.DataFrame(
+            {"n": b.count, "predicted": b.predicted, "observed": b.observed, "low": self.low, "high": self.high}
+        )
 
     def to_dict(self) -> dict[str, object]:
         "Plain JSON types."
-        names = ("of", "n", "ece", "ece_by_chance", "p_value", "brier", "intercept", "slope", "level")
-        return {**{name: plain(getattr(self, name)) for name in names}, "parts": dict(self.parts), "bins": self.frame().to_dict("records")}  # type: ignore[dict-item]
+        names = ("of", "n", "ece", "ece_by_chance", "p_value", "brier", "intercept", "slope", "level", "parts")
+        return {name: plain(getattr(self, name)) for name in names} | {"bins": plain(self.frame().to_dict("records"))}
 
     @property
     def status(self) -> str:
         "'pass' unless the error is larger than chance explains and larger than matters."
         beyond = self.ece - self.ece_by_chance
-        return "pass" if self.p_value >= 0.01 or beyond <= TOLERANCE["warn"] else "warn" if beyond <= TOLERANCE["fail"] else "fail"
+        return (
+            "pass"
+            if self.p_value >= 0.01 or beyond <= TOLERANCE["warn"]
+            else "warn"
+            if beyond <= TOLERANCE["fail"]
+            else "fail"
+        )
+
+# %% ../../nbs/04s_evaluation.reliability.ipynb #691aaa58
+@dataclass(frozen=True, eq=False)
+class Calibration(_Measured):
+    "How well probabilities agree with what happened."
+
+    @property
+    def finding(self) -> Finding:
+        "EVAL10."
+        shape = " They are too extreme." if self.slope < 0.9 else " They are too cautious." if self.slope > 1.1 else ""
+        text = (
+            f"Probabilities of {self.of} are off by {self.ece:.3f} on average "
+            f"over {self.n:,} rows; a perfectly calibrated model would show "
+            f"{self.ece_by_chance:.3f} (p "
+            f"{'< 0.001' if self.p_value < 0.001 else f'= {self.p_value:.3f}'})."
+            f"{'' if self.status == 'pass' else shape}"
+        )
+        most = self.ece_by_chance + TOLERANCE["warn"]
+        return finding("EVAL10", self.status, text, value=self.ece, threshold=most, evidence=self.to_dict())
 
     @property
     def findings(self) -> Findings:
-        "EVAL10."
-        shape = "" if not np.isfinite(self.slope) else " They are too extreme." if self.slope < 0.9 else " They are too cautious." if self.slope > 1.1 else ""
-        text = (f"Probabilities of {self.of} are off by {self.ece:.3f} on average over {self.n:,} rows; a perfectly calibrated model would show "
-                f"{self.ece_by_chance:.3f} (p {'< 0.001' if self.p_value < 0.001 else f'= {self.p_value:.3f}'}).{'' if self.status == 'pass' else shape}")
-        return Findings([finding("EVAL10", self.status, text, value=self.ece, threshold=self.ece_by_chance + TOLERANCE["warn"], evidence=self.to_dict())])
+        "EVAL10 as a sequence of one."
+        return Findings([self.finding])
 
     def plot(self) -> Figure:
         "Reliability curve with bands beside the histogram of the probabilities."
+        axes: Any
         fig, axes = figure(9, 3.4, 2)
-        draw_reliability(axes[0], self, PALETTE["blue"], "this model")
+        left, right = axes
+        draw_reliability(left, self, PALETTE["blue"], "this model")
         counts, edges = self.histogram
-        axes[1].bar(edges[:-1], counts, np.diff(edges), align="edge", color=PALETTE["blue"], alpha=0.55)
-        axes[1].set(xlabel="probability", ylabel="rows")
+        right.bar(edges[:-1], counts, np.diff(edges), align="edge", color=PALETTE["blue"], alpha=0.55)
+        right.set(xlabel="probability", ylabel="rows")
         return fig
 
     def _repr_html_(self) -> Raw:
         facts = table([(self.ece, self.ece_by_chance, self.brier, *self.parts.values(), self.slope)],
                       ["ECE", "ECE by chance", "Brier", *self.parts, "slope"])
-        return panel(f"Calibration of {self.of}", facts + figure_img(self.plot(), "reliability curve and histogram"), f"{self.n:,} rows")
+        return panel(
+            f"Calibration of {self.of}",
+            facts + figure_img(self.plot(), "reliability curve and histogram"),
+            f"{self.n:,} rows",
+        )
 
-
+# %% ../../nbs/04s_evaluation.reliability.ipynb #b294972a
 def draw_reliability(
     ax: Any,  # matplotlib axes
     c: Calibration,  # what to draw
@@ -192,13 +223,17 @@ def calibration(
     low, high = wilson(bins.observed * bins.count, bins.count, level)
     ece, chance = float(_ece(bins, bins.observed)), _chance(bins, score, n_simulations, random_state)
     brier, base, share = float(np.mean((score - outcome) ** 2)), float(outcome.mean()), bins.count / len(p)
-    parts = {"reliability": float(share @ (bins.predicted - bins.observed) ** 2), "resolution": float(share @ (bins.observed - base) ** 2),
-             "uncertainty": base * (1 - base)}
+    parts = {
+        "reliability": float(share @ (bins.predicted - bins.observed) ** 2),
+        "resolution": float(share @ (bins.observed - base) ** 2),
+        "uncertainty": base * (1 - base),
+    }
     parts["within bins"] = brier - (parts["reliability"] - parts["resolution"] + parts["uncertainty"])
     intercept, slope = logistic(log_odds(score), outcome)
     above = float((np.sum(chance >= ece - 1e-12) + 1) / (n_simulations + 1))
+    top = float(score.max()) if 0 < score.max() < 0.5 else 1.0
     return Calibration(of, len(p), bins, low, high, ece, float(chance.mean()), above, brier, parts, intercept, slope,
-                       np.histogram(score, bins=25, range=(0, float(score.max()) if 0 < score.max() < 0.5 else 1)), level)
+                       np.histogram(score, bins=25, range=(0, top)), level)
 
 
 def outcomes(

@@ -19,14 +19,18 @@ __all__ = ['resample_counts', 'Resampler']
 # %% ../../nbs/04o_evaluation.resampling.ipynb #356017f2
 @functools.lru_cache(maxsize=64)
 def _byte_code(n: int) -> tuple[np.ndarray, np.uint8, np.ndarray]:
-    "Smallest byte for a count of 1, 2, …; the first byte that says 'look closer'; distribution function of what remains."
+    "Smallest byte for a count of 1, 2, …; first byte that says 'look closer'; distribution function of what remains."
     mean = 1 - 4 / math.sqrt(n)
     counts = range(40)
     share = 256 * np.array([math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in counts])
     whole = np.floor(share)
     upto = np.cumsum(whole)
     rest = np.cumsum(share - whole)
-    return upto[:-1][whole[1:] > 0].astype(np.uint8), np.uint8(upto[-1]), (rest / rest[-1])[rest < rest[-1] * (1 - 1e-15)]
+    return (
+        upto[:-1][whole[1:] > 0].astype(np.uint8),
+        np.uint8(upto[-1]),
+        (rest / rest[-1])[rest < rest[-1] * (1 - 1e-15)],
+    )
 
 
 def _poisson_counts(rng: np.random.Generator, n: int, size: int) -> np.ndarray:
@@ -80,7 +84,9 @@ class Resampler:
         self.total = None if groups is not None else n if sizes is None else int(sizes.sum())
         self.parts = [np.flatnonzero(strata == code) for code in range(strata.max() + 1)] if strata is not None else []
         if groups is not None and groups.max() == 0:
-            raise InputError("All rows belong to one group, so there is nothing to resample. Name a column with several groups.")
+            raise InputError(
+                "All rows belong to one group, so there is nothing to resample. Name a column with several groups."
+            )
 
     def draw(
         self,

@@ -12,7 +12,7 @@ import numpy as np
 from ..core.errors import InputError, did_you_mean, listed
 
 # %% auto #0
-__all__ = ['TASKS', 'MOST_CLASSES', 'column', 'numbers', 'infer_task', 'positive_label', 'scalars', 'match_label']
+__all__ = ['TASKS', 'MOST_CLASSES', 'column', 'scalars', 'numbers', 'infer_task', 'positive_label']
 
 # %% ../../nbs/04h_evaluation.target.ipynb #f02abbd2
 def column(
@@ -29,8 +29,8 @@ def column(
         raise InputError(f"{name} must be one column with at least one row; this has shape {array.shape}.")
     missing = pd.isna(array)
     if missing.any():
-        raise InputError(f"{name} has {int(missing.sum()):,} missing values among {len(array):,} rows, the first in row "
-                         f"{int(missing.argmax())}. Drop those rows from truth and predictions alike, or find out why they are missing.")
+        raise InputError(f"{name} has {int(missing.sum()):,} missing values among {len(array):,} rows, "
+                         f"the first in row {int(missing.argmax())}. Drop those rows from truth and predictions alike.")
     if array.dtype.kind in "biuf":
         return array
     if array.dtype.kind in "USO":
@@ -41,8 +41,16 @@ def column(
             return array.astype(np.int64 if kind == "integer" else np.float64)
         if kind in ("string", "bytes"):
             return array.astype(object)
-        raise InputError(f"{name} mixes kinds of values ({kind}): {listed(dict.fromkeys(map(repr, array[:50])), 4)}. Use one kind.")
+        some = listed(dict.fromkeys(map(repr, array[:50])), 4)
+        raise InputError(f"{name} mixes kinds of values ({kind}): {some}. Use one kind.")
     raise InputError(f"{name} holds {array.dtype}, which is no label and no number. Use text, booleans or numbers.")
+
+# %% ../../nbs/04h_evaluation.target.ipynb #3bf62542
+def scalars(
+    values: Iterable[object],  # labels
+) -> list[object]:  # without NumPy types
+    "Labels as Python values, as they are shown and stored."
+    return [value.item() if isinstance(value, np.generic) else value for value in values]
 
 
 def numbers(
@@ -56,7 +64,8 @@ def numbers(
     array = array.astype(np.float64)
     infinite = ~np.isfinite(array)
     if infinite.any():
-        raise InputError(f"{name} has {int(infinite.sum()):,} infinite values, the first in row {int(infinite.argmax())}.")
+        where = int(infinite.argmax())
+        raise InputError(f"{name} has {int(infinite.sum()):,} infinite values, the first in row {where}.")
     return array
 
 # %% ../../nbs/04h_evaluation.target.ipynb #be402e18
@@ -77,9 +86,14 @@ def infer_task(
     array = column(array, "The target")
     distinct = len(pd.unique(array))
     if distinct < 2:
-        raise InputError(f"The target has one value only ({scalars(array[:1])[0]!r}), so there is nothing to tell apart. Use data with both outcomes.")
+        raise InputError(
+            f"The target has one value only ({scalars(array[:1])[0]!r}), so "
+            "there is nothing to tell apart. Use data with both outcomes."
+        )
     if array.dtype == object and distinct == len(array) and distinct > MOST_CLASSES:
-        raise InputError(f"The target is text and all its {distinct:,} values differ, as in an identifier. Name another column.")
+        raise InputError(
+            f"The target is text and all its {distinct:,} values differ, as in an identifier. Name another column."
+        )
     if array.dtype.kind == "f" and (array != np.round(array)).any():
         return "regression"
     if distinct == 2:
@@ -103,7 +117,7 @@ def positive_label(
     codes, found = pd.factorize(column(y, "The target"), sort=True)
     counts, names = np.bincount(codes), scalars(found)
     if given is not None:
-        return match_label(given, names)
+        return _match_label(given, names)
     if len(names) != 2:
         raise InputError(f"A positive label needs two classes; found {len(names)}: {listed(map(repr, names), 5)}.")
     words = [str(name).strip().casefold() for name in names]
@@ -113,17 +127,7 @@ def positive_label(
     return names[0] if counts[0] < counts[1] else names[1]
 
 
-def scalars(
-    values: Iterable[object],  # labels
-) -> list[object]:  # without NumPy types
-    "Labels as Python values, as they are shown and stored."
-    return [value.item() if isinstance(value, np.generic) else value for value in values]
-
-
-def match_label(
-    given: object,  # a label as a person typed it
-    names: Sequence[object],  # the labels of the data
-) -> object:  # the one that was meant
+def _match_label(given: object, names: Sequence[object]) -> object:
     "The label that was meant: the same value, or the same when written out."
     for name in names:
         if given == name or str(given).casefold() == str(name).casefold():

@@ -73,7 +73,7 @@ class KillReport:
         rows = [(badge(f.status, _STATES.get(f.status, "")), f.code, Raw(f'<div style="max-width:600px">{cell(f.message)}</div>'))
                 for f in self.findings]
         rows += [(badge(Status.NOT_CHECKED, "for a person"), "", text) for text in self.custom]
-        return panel("Kill criteria", table(rows, ["state", "check", "where it stands"]))
+        return panel("Where the kill criteria stand", table(rows, ["state", "check", "where it stands"]))
 
 
 _STATES = {Status.PASS: "not tripped", Status.FAIL: "tripped", Status.NOT_CHECKED: "not decided", Status.WARN: "running"}

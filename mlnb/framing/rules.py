@@ -27,7 +27,7 @@ __all__ = ['HARD', 'PATTERN', 'NEEDED', 'REASONS_MIN', 'QUESTIONS', 'VERDICTS', 
 HARD = tuple(name for name, (rules, model) in SIGNALS.items() if rules > 0 > model)  # yes excludes or spares a model
 PATTERN = tuple(name for name, (rules, model) in SIGNALS.items() if model > 0 > rules)  # yes is a reason for a model
 NEEDED = "labels_over_1000"  # without a yes there is nothing to learn from
-REASONS_MIN = 2  # reasons for a model that it takes; one alone leaves doubt
+REASONS_MIN = 2  # reasons for a model that it takes, and one more while a hard signal is open; fewer leave doubt
 QUESTIONS: Mapping[str, str] = {row["signal"]: row["if so"] for row in RULES_OR_ML.records()}
 VERDICTS: Mapping[str, str] = {
     "rules": "Write rules. A model is not worth its costs here.",
@@ -45,7 +45,7 @@ def _weigh(answers: Mapping[str, bool | None]) -> tuple[str, tuple[str, ...]]:
     if few:
         return ("rules_first", ("rules_under_10", *pattern)) if pattern else ("rules", ("rules_under_10",))
     reasons = (*pattern, *(["rules_under_10"] if few is False else []))
-    if len(reasons) >= REASONS_MIN:
+    if len(reasons) >= REASONS_MIN + any(answers[name] is None for name in HARD):
         return ("ml", (*reasons, NEEDED)) if answers[NEEDED] else ("rules_first", (NEEDED,))
     if all(answers[name] is False for name in PATTERN):
         return "rules", PATTERN

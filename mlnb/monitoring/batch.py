@@ -90,7 +90,7 @@ def batch_table(
     current: object = None,  # path, frame or table of a later batch
 ) -> Table:  # its rows, read as the training data's are
     "The batch to compare."
-    if current is not None and current != "":
+    if current is not None and not (isinstance(current, str) and not current):
         return open_table(current).like(project.table())
     if project.config.current:
         return project.current()
@@ -113,7 +113,7 @@ def _measured(e: Experiment, truth: Any, given: np.ndarray) -> tuple[float, floa
     found = bootstrap(p, metrics=[metric], n_resamples=500)[metric]
     return found.value, found.low, found.high
 
-
+# %% ../../nbs/07c_monitoring.batch.ipynb #889ebb04
 def _performance(project: Project, e: Experiment, frame: pd.DataFrame, given: np.ndarray | None) -> Any:
     "The primary metric at training time and on the batch, when the batch has labels."
     if given is None or e.target not in frame or frame[e.target].notna().sum() < 30:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from .divergence import EPSILON, _pair, chi_square, psi
 
 # %% auto #0
-__all__ = ['LEAST', 'psi_limit', 'pool', 'chance', 'holm']
+__all__ = ['LEAST', 'psi_limit', 'pool', 'chance', 'unseen', 'holm']
 
 # %% ../../nbs/07ad_monitoring.chance.ipynb #d1bfe7ab
 def psi_limit(
@@ -37,7 +37,7 @@ def pool(
     ordered: bool = True,  # join neighbours; otherwise the rarest bins, whose order means nothing
     least: float = LEAST,  # rows to expect in each bin of the smaller side
 ) -> np.ndarray:  # for each bin the number of its group, shape (bins,)
-    "Join bins until each can be expected to hold enough rows."
+    "Join bins until each can be expected to hold enough rows. Only the sum of both sides decides, so that chance is not sorted into drift."
     p, q = _pair(reference, current)
     expected = (p + q) / max(p.sum() + q.sum(), 1e-300) * min(p.sum(), q.sum())
     order = np.arange(len(p)) if ordered else np.argsort(expected, kind="stable")
@@ -66,6 +66,18 @@ def chance(
         return 1.0
     scaled = psi(p / p.sum(), q / q.sum(), epsilon) / (1 / p.sum() + 1 / q.sum())
     return max(float(chdtrc(free, scaled)), by_counts)
+
+
+def unseen(
+    rows: int,  # rows of the batch with values that the reference does not have
+    once: int,  # values that the reference has exactly once
+    n: int,  # rows of the reference
+    m: int,  # rows of the batch
+) -> float:  # p-value
+    "Probability that values the reference missed turn up this often: those it met once say how many it has not met (Good, 1953)."
+    from scipy.special import bdtrc
+
+    return float(bdtrc(rows - 1, once + 1 + rows, m / (n + m))) if rows else 1.0
 
 
 def holm(

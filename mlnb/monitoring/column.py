@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -57,9 +58,9 @@ class ColumnProfile:
     def from_dict(cls, data: Mapping[str, object]) -> ColumnProfile:
         "A column from what `to_dict` gave; unknown keys are left out, so that files of a later version can be read."
         known = {f.name for f in dataclasses.fields(cls)}
-        parts = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key in known}
-        parts["values"] = tuple((str(value), int(count)) for value, count in parts.get("values", ()))  # type: ignore[union-attr, misc]
-        return cls(**parts)  # type: ignore[arg-type]
+        parts: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key in known}
+        parts["values"] = tuple((str(value), int(count)) for value, count in parts.get("values", ()))
+        return cls(**parts)
 
 # %% ../../nbs/07aa_monitoring.column.ipynb #01c706d0
 def merge_columns(
@@ -69,8 +70,8 @@ def merge_columns(
 ) -> ColumnProfile:  # the column of both parts together
     "Add two profiles of a column (moments by Chan, Golub and LeVeque, 1983)."
     if (a.kind, a.edges) != (b.kind, b.edges):
-        raise InputError(f"{name!r} was profiled as {a.kind} with {len(a.edges)} edges and as {b.kind} with {len(b.edges)} others, so the counts "
-                         "do not add up. Profile the second part with edges_from= the first.")
+        raise InputError(f"{name!r} was profiled as {a.kind} with {len(a.edges)} edges and as {b.kind} with {len(b.edges)} others, "
+                         "so the counts do not add up. Profile the second part with edges_from= the first.")
     mean, variance = _moments(a, b)
     merged = dict(a.values)
     for value, count in b.values:
@@ -86,9 +87,9 @@ def merge_columns(
         tuple(sorted(merged.items(), key=lambda pair: (-pair[1], pair[0]))), a.rest + b.rest)
 
 
-def _extreme(choose: type[min], a: object, b: object) -> object:  # type: ignore[valid-type]
+def _extreme(choose: Callable[..., Any], a: object, b: object) -> Any:
     known = [x for x in (a, b) if x is not None]
-    return choose(known) if known else None  # type: ignore[operator]
+    return choose(known) if known else None
 
 
 def _moments(a: ColumnProfile, b: ColumnProfile) -> tuple[float | None, float | None]:
@@ -151,4 +152,5 @@ def sparkline(
     bar = max(width // len(rows) - 1, 2)
     parts = "".join(f'<div style="width:{min(bar, 12)}px;height:{max(round(height * r / rows.max()), 1 if r else 0)}px;'
                     f'background:{PALETTE["blue"]}"></div>' for r in rows)
-    return Raw(f'<div style="display:flex;align-items:flex-end;gap:1px;height:{height}px;border-bottom:1px solid {LINE}">{parts}</div>')
+    return Raw(f'<div style="display:flex;align-items:flex-end;gap:1px;height:{height}px;border-bottom:1px solid {LINE}">'
+               f"{parts}</div>")

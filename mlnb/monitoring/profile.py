@@ -29,7 +29,7 @@ __all__ = ['VERSION', 'Profile', 'profile']
 VERSION = 1  # of the file format
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Profile:
     "A table's columns as counts that can be kept, compared and added up."
 
@@ -47,8 +47,8 @@ class Profile:
         "The profile of both tables together; both have to be counted on the same edges."
         if set(self.columns) != set(other.columns):
             differ = sorted(set(self.columns) ^ set(other.columns))
-            raise InputError(f"{self.name} and {other.name} do not have the same columns, so their profiles do not add up. Only one of them has "
-                             f"{listed(differ)}.")
+            raise InputError(f"{self.name} and {other.name} do not have the same columns, so their profiles do not add up. Only one of "
+                             f"them has {listed(differ)}.")
         merged = {name: merge_columns(column, other.columns[name], name) for name, column in self.columns.items()}
         return replace(self, rows=self.rows + other.rows, columns=merged)
 
@@ -65,21 +65,22 @@ class Profile:
         "Write the JSON to a file; the file is whole or not there."
         return write_atomic(Path(path), self.to_json())
 
-    @classmethod
-    def from_json(cls, text: str, name: str = "the text") -> Profile:
+    @staticmethod
+    def from_json(text: str, name: str = "the text") -> Profile:
         "A profile from its JSON text."
         return _read(text, name)
 
-    @classmethod
-    def load(cls, path: str | Path) -> Profile:
+    @staticmethod
+    def load(path: str | Path) -> Profile:
         "A profile from a file."
-        if not Path(path).is_file():
-            raise InputError(f"There is no file {path}. Save a profile first: profile(data).save({str(path)!r}).")
-        return _read(Path(path).read_text(encoding="utf-8", errors="replace"), Path(path).name)
+        return _load(Path(path))
 
     def frame(self) -> pd.DataFrame:
         "One row a column."
         return _frame(self)
+
+    def __repr__(self) -> str:
+        return f"Profile({self.name}: {self.rows:,} rows, {len(self.columns)} columns)"
 
     def _repr_html_(self) -> str:
         return _html(self)
@@ -95,12 +96,21 @@ def _read(text: str, name: str) -> Profile:
     if not isinstance(data, dict) or not isinstance(data.get("columns"), dict) or "version" not in data:
         raise InputError(f"{name} is JSON but no saved profile: it lacks 'version' and 'columns'. Make one with profile(data).save(…).")
     if not isinstance(data["version"], int) or data["version"] > VERSION:
-        raise InputError(f"{name} is a profile of version {data['version']}, and this mlnb reads up to {VERSION}. Update mlnb, or profile again.")
+        raise InputError(f"{name} is a profile of version {data['version']}, and this mlnb reads up to {VERSION}. Update mlnb, or profile "
+                         "again.")
     try:
         columns = {str(key): ColumnProfile.from_dict(column) for key, column in data["columns"].items()}
         return Profile(int(data["rows"]), columns, str(data["name"]), str(data["target"]), str(data["prediction"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{name} is a damaged profile ({type(error).__name__}: {error}). Make it again with profile(data).save(…).") from error
+        raise InputError(f"{name} is a damaged profile ({type(error).__name__}: {error}). Make it again with profile(data).save(…)."
+                         ) from error
+
+
+def _load(path: Path) -> Profile:
+    "Read a file."
+    if not path.is_file():
+        raise InputError(f"There is no file {path}. Save a profile first: profile(data).save({str(path)!r}).")
+    return _read(path.read_text(encoding="utf-8", errors="replace"), path.name)
 
 
 def _frame(profile: Profile) -> pd.DataFrame:
@@ -145,8 +155,8 @@ def profile(
     elif edges_from:
         kept = [name for name in table.columns if name in known]
         if not kept:
-            raise InputError(f"{table.name} has none of the columns of the profile of {edges_from.name}, so it is another table. Its columns are "
-                             f"{listed(table.columns)}; the profile has {listed(known)}.{did_you_mean(table.columns[0], known)}")
+            raise InputError(f"{table.name} has none of the columns of the profile of {edges_from.name}, so it is another table. Its "
+                             f"columns are {listed(table.columns)}; the profile has {listed(known)}.{did_you_mean(table.columns[0], known)}")
     else:
         kept = table.columns
         for name, role in ((target, "target"), (prediction, "prediction")):

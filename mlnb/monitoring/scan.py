@@ -129,8 +129,8 @@ def _in_memory(values: pa.Table, questions: Mapping[str, Question]) -> dict[str,
             found[name] = count_values(dict(pairs), asked.values, asked.kind)
         else:
             seen = [x for x in (column.to_pylist() if asked.kind == "datetime" else ()) if x is not None]
-            found[name] = ColumnProfile(asked.kind, len(column), column.null_count, distinct=len(column.unique()) - bool(column.null_count),
-                                        low=str(min(seen)) if seen else None, high=str(max(seen)) if seen else None)
+            found[name] = ColumnProfile(asked.kind, len(column), column.null_count,
+                                        distinct=len(column.unique()) - bool(column.null_count), low=str(min(seen)) if seen else None, high=str(max(seen)) if seen else None)
     return found
 
 # %% ../../nbs/07ab_monitoring.scan.ipynb #b43497a6
@@ -138,7 +138,7 @@ def _hits(flag: ir.BooleanValue) -> ir.IntegerScalar:
     "Rows for which it is so; DuckDB counts them at once, elsewhere they are summed."
     import ibis
 
-    if flag._find_backend(use_default=True).name != "duckdb":
+    if flag.get_backend().name != "duckdb":
         return flag.sum()
 
     @ibis.udf.agg.builtin(name="count_if")
@@ -192,8 +192,8 @@ def _ask_carefully(x: ir.FloatingColumn, asked: Question) -> ColumnProfile:
     row = x.as_table().aggregate(**measures).to_pyarrow().to_pylist()[0]
     up_to = [row[f"h{j}"] or 0 for j in range(len(asked.edges))]
     number = {key: value if value is not None and math.isfinite(value) else None for key, value in row.items()}
-    return ColumnProfile(asked.kind, row["rows"], row["rows"] - (row["n"] or 0), low=number["a"], high=number["z"], mean=number["m"],
-                         variance=number["v"], infinite=(row["low"] or 0, row["high"] or 0), edges=asked.edges,
+    return ColumnProfile(asked.kind, row["rows"], row["rows"] - (row["n"] or 0), low=number["a"], high=number["z"],
+                         mean=number["m"], variance=number["v"], infinite=(row["low"] or 0, row["high"] or 0), edges=asked.edges,
                          counts=tuple(np.diff([0, *up_to, row["n"] or 0]).tolist()))
 
 
@@ -221,7 +221,8 @@ def _ask_rest(values: ir.Table, questions: Mapping[str, Question], rows: int, di
         if asked.kind == "datetime":
             measures |= {f"a{i}": values[name].min().cast("string"), f"z{i}": values[name].max().cast("string")}
     row = values.aggregate(**measures).to_pyarrow().to_pylist()[0]
-    return {name: ColumnProfile(asked.kind, rows, rows - row[f"n{i}"], distinct=row.get(f"d{i}"), low=row.get(f"a{i}"), high=row.get(f"z{i}"))
+    return {name: ColumnProfile(asked.kind, rows, rows - row[f"n{i}"], distinct=row.get(f"d{i}"), low=row.get(f"a{i}"),
+                                high=row.get(f"z{i}"))
             for i, (name, asked) in enumerate(questions.items())}
 
 # %% ../../nbs/07ab_monitoring.scan.ipynb #20632503
@@ -244,7 +245,8 @@ def plan(
         numbers = {name: kind for name, kind in kinds.items() if kind in NUMERIC}
         with translate(table.name):
             values = _values(sample, numbers).to_pyarrow() if numbers else {}
-        questions |= {name: Question(kind, find_edges(values[name].to_numpy()) if name in numbers else ()) for name, kind in kinds.items()}
+        edges = {name: find_edges(values[name].to_numpy()) for name in numbers}
+        questions |= {name: Question(kind, edges.get(name, ())) for name, kind in kinds.items()}
     return {name: questions[name] for name in columns}
 
 # %% ../../nbs/07ab_monitoring.scan.ipynb #393c2969
@@ -281,7 +283,7 @@ def _unread(table: Table, found: dict[str, ColumnProfile]) -> dict[str, ColumnPr
     import dataclasses
 
     schema = table.expr.schema()
-    texts = [name for name, column in found.items() if column.kind in ("numeric", "datetime") and column.missing and schema[name].is_string()]
+    texts = [name for name, c in found.items() if c.kind in ("numeric", "datetime") and c.missing and schema[name].is_string()]
     if texts:
         filled = table.aggregate(**{f"n{i}": table.expr[name].strip().nullif("").count() for i, name in enumerate(texts)})
         for i, name in enumerate(texts):

@@ -35,8 +35,9 @@ li p { margin: 4px 0; } main img { max-width: 100%; height: auto; } main code { 
 Consolas, monospace; background: var(--soft); padding: 1px 4px; border-radius: 3px; } main pre { background:
 var(--soft); padding: 10px 12px; border-radius: 5px; overflow-x: auto; font: 13px/1.45 ui-monospace, Menlo,
 Consolas, monospace; } main table { border-collapse: collapse; } main table td, main table th { text-align: left;
-vertical-align: top; } main blockquote { margin: 10px 0; padding: 2px 14px; border-left: 3px solid var(--line);
-color: var(--quiet); } summary { cursor: pointer; } details > summary { color: var(--link); }
+vertical-align: top; } main td > span { white-space: nowrap; } main blockquote { margin: 10px 0; padding: 2px 14px;
+border-left: 3px solid var(--line); color: var(--quiet); } summary { cursor: pointer; } details > summary { color:
+var(--link); }
 """
 PARTS = """
 .verdict { border: 1px solid var(--line); border-left: 6px solid var(--quiet); background: var(--soft);
