@@ -23,11 +23,11 @@ __all__ = ['TOPICS', 'OPENINGS', 'REMARKS', 'ENDINGS', 'START', 'MONTHS', 'DRIFT
 # %% ../nbs/00x_churn.ipynb #68679a89
 TOPICS = ("the app", "streaming quality", "my last invoice", "the support team", "the new catalogue", "the offline mode", "the search",
           "the family account", "the price", "the home screen", "the login", "subtitle timing")
-OPENINGS = ("", "Honestly, ", "To be fair, ", "After the last update, ", "As a long-time customer, ", "Just a note: ", "For what it is worth, ",
-            "We talked about it at home: ")
+OPENINGS = ("", "Honestly, ", "To be fair, ", "After the last update, ", "As a long-time customer, ", "Just a note: ",
+            "For what it is worth, ", "We talked about it at home: ")
 REMARKS: Mapping[str, tuple[str, ...]] = {
-    "negative": ("{t} keeps letting me down", "{t} got worse again", "I am tired of problems with {t}", "{t} is not worth the money any more",
-                 "nobody answers when I complain about {t}", "{t} failed three times this week", "I expected far more from {t}",
+    "negative": ("{t} keeps letting me down", "{t} got worse again", "I am tired of problems with {t}",
+                 "{t} is not worth the money any more", "nobody answers when I complain about {t}", "{t} failed three times this week", "I expected far more from {t}",
                  "{t} is slow and confusing"),
     "neutral": ("{t} is okay", "{t} does what it should", "I have no strong opinion on {t}", "{t} changed, still getting used to it",
                 "I rarely use {t}", "{t} is about the same as elsewhere", "had a question about {t}, it was answered"),

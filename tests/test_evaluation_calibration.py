@@ -44,7 +44,9 @@ def test_as_scikit_learn_and_the_parts_add_up(n_bins: int) -> None:
     assert np.allclose(found.bins.observed, rate, atol=0.03) and np.allclose(found.bins.predicted, mean, atol=0.01)
     assert found.bins.count.tolist() == [1000 // n_bins] * n_bins
     parts = found.parts
-    assert found.brier == pytest.approx(parts["reliability"] - parts["resolution"] + parts["uncertainty"] + parts["within bins"])
+    assert found.brier == pytest.approx(
+        parts["reliability"] - parts["resolution"] + parts["uncertainty"] + parts["within bins"]
+    )
     assert found.ece == pytest.approx(np.abs(found.bins.observed - found.bins.predicted).mean())
 
 

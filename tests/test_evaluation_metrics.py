@@ -291,7 +291,8 @@ class Used:
 
 
 @pytest.mark.parametrize(
-    ("used", "status"), [("pr_auc", "pass"), ("recall", "pass"), ("mcc", "warn"), ("accuracy", "fail"), ("roc_auc", "fail")]
+    ("used", "status"),
+    [("pr_auc", "pass"), ("recall", "pass"), ("mcc", "warn"), ("accuracy", "fail"), ("roc_auc", "fail")],
 )
 def test_the_check_looks_at_the_data(used: str, status: str) -> None:
     context = Context(target="y", data=Data(np.repeat([0, 1], [97, 3])), evaluation=Used(used))

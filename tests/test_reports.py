@@ -300,7 +300,9 @@ def test_reports_run_side_by_side_and_in_order(project: Path, monkeypatch: pytes
     assert order[0] == "data" and order[-1] == "scorecard" and order.index("training") < order.index("evaluation")
 
 
-def test_what_needs_a_broken_report_is_skipped_and_the_rest_runs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_needs_a_broken_report_is_skipped_and_the_rest_runs(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told: list[tuple[str, bool | None]] = []
 
     def run(wanted: runner.Plan, kernels: Kernels) -> runner.ReportResult:
@@ -332,7 +334,8 @@ def test_two_runs_in_one_project_at_once(project: Path) -> None:
     ledger = Ledger(project / "ledger.jsonl")
     assert all(result.ok for result in results) and len({result.html for result in results}) == 2
     assert len(ledger.entries()) == 40 and ledger.problems() == []
-    assert len(reports_in(project / "reports")) == 2 and all(r.html.name in (project / "reports" / "index.html").read_text() for r in results)
+    index = (project / "reports" / "index.html").read_text()
+    assert len(reports_in(project / "reports")) == 2 and all(result.html.name in index for result in results)
 
 
 def test_stopping_kernels_leaves_a_partial_notebook(project: Path) -> None:
@@ -404,7 +407,8 @@ def test_nothing_in_a_page_breaks_out(tmp_path: Path) -> None:
     book = new_notebook(
         cells=[
             new_markdown_cell(f"# {evil}\n> {evil}\n\ntext {evil}\n\n## {evil}\n\n## Two"),
-            new_code_cell("", outputs=[new_output("stream", name="stdout", text=evil), new_output("display_data", data={"text/plain": evil})]),
+            new_code_cell("", outputs=[new_output("stream", name="stdout", text=evil)]),
+            new_code_cell("", outputs=[new_output("display_data", data={"text/plain": evil})]),
         ]
     )
     info = ReportInfo(evil, evil, "2026-03-01T12:00:00", error=evil, title=evil)
@@ -444,7 +448,8 @@ def test_the_index_knows_what_is_there_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_the_slow_grammar_stays_out() -> None:
-    code = "import sys\nfrom mlnb.reports.execution import _load\n_load()\nprint('rfc3987_syntax' in sys.modules, 'papermill' in sys.modules)"
+    code = "import sys\nfrom mlnb.reports.execution import _load\n_load()\n"
+    code += "print('rfc3987_syntax' in sys.modules, 'papermill' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]
 
@@ -461,18 +466,24 @@ def test_a_kernel_that_starts_after_the_stop_ends_at_once() -> None:
 def test_the_pages_run_nothing_and_ask_for_nothing(chromium: str, finished: tuple[runner.ReportResult, ...]) -> None:
     from playwright.sync_api import sync_playwright
 
+    seen: list[str] = []
+
+    def dismissed(dialog: object) -> None:
+        seen.append(f"dialog {dialog.message}")
+        dialog.dismiss()
+
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         for scheme, paper in (("light", "rgb(255, 255, 255)"), ("dark", "rgb(20, 24, 30)")):
             page = browser.new_page(color_scheme=scheme)
-            seen: list[str] = []
-            page.on("dialog", lambda dialog: (seen.append(f"dialog {dialog.message}"), dialog.dismiss()))
+            page.on("dialog", dismissed)
             page.on("request", lambda request: seen.append(request.url))
             page.on("console", lambda message: seen.append(f"console {message.text}"))
             for result in finished:
                 page.goto(result.html.as_uri())
-                assert page.locator("h1").count() == 1 and page.evaluate("getComputedStyle(document.body).backgroundColor") == paper
+                assert page.locator("h1").count() == 1
+                assert page.evaluate("getComputedStyle(document.body).backgroundColor") == paper
             page.click("text=All reports")
             assert page.locator("table a").count() == 4
-            assert [url for url in seen if not url.startswith(("file:", "data:"))] == []
         browser.close()
+    assert [url for url in seen if not url.startswith(("file:", "data:"))] == []

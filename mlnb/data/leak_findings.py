@@ -14,7 +14,7 @@ from .single_feature import NEAR_CERTAIN, ColumnSignal, Examined
 from .time_order import Dependence, TimeOrder
 
 # %% auto #0
-__all__ = ['MEASURE', 'COPIED', 'REPEATED', 'ENOUGH', 'from_target', 'time_ordered', 'time_unnamed', 'on_both_sides']
+__all__ = ['MEASURE', 'COPIED', 'REPEATED', 'ENOUGH', 'AGREE', 'from_target', 'time_ordered', 'time_unnamed', 'on_both_sides']
 
 # %% ../../nbs/02dg_data.leak_findings.ipynb #71cab456
 MEASURE = {"binary": "ROC-AUC", "multiclass": "mean ROC-AUC", "regression": "R² of ranks"}
@@ -106,6 +106,7 @@ def time_unnamed(
 # %% ../../nbs/02dg_data.leak_findings.ipynb #ce1dd145
 COPIED, REPEATED = 0.005, 0.01  # share of copied test rows that fails: copies across the sides; copies that train is full of as well
 ENOUGH = 3  # copies below which it may be bad luck
+AGREE = 0.8  # share of equal rows with the same target below which they are different cases that look alike
 
 
 def on_both_sides(
@@ -115,7 +116,8 @@ def on_both_sides(
 ) -> Finding:  # LEAK07
     "Whether rows or entities are on both sides."
     planted = found.exact.pairs > 2 * found.exact.inside + 3
-    copies = found.copies if planted or not identified else 0
+    different = identified or found.exact.agree < AGREE  # equal rows that are different cases: they have their own identifier or outcome
+    copies = found.copies if planted or not different else 0
     share, near = copies / max(found.rows, 1), found.near_copies / max(found.rows, 1)
     limit = COPIED if planted else REPEATED
     evidence = {"test rows": found.rows, "exact": vars(found.exact), "near": vars(found.near), "compared columns": list(found.columns),
@@ -129,7 +131,7 @@ def on_both_sides(
         same = "" if found.exact.same_target == found.exact.rows else f", {found.exact.same_target:,} of them with the same target"
         usual = "" if planted else "; such twins are as common inside train, so duplicates were not removed before the split"
         said.append(f"{copies:,} of {found.rows:,} test rows ({share:.2%}) are also in train{same}{usual}")
-        failing |= copies >= ENOUGH and share >= limit and (planted or found.exact.agree >= 0.95)
+        failing |= copies >= ENOUGH and share >= limit
     if found.near_copies:
         said.append(f"{found.near_copies:,} more ({near:.2%}) are in train up to spelling, rounding and jitter")
         failing |= found.near_copies >= ENOUGH and near >= REPEATED
@@ -138,6 +140,6 @@ def on_both_sides(
     if said:
         return finding("LEAK07", "fail" if failing else "warn", f"{'. '.join(said)}.", **parts)
     by_chance = f" {found.exact.rows:,} test rows look like a training row, no more than " \
-                f"{'different cases do' if identified else 'chance gives'}." if found.exact.rows else ""
+                f"{'different cases do' if found.copies else 'chance gives'}." if found.exact.rows else ""
     whom = f" and no {found.entity}" if found.entity else ""
     return finding("LEAK07", "pass", f"No copied row{whom} is on both sides of {found.rows:,} test rows.{by_chance}", **parts)

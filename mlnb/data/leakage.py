@@ -142,7 +142,8 @@ def _columns(train: Table, target: str, leave_out: set[str], task: str,
     rows = rows.iloc[prepared.kept]
     dates = [name for name in rows.columns if rows[name].dtype.kind == "M" and name not in leave_out and rows[name].notna().all()][:3]
     moves = {name: dependence(prepared, rows[name].astype("int64").to_numpy(), random_state) for name in dates}
-    moves |= {"": dependence(prepared, np.arange(len(rows)), random_state)}
+    if (np.diff(prepared.values) != 0).sum() >= max(prepared.outcomes, 2):  # rows sorted by the target say nothing about time
+        moves |= {"": dependence(prepared, np.arange(len(rows)), random_state)}
     features = rows.drop(columns=[name for name in {target, *leave_out} if name in rows.columns])
     known: dict[str, str] = {}
     if prepared.task == "regression":

@@ -24,7 +24,7 @@ __all__ = ['NEAR_CERTAIN', 'COARSE', 'COARSE_SCORE', 'ALONE', 'ALONE_COARSE', 'S
 # %% ../../nbs/02dc_data.single_feature.ipynb #5bec83dd
 NEAR_CERTAIN: Mapping[str, float] = {  # explained share from which next to nothing is left open
     "binary": 0.9, "multiclass": 0.9, "regression": 0.99}
-COARSE = 10  # groups up to which a column is a flag or a code rather than a measurement
+COARSE = 10  # different values up to which a column is a flag or a code rather than a measurement
 COARSE_SCORE = 0.92  # ROC-AUC, at the lower end of its interval, that no honest flag or code has
 ALONE, ALONE_COARSE = 0.5, 0.8  # what a leak leaves open, as a share of what all others together leave open; a flag or a code
 STRONG: Mapping[str, float] = {  # strength from which outdoing all others is worth a warning
@@ -40,6 +40,7 @@ class ColumnSignal:
     column: str  # its name
     through: str  # "values", "missing" (whether the cell is filled) or "filled rows" (its values where there are any)
     groups: int  # how many groups its values were taken as
+    coarse: bool  # whether it is a flag or a code rather than a measurement: few different values
     rows: int  # rows it was measured on
     signal: Signal  # what it tells alone
     rest: Signal | None = None  # what the other columns tell together on the same rows; None when nobody had to know
@@ -87,8 +88,7 @@ def _candidate(found: ColumnSignal, target: Answer) -> bool:
 
 def _coarse(found: ColumnSignal, target: Answer) -> bool:
     "Whether a column is a flag or a code, and better than those are."
-    few = found.through == "missing" or found.through == "values" and found.groups <= COARSE
-    return target.task != "regression" and few and _low(found.signal.score, target) >= COARSE_SCORE
+    return target.task != "regression" and found.coarse and _low(found.signal.score, target) >= COARSE_SCORE
 
 
 def _low(score: float, target: Answer) -> float:
@@ -134,7 +134,8 @@ def examine(
     order = sorted(signals, key=lambda name: -signals[name].strength)
     chance = float(noise(list(groups.values()), target, random_state=random_state).max(initial=0.0))
     predictions = {name: encode(groups[name], target) for name in order[:80]}
-    looks = [look for name in order for look in _looks(name, groups[name], signals[name], target)]
+    coarse = {name: frame[name].nunique() <= COARSE for name in order}
+    looks = [look for name in order for look in _looks(name, groups[name], coarse[name], signals[name], target)]
     suspects = {found.column for found, part, _ in looks if _candidate(found, part)} | set(known)
     judged = [_judge(found, part, inside, groups, predictions, suspects, chance) for found, part, inside in looks]
     judged = [replace(f, verdict="fail", reason=known[f.column]) if f.column in known and f.through == "values" else f for f in judged]
@@ -154,20 +155,20 @@ def examine(
                     without(leaks) if leaks else everything)
 
 # %% ../../nbs/02dc_data.single_feature.ipynb #a65905f8
-def _looks(name: str, groups: np.ndarray, own: Signal, target: Answer) -> list[tuple[ColumnSignal, Answer, np.ndarray]]:
+def _looks(name: str, groups: np.ndarray, coarse: bool, own: Signal, target: Answer) -> list[tuple[ColumnSignal, Answer, np.ndarray]]:
     "The ways to look at a column: what was found, on which target, on which rows."
     everywhere, filled = np.ones(len(groups), dtype=bool), groups > 0
-    found = [(ColumnSignal(name, "values", len(np.unique(groups)), len(groups), own), target, everywhere)]
+    found = [(ColumnSignal(name, "values", len(np.unique(groups)), coarse, len(groups), own), target, everywhere)]
     if filled.all() or not filled.any():
         return found
     if found[0][0].groups > 2:
-        gaps = ColumnSignal(name, "missing", 2, len(groups), single(filled.astype(np.int64), target))
+        gaps = ColumnSignal(name, "missing", 2, True, len(groups), single(filled.astype(np.int64), target))
         found.append((gaps, target, everywhere))
     part = replace(target, values=target.values[filled], folds=target.folds[filled])
     enough = target.task == "regression" or np.bincount(part.values, minlength=target.outcomes).min() >= 10
     if filled.sum() >= 2 * FEW_ROWS and enough and part.values.std() > 0:
         inside = single(np.unique(groups[filled], return_inverse=True)[1], part)
-        found.append((ColumnSignal(name, "filled rows", len(np.unique(groups[filled])), int(filled.sum()), inside), part, filled))
+        found.append((ColumnSignal(name, "filled rows", len(np.unique(groups[filled])), False, int(filled.sum()), inside), part, filled))
     return found
 
 

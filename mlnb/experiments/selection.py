@@ -5,6 +5,7 @@
 # %% ../../nbs/03b_experiments.selection.ipynb #82ded522
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -106,6 +107,7 @@ def starting_pipeline(
     random_state: int = 0,  # seed of everything that is drawn
 ) -> Pipeline:  # unfitted; takes a raw frame
     "The pipeline to start with."
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait do not burn a processor others need
     from sklearn.pipeline import Pipeline
     from xgboost import XGBClassifier, XGBRegressor
 
@@ -119,7 +121,7 @@ def starting_pipeline(
     small = rows < 1_000
     settings = {"n_estimators": 100 if small else 200, "max_depth": 3 if small else 4, "learning_rate": 0.1,
                 "min_child_weight": 1 if small else 3, "subsample": 0.9, "colsample_bytree": 0.8, "tree_method": "hist",
-                "n_jobs": 2, "random_state": random_state}
+                "n_jobs": 1 if rows < 20_000 else 2, "random_state": random_state}
     model = XGBRegressor(**settings) if task == "regression" else LabelledClassifier(XGBClassifier(**settings))
     return Pipeline([("columns", columns), ("features", _encoders(columns, task, rows, random_state)), ("model", model)])
 

@@ -16,7 +16,7 @@ import warnings
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import peers  # noqa: E402
+import peers
 
 ROWS, RESAMPLES, PEER_RESAMPLES = 100_000, 1000, 40
 FOUR = ("roc_auc", "pr_auc", "f1", "log_loss")  # of one task, so they share a resample on both sides
@@ -131,7 +131,8 @@ def main(each: bool) -> None:
         apart = max(abs(low - other_low), abs(high - other_high)) / se
         worst = max(worst, abs(se / other_se - 1))
         print(f"  {name:13} {se:14.6f} {other_se:10.6f}   {apart:.2f}")
-    peers.row(f"bootstrap of 4 metrics, {ROWS:,} rows", found["ours"], found["theirs"], unit="s", peer="scikit-learn", goal=20)
+    what = f"bootstrap of 4 metrics, {ROWS:,} rows"
+    peers.row(what, found["ours"], found["theirs"], unit="s", peer="scikit-learn", goal=20)
     peers.row("bootstrap, peak memory", found["peak_mb"], unit="MB", limit=500)
     singles = {}
     if each:
