@@ -226,7 +226,7 @@ def test_a_kernel_is_this_interpreter_in_the_given_folder(tmp_path: Path) -> Non
 def test_a_dying_kernel_is_reported_with_its_last_words(tmp_path: Path) -> None:
     source = "import os; os.write(2, b'terminate called: out of buckets\\n'); os._exit(3)"
     done = execute(written(tmp_path / "t.ipynb", "1", source), tmp_path / "out.ipynb", {}, tmp_path)
-    assert done.error.startswith("Cell [3] (“The only part”) did not finish. The kernel died.")
+    assert done.error.startswith("Cell [3] (“The only part”) did not finish. The kernel ended with code 3.")
     assert "out of buckets" in done.error
     assert json.loads((tmp_path / "out.ipynb").read_text())["cells"][-2]["outputs"][0]["data"]["text/plain"] == ["1"]
 

@@ -74,7 +74,7 @@ def _measures(column: ir.Column, kind: str) -> dict[str, ir.Value]:
             found["infinite"] = number.isinf().cast("int64").sum()
     return found
 
-
+# %% ../../nbs/02aa_data.column_facts.ipynb #322783a2
 def _facts(m: Mapping[str, object], kind: str, rows: int) -> ColumnFacts:
     "The facts of one column from its counts."
     n = {key: int(value or 0) for key, value in m.items() if key not in ("example", "low", "high")}  # type: ignore[call-overload]

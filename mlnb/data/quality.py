@@ -70,8 +70,8 @@ class DimensionScore:
 
 
 @dataclass(frozen=True)
-class QualityReport:
-    "Six scores and what they rest on."
+class _Scores:
+    "The six scores, their sum and the gate."
 
     dimensions: Mapping[str, DimensionScore]  # by name, in the order of the methodology
     rows: int  # rows of the table
@@ -93,6 +93,11 @@ class QualityReport:
     def gate(self) -> str:
         "pass, fail, or open when what is not measured decides."
         return "pass" if self.total >= DQ_GATE else "fail" if self.total + DQ_MAX * len(self.unmeasured) < DQ_GATE else "open"
+
+# %% ../../nbs/02a_data.quality.ipynb #d04a13d6
+@dataclass(frozen=True)
+class QualityReport(_Scores):
+    "Six scores and what they rest on."
 
     @property
     def findings(self) -> Findings:

@@ -129,7 +129,7 @@ def _span(column: ColumnProfile) -> tuple[float, float]:
         low, high = max(low, column.edges[0] - 1.5 * inner), min(high, column.edges[-1] + 1.5 * inner)
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
-
+# %% ../../nbs/07aa_monitoring.column.ipynb #823a99cc
 def few_values(
     column: ColumnProfile,  # a numeric column
 ) -> bool:  # whether each of its bins but the outer ones holds one value
