@@ -116,7 +116,7 @@ def _run(state: ChecklistState, todo: Sequence[Check]) -> None:
                 break
             state.status = f"Running {check.code}: {check.title}."
             found = check.verify(context)
-            state.project.note([found], source="checklist", inputs=state.project.fingerprints())
+            state.project.note([found], source="checklist")
             state._said[found.code] = found
             state.findings = Findings(found if one.code == found.code else one for one in state.findings)
             done += 1

@@ -20,6 +20,7 @@ from .findings import Finding, Findings, Status, plain
 from .fingerprint import combine, file_fingerprint, fingerprint
 from .ledger import Ledger
 from .optional import resolve
+from .record_types import RECORDS
 from .project_config import FILE, ProjectConfig, load_config, save_config
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from mlnb.core.tables import Table
 
 # %% auto #0
-__all__ = ['PROVIDERS', 'PHASE_PANELS', 'Project']
+__all__ = ['PROVIDERS', 'PHASE_PANELS', 'INPUTS', 'needed_inputs', 'Project']
 
 # %% ../../nbs/00i_core.project.ipynb #8683abf7
 PROVIDERS: Mapping[str, str] = {  # part -> function that takes the project
@@ -133,6 +134,25 @@ class _ProjectRecords(_ProjectFolder):
         "All records that exist on disk."
         return {p.stem: self.record(p.stem) for p in sorted((self.path / "records").glob("*.yaml"))}
 
+# %% ../../nbs/00i_core.project.ipynb #1ef05304
+_MODEL = ("model", "holdout", "data", "config")
+INPUTS: Mapping[str, tuple[str, ...]] = {  # part that a check needs -> what it is computed from
+    **dict.fromkeys(("config", "target", "time", "entity", "protected"), ("config",)),
+    "brief": ("record:problem_brief",), "records": tuple(f"record:{name}" for name in RECORDS),
+    "data": ("data", "config"), "quality": ("data", "config"), "current": ("current", "config"),
+    **dict.fromkeys(("train", "holdout"), ("holdout", "data", "config")),
+    **dict.fromkeys(("experiment", "model", "pipeline", "evaluation", "predictions", "reference"), _MODEL), "drift": ("current", *_MODEL),
+}
+
+
+def needed_inputs(
+    code: str,  # the check
+    now: Mapping[str, str],  # what there is: name -> fingerprint
+) -> list[str]:  # what the check is computed from
+    "The inputs that a check's evidence depends on."
+    needs = catalog.ITEMS[code].needs if code in catalog.ITEMS else ()
+    return [name for name in dict.fromkeys(x for need in needs for x in INPUTS.get(need, ())) if name in now]
+
 # %% ../../nbs/00i_core.project.ipynb #e77f7e65
 class _ProjectResults(_ProjectRecords):
     "What was computed for a project, and when it stops being true."
@@ -144,7 +164,7 @@ class _ProjectResults(_ProjectRecords):
     def save_result(self, name: str, result: Mapping[str, object], inputs: Iterable[str] = ()) -> Path:
         "Keep a result as JSON together with the fingerprints of the named inputs."
         now = self.fingerprints()
-        document = {"inputs": {key: now[key] for key in inputs if key in now}, "result": plain(result)}
+        document = {"inputs": {key: now.get(key, "") for key in inputs}, "result": plain(result)}
         return write_atomic(self.path / "results" / f"{name}.json", json.dumps(document, indent=1))
 
     def result(self, name: str, fresh: bool = False) -> dict[str, object] | None:
@@ -152,8 +172,8 @@ class _ProjectResults(_ProjectRecords):
         document = _read_json(self.path / "results" / f"{name}.json")
         if document is None:
             return None
-        now = self.fingerprints() if fresh else {}
-        changed = any(now.get(key, value) != value for key, value in document["inputs"].items())  # type: ignore[attr-defined]
+        now, then = self.fingerprints(), document["inputs"]
+        changed = fresh and any(now.get(key, "") != value for key, value in then.items())  # type: ignore[attr-defined]
         return None if changed else document["result"]  # type: ignore[return-value]
 
 # %% ../../nbs/00i_core.project.ipynb #bb72e778
@@ -165,11 +185,13 @@ class Project(_ProjectResults):
         "Make a project folder; options are the other fields of mlnb.yaml. The columns named must exist in the data."
         return _create(cls, Path(path), data, target, options)
 
-    def note(self, findings: Iterable[Finding], source: str = "", inputs: Iterable[str] = ()) -> Findings:
-        "Put findings into the ledger, stamped with the fingerprints of the named inputs, and give them back."
+    def note(self, findings: Iterable[Finding], source: str = "", inputs: Iterable[str] | None = None) -> Findings:
+        "Put findings into the ledger, stamped with the fingerprints of the named inputs (of what each check needs when None)."
         now = self.fingerprints()
-        stamp = {name: now[name] for name in inputs if name in now}
-        stamped = Findings(f if f.inputs else f.replace(inputs=stamp) for f in findings)
+        named = None if inputs is None else tuple(inputs)
+        stamped = Findings(
+            f if f.inputs else f.replace(inputs={name: now.get(name, "") for name in (needed_inputs(f.code, now) if named is None else named)})
+            for f in findings)
         self.ledger.append([f for f in stamped if f.status is not Status.NOT_CHECKED], source)
         return stamped
 
@@ -186,7 +208,7 @@ class Project(_ProjectResults):
 
     def check(self, *which: str | int) -> Findings:
         "Run checks by code or phase (all when none is named), and put what they found into the ledger."
-        return self.note(run(which or None, self.context()), source="check", inputs=self.fingerprints())
+        return self.note(run(which or None, self.context()), source="check")
 
     def attest(self, code: str, by: str, why: str, until: str | None = None, waive: bool = False) -> Attestation:
         "Sign a check."
@@ -203,7 +225,9 @@ class Project(_ProjectResults):
 
 # %% ../../nbs/00i_core.project.ipynb #544b0874
 def _fingerprints(project: _ProjectFolder) -> dict[str, str]:
-    c, found = project.config, {"config": fingerprint(project.config.model_dump())}
+    c = project.config
+    found = dict.fromkeys(("data", "current", "holdout", "model", *(f"record:{name}" for name in RECORDS)), "")
+    found["config"] = fingerprint(c.model_dump(exclude={"current", "tracking_uri", "engine"}))
     for name, path in (("data", c.data), ("current", c.current)):
         files = sorted(project.path.glob(path)) if any(mark in path for mark in "*?[") else [project.path / path]
         files = [file for file in files if path and file.is_file()]

@@ -23,7 +23,7 @@ __all__ = ['FEW_VALUES', 'FieldState', 'BriefReport', 'assess_brief', 'task_of',
 
 # %% ../../nbs/01a_framing.brief.ipynb #2d92da9a
 _PLACEHOLDER = re.compile(r"(?i)\W*(todo|tbd|tba|tbc|fixme|xxx+|n/?a|none yet|unknown|not sure|unclear|later|\?+|\.+|-+|…|test|foo|lorem.*)?\W*")
-_WHEN = re.compile(r"(?i)\b(?:19|20)\d\d-\d\d(-\d\d)?\b|\b(in|by|until|till|before|during|of|since|after|for|from|end|q[1-4])\s+(?:19|20)\d\d\b|\bq[1-4]\b")
+_WHEN = re.compile(r"(?i)\b(?:19|20)\d\d-\d\d(?:-\d\d)?\b|\b(in|by|until|till|before|during|of|since|after|for|from|end|q[1-4])\s+(?:19|20)\d\d\b(?!-\d)|\bq[1-4]\b")
 _NUMBER = re.compile(r"(?i)\d|\b(halve|halved|half|double|doubled|twice|triple|tripled|tenfold)\b")
 _HORIZON = re.compile(r"(?i)\b(second|minute|hour|day|week|month|quarter|year|night|season|session)s?\b|\b(daily|hourly|weekly|monthly|next|within|ahead|"
                       r"before|after|at the time|when)\b")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from ..core.errors import InputError
 from ..core.render import LINE, PALETTE, Raw
 
 # %% auto #0
-__all__ = ['NUMERIC', 'BY_VALUE', 'ColumnProfile', 'merge_columns', 'even_cells', 'few_values', 'sparkline']
+__all__ = ['NUMERIC', 'BY_VALUE', 'ColumnProfile', 'finite_or_none', 'merge_columns', 'even_cells', 'few_values', 'sparkline']
 
 # %% ../../nbs/07aa_monitoring.column.ipynb #6c3d7ccb
 NUMERIC = ("numeric", "text")  # kinds with edges and counts; for text they count lengths
@@ -62,6 +63,13 @@ class ColumnProfile:
         parts["values"] = tuple((str(value), int(count)) for value, count in parts.get("values", ()))
         return cls(**parts)
 
+# %% ../../nbs/07aa_monitoring.column.ipynb #42f69b45
+def finite_or_none(
+    x: float | None,  # a number, or None
+) -> float | None:  # the number when it is finite
+    "A finite number, or None."
+    return float(x) if x is not None and math.isfinite(x) else None
+
 # %% ../../nbs/07aa_monitoring.column.ipynb #01c706d0
 def merge_columns(
     a: ColumnProfile,  # a column of one part
@@ -94,12 +102,14 @@ def _extreme(choose: Callable[..., Any], a: object, b: object) -> Any:
 
 def _moments(a: ColumnProfile, b: ColumnProfile) -> tuple[float | None, float | None]:
     "Mean and variance of the union."
-    parts = [(x.present - sum(x.infinite), x.mean, x.variance or 0.0) for x in (a, b) if x.mean is not None]
+    parts = [(x.present - sum(x.infinite), x.mean, math.inf if x.variance is None else x.variance) for x in (a, b) if x.mean is not None]
     rows = sum(n for n, _, _ in parts)
     if not rows:
         return None, None
-    mean = sum(n * m for n, m, _ in parts) / rows  # type: ignore[operator]
-    return mean, sum(n * (v + (m - mean) ** 2) for n, m, v in parts) / rows  # type: ignore[operator]
+    mean = sum(m * (n / rows) for n, m, _ in parts)  # type: ignore[operator]
+    with np.errstate(over="ignore", invalid="ignore"):
+        variance = np.sum([(v + np.square(m - mean)) * (n / rows) for n, m, v in parts])  # type: ignore[operator]
+    return finite_or_none(mean), finite_or_none(variance)
 
 # %% ../../nbs/07aa_monitoring.column.ipynb #160885c6
 def even_cells(

@@ -84,9 +84,23 @@ def aligned(
     listed = [value for value, rows in old.items() if not reference.rest or rows >= LISTED]
     if not reference.rest:
         listed += [value for value in seen if value not in old]
-    then, now = ([side.get(value, 0) for value in listed] for side in (old, seen))
+    then = [old.get(value, 0) for value in listed]
+    now = _counts_of(listed, then, reference.present, current)
     rest = (reference.present - sum(then), current.present - sum(now))
     return (*listed, "all others"), np.array([*then, rest[0]]), np.array([*now, rest[1]])
+
+
+def _counts_of(listed: list[str], then: list[int], present: int, current: ColumnProfile) -> list[int]:
+    "Rows of the batch; where its list leaves a value out, what fits the reference best among the rows that it can have."
+    seen = dict(current.values)
+    if not current.rest:
+        return [seen.get(value, 0) for value in listed]
+    at_most, left, found = min(seen.values(), default=current.rest), current.rest, []
+    for value, rows in zip(listed, then, strict=True):
+        guess = 0 if value in seen else min(round(rows / present * current.present), at_most, left)
+        left -= guess
+        found.append(seen.get(value, guess))
+    return found
 
 
 def _between(ends: list[str], first: int, last: int) -> str:

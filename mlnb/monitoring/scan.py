@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core.readers import translate
 from ..core.tables import Table, open_table
-from .column import BY_VALUE, NUMERIC, ColumnProfile
+from .column import BY_VALUE, NUMERIC, ColumnProfile, finite_or_none
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -65,6 +65,11 @@ def _as_kind(kind: str, dtype: object) -> str:
     return next((found for test, found in names.items() if getattr(dtype, test)()), "categorical")
 
 
+def _stripped(column: ir.StringColumn) -> ir.StringColumn:
+    "Text without blanks around it, empty text as missing; also keeps DuckDB from handing a cast to its CSV reader."
+    return column.strip().nullif("")
+
+
 def _values(table: Table, kinds: Mapping[str, str]) -> ir.Table:
     "Each column as it is counted: numbers and lengths as float64, categories as text."
     schema, columns = table.expr.schema(), {}
@@ -73,11 +78,11 @@ def _values(table: Table, kinds: Mapping[str, str]) -> ir.Table:
         if kind == "text":
             column = (column if dtype.is_string() else column.cast("string")).length().cast("float64")
         elif kind == "numeric":
-            column = column.try_cast("float64") if dtype.is_string() else column.cast("float64")
+            column = _stripped(column).try_cast("float64") if dtype.is_string() else column.cast("float64")
         elif kind in BY_VALUE:
             column = column if dtype.is_string() else column.cast("string")
         elif kind == "datetime":
-            column = column.try_cast("timestamp") if dtype.is_string() else column
+            column = _stripped(column).try_cast("timestamp") if dtype.is_string() else column
         columns[name] = column
     return table.expr.select(**columns)
 
@@ -92,10 +97,11 @@ def count_numbers(
     finite = seen[np.isfinite(seen)]
     counts = np.bincount(np.searchsorted(np.asarray(edges, float), seen), minlength=len(edges) + 1)
     some = len(finite) > 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, variance = (finite_or_none(finite.mean()), finite_or_none(finite.var())) if some else (None, None)
     return ColumnProfile(
         kind, len(values), len(values) - len(seen), distinct=len(np.unique(seen)),
-        low=float(finite.min()) if some else None, high=float(finite.max()) if some else None,
-        mean=float(finite.mean()) if some else None, variance=float(finite.var()) if some else None,
+        low=float(finite.min()) if some else None, high=float(finite.max()) if some else None, mean=mean, variance=variance,
         infinite=(int(np.isneginf(seen).sum()), int(np.isposinf(seen).sum())), edges=tuple(edges), counts=tuple(counts.tolist()))
 
 
@@ -147,12 +153,17 @@ def _hits(flag: ir.BooleanValue) -> ir.IntegerScalar:
     return count_if(flag)
 
 
-def _ask_numbers(values: ir.Table, questions: Mapping[str, Question], distinct: bool) -> dict[str, ColumnProfile]:
-    "Profile numeric columns in one aggregate."
+def _middle(asked: Question) -> float:
+    "What missing numbers are taken for while counting, and what moments are taken about."
+    return asked.edges[len(asked.edges) // 2] if asked.edges else 0.0
+
+
+def _number_query(values: ir.Table, questions: Mapping[str, Question], distinct: bool) -> ir.Table:
+    "One row with the counts, moments and extremes of numeric columns."
     import ibis
 
     names = list(questions)
-    middle = [q.edges[len(q.edges) // 2] if q.edges else 0.0 for q in questions.values()]
+    middle = [_middle(asked) for asked in questions.values()]
     filled = values.select(**{f"v{i}": values[name].fill_null(middle[i]) for i, name in enumerate(names)},
                            **{f"x{i}": values[name] for i, name in enumerate(names)})
     measures: dict[str, ir.Scalar] = {"rows": filled.count()}
@@ -163,19 +174,24 @@ def _ask_numbers(values: ir.Table, questions: Mapping[str, Question], distinct: 
         measures |= {f"h{i}_{j}": _hits(v <= ibis.literal(e, "float64")) for j, e in enumerate(questions[name].edges)}
         if distinct:
             measures[f"d{i}"] = filled[f"x{i}"].approx_nunique()
-    row = filled.aggregate(**measures).to_pyarrow().to_pylist()[0]
+    return filled.aggregate(**measures)
+
+
+def _ask_numbers(values: ir.Table, questions: Mapping[str, Question], distinct: bool) -> dict[str, ColumnProfile]:
+    "Profile numeric columns in one aggregate."
+    row = _number_query(values, questions, distinct).to_pyarrow().to_pylist()[0]
     found, again = {}, []
-    for i, name in enumerate(names):
-        asked, rows, n = questions[name], row["rows"], row[f"n{i}"]
+    for i, (name, asked) in enumerate(questions.items()):
+        rows, n, middle = row["rows"], row[f"n{i}"], _middle(asked)
         if not all(math.isfinite(row[f"{key}{i}"] or 0.0) for key in "sqaz"):
             again.append(name)
             continue
         up_to = np.array([row[f"h{i}_{j}"] or 0 for j in range(len(asked.edges))], dtype=int)
-        up_to -= (rows - n) * (np.array(asked.edges) >= middle[i])
+        up_to -= (rows - n) * (np.array(asked.edges) >= middle)
         shift = row[f"s{i}"] / n if n else 0.0
         found[name] = ColumnProfile(
             asked.kind, rows, rows - n, distinct=row.get(f"d{i}"), low=row[f"a{i}"] if n else None, high=row[f"z{i}"] if n else None,
-            mean=middle[i] + shift if n else None, variance=max(row[f"q{i}"] / n - shift**2, 0.0) if n else None,
+            mean=middle + shift if n else None, variance=max(row[f"q{i}"] / n - shift**2, 0.0) if n else None,
             edges=asked.edges, counts=tuple(np.diff(np.r_[0, up_to, n]).tolist()))
     return found | {name: _ask_carefully(values[name], questions[name]) for name in again}
 
@@ -191,7 +207,7 @@ def _ask_carefully(x: ir.FloatingColumn, asked: Question) -> ColumnProfile:
     measures |= {f"h{j}": (seen & (x <= ibis.literal(e, "float64"))).sum() for j, e in enumerate(asked.edges)}
     row = x.as_table().aggregate(**measures).to_pyarrow().to_pylist()[0]
     up_to = [row[f"h{j}"] or 0 for j in range(len(asked.edges))]
-    number = {key: value if value is not None and math.isfinite(value) else None for key, value in row.items()}
+    number = {key: finite_or_none(value) for key, value in row.items()}
     return ColumnProfile(asked.kind, row["rows"], row["rows"] - (row["n"] or 0), low=number["a"], high=number["z"],
                          mean=number["m"], variance=number["v"], infinite=(row["low"] or 0, row["high"] or 0), edges=asked.edges,
                          counts=tuple(np.diff([0, *up_to, row["n"] or 0]).tolist()))
@@ -285,8 +301,9 @@ def _unread(table: Table, found: dict[str, ColumnProfile]) -> dict[str, ColumnPr
     schema = table.expr.schema()
     texts = [name for name, c in found.items() if c.kind in ("numeric", "datetime") and c.missing and schema[name].is_string()]
     if texts:
-        filled = table.aggregate(**{f"n{i}": table.expr[name].strip().nullif("").count() for i, name in enumerate(texts)})
+        filled = table.expr.aggregate(**{f"n{i}": _stripped(table.expr[name]).count() for i, name in enumerate(texts)})
+        row = filled.to_pyarrow().to_pylist()[0]
         for i, name in enumerate(texts):
-            unread = int(filled[f"n{i}"]) - found[name].present  # type: ignore[call-overload]
+            unread = int(row[f"n{i}"]) - found[name].present
             found[name] = dataclasses.replace(found[name], unread=max(unread, 0))
     return found

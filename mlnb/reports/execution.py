@@ -44,6 +44,13 @@ class Kernels:
         if self.stopped:
             self.stop()
 
+    def ending(self) -> str:
+        "How the kernel that ended last did so."
+        codes = [code for process in self._running if (code := process.poll()) is not None]
+        if not codes:
+            return "died"
+        return f"ended with code {codes[-1]}" if codes[-1] >= 0 else f"was ended by {signal.Signals(-codes[-1]).name}"
+
     def stop(self) -> None:
         "End all of them, with the processes they started."
         self.stopped = True
@@ -151,7 +158,7 @@ def _death(failure: Exception, kernels: Kernels, log: IO[bytes]) -> str:
     log.seek(0)
     lines = [line for line in log.read().decode(errors="replace").splitlines() if line.strip() and "KernelApp" not in line]
     last = f"It said: {lines[-1].strip()}" if lines else "It said nothing, as when the system ends it because the memory ran out."
-    return f"The kernel died. {last}" if "died" in str(failure).lower() else f"{type(failure).__name__}: {failure}"
+    return f"The kernel {kernels.ending()}. {last}" if "died" in str(failure).lower() else f"{type(failure).__name__}: {failure}"
 
 
 def execute(

@@ -1,0 +1,300 @@
+"""Profiles: against NumPy and pandas, in memory and by the engine, in parts and whole, and from files that are none."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import sqlite3
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlnb.core.errors import InputError
+from mlnb.core.tables import open_table
+from mlnb.monitoring import scan
+from mlnb.monitoring.column import ColumnProfile, even_cells, merge_columns
+from mlnb.monitoring.profile import Profile, profile
+from mlnb.monitoring.scan import count_numbers, count_values, find_edges
+
+
+def frame(rows: int = 3000, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "normal": rng.normal(10, 3, rows),
+            "skewed": np.where(rng.random(rows) < 0.1, np.nan, rng.lognormal(0, 1, rows)),
+            "large": 1e9 + rng.normal(0, 1, rows),
+            "few": rng.integers(0, 4, rows),
+            "flag": rng.random(rows) < 0.3,
+            "plan": rng.choice(["basic", "family", "premium", None], rows, p=[0.6, 0.2, 0.1, 0.1]),
+            "many": [f"item {i}" for i in rng.zipf(1.4, rows) % 400],
+            "when": pd.Timestamp("2026-01-01") + pd.to_timedelta(rng.integers(0, 365, rows), unit="D"),
+            "said": [" ".join(["word"] * n) + f" {i}" for i, n in enumerate(rng.integers(3, 30, rows))],
+            "written": [f"{x:.3f}" if x > 0 else "n/a" for x in rng.normal(1, 1, rows)],
+        }
+    )
+
+
+@pytest.fixture(params=["memory", "engine"])
+def where(request, monkeypatch):
+    """The same test by NumPy and by DuckDB."""
+    if request.param == "engine":
+        monkeypatch.setattr(scan, "IN_MEMORY", 0)
+        monkeypatch.setattr(scan, "SAMPLE", 10**9)  # edges from all rows, so that both ways agree
+        monkeypatch.setattr(scan, "CHUNK", 2)  # several queries
+    return request.param
+
+
+def test_numbers_agree_with_numpy(where):
+    data = frame()
+    made = profile(data, columns=["normal", "skewed", "large", "few"])
+    for name, column in made.columns.items():
+        values = data[name].to_numpy(float)
+        seen = values[~np.isnan(values)]
+        inner = np.histogram(-seen, np.r_[-np.inf, -np.array(column.edges)[::-1], np.inf])[0][::-1]  # bins closed above
+        assert list(column.counts) == inner.tolist()
+        assert (column.rows, column.missing) == (len(values), np.isnan(values).sum())
+        assert (column.low, column.high) == (seen.min(), seen.max())
+        assert column.mean == pytest.approx(seen.mean(), rel=1e-9)
+        assert column.variance == pytest.approx(seen.var(), rel=1e-6)  # also around a billion
+
+
+def test_edges_hold_about_equally_many_rows(where):
+    counts = profile(frame(), columns=["normal"]).columns["normal"].counts
+    assert len(counts) == scan.BINS and max(counts) - min(counts) <= 2
+
+
+def test_categories_agree_with_pandas(where):
+    data = frame()
+    made = profile(data, columns=["plan", "many", "flag"])
+    counts = data["plan"].value_counts()
+    assert dict(made.columns["plan"].values) == counts.to_dict()
+    assert made.columns["plan"].missing == data["plan"].isna().sum()
+    many, listed = data["many"].value_counts(), made.columns["many"]
+    assert many.size == listed.distinct and len(listed.values) == scan.FREQUENT
+    assert all(many[value] == n for value, n in listed.values) and listed.rest == len(data) - sum(n for _, n in listed.values)
+    assert min(n for _, n in listed.values) >= many.iloc[scan.FREQUENT]
+    assert dict(made.columns["flag"].values) == {"true": int(data["flag"].sum()), "false": int((~data["flag"]).sum())}
+
+
+def test_dates_texts_and_numbers_written_as_text(where):
+    data = frame()
+    made = profile(data).columns
+    assert made["when"].low.startswith("2026-01-01") and made["when"].high.startswith("2026-12-31")
+    assert made["said"].kind == "text" and made["said"].mean == pytest.approx(data["said"].str.len().mean())
+    bad = (data["written"] == "n/a").sum()
+    assert (made["written"].kind, made["written"].missing, made["written"].unread) == ("numeric", bad, bad)
+
+
+def test_infinities_and_nan_are_counted_and_leave_the_moments_alone(where):
+    import pyarrow as pa
+
+    values = np.array([1.0, 2.0, 3.0, np.inf, -np.inf, np.inf, np.nan] * 50)
+    column = profile(pa.table({"x": pa.array(values), "y": pa.array(np.arange(350.0))})).columns["x"]
+    assert column.infinite == (50, 100) and column.missing == 50
+    assert (column.low, column.high, column.mean) == (1.0, 3.0, 2.0)
+    assert sum(column.counts) == 300 and column.counts[0] == 50 and column.counts[-1] == 100
+    json.loads(profile(pa.table({"x": pa.array(values)})).to_json())  # valid JSON
+
+
+def test_columns_of_nulls_constants_and_huge_values(where):
+    data = pd.DataFrame({"none": np.full(100, np.nan), "one": np.ones(100), "text": ["a"] * 100, "huge": np.linspace(-1e300, 1e300, 100)})
+    made = profile(data).columns
+    assert made["none"].present == 0 and made["none"].mean is None and made["none"].counts == (0,)
+    assert made["one"].counts == (0, 100, 0)
+    assert made["text"].values == (("a", 100),)
+    assert sum(made["huge"].counts) == 100
+    assert Profile.from_json(profile(data).to_json()) == profile(data)
+
+
+def test_the_later_batch_is_counted_on_the_edges_of_the_first(where):
+    first = profile(frame())
+    second = profile(frame(500, seed=5), edges_from=first)
+    assert all(column.edges == first.columns[name].edges for name, column in second.columns.items())
+    assert set(dict(second.columns["plan"].values)) == set(dict(first.columns["plan"].values))
+
+
+def test_rare_categories_of_the_reference_are_counted_in_the_batch(where):
+    reference = pd.DataFrame({"x": ["a"] * 500 + ["rare"] * 500})
+    batch = pd.DataFrame({"x": [f"v{i % 150}" for i in range(3000)] + ["rare"]})
+    column = profile(batch, edges_from=profile(reference)).columns["x"]
+    assert dict(column.values)["rare"] == 1 and column.distinct == 151 and column.rest > 0
+
+
+@pytest.mark.parametrize("cuts", [(1000,), (10, 1500, 2999)])
+def test_parts_add_up_to_the_whole(where, cuts):
+    data = frame()
+    reference = profile(frame(2000, seed=9))
+    parts = [profile(data[a:b].reset_index(drop=True), edges_from=reference) for a, b in zip((0, *cuts), (*cuts, len(data)), strict=True)]
+    merged, whole = parts[0], profile(data, edges_from=reference)
+    for part in parts[1:]:
+        merged = merged.merge(part)
+    assert merged.rows == whole.rows
+    for name, column in whole.columns.items():
+        other = merged.columns[name]
+        assert (other.counts, other.missing, other.unread, other.low, other.high) == (
+            column.counts, column.missing, column.unread, column.low, column.high)
+        if column.mean is not None:
+            assert other.mean == pytest.approx(column.mean) and other.variance == pytest.approx(column.variance, rel=1e-6)
+        if column.kind in ("categorical", "boolean") and not (column.rest or other.rest):
+            assert dict(other.values) == dict(column.values) and other.distinct == column.distinct
+        assert other.present == sum(n for _, n in other.values) + other.rest or column.kind not in ("categorical", "boolean")
+
+
+numbers = st.lists(st.floats(-1e6, 1e6) | st.sampled_from([float("nan"), float("inf"), float("-inf")]), min_size=1, max_size=60)
+
+
+@settings(max_examples=60, deadline=None)
+@given(numbers, numbers, st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=6, unique=True))
+def test_merging_is_counting_together(a, b, edges):
+    edges = tuple(sorted(edges))
+    merged = merge_columns(count_numbers(np.array(a), edges), count_numbers(np.array(b), edges))
+    whole = count_numbers(np.array(a + b), edges)
+    assert dataclasses.replace(merged, mean=None, variance=None, distinct=None) == dataclasses.replace(
+        whole, mean=None, variance=None, distinct=None)
+    if whole.mean is not None:
+        assert merged.mean == pytest.approx(whole.mean, abs=1e-6)
+        assert merged.variance == pytest.approx(whole.variance, rel=1e-6, abs=1e-3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(numbers)
+def test_edges_ascend_and_every_value_finds_its_bin(values):
+    edges = find_edges(np.array(values))
+    assert list(edges) == sorted(set(edges))
+    assert sum(count_numbers(np.array(values), edges).counts) == sum(not np.isnan(v) for v in values)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.dictionaries(st.text(max_size=3) | st.none(), st.integers(1, 50), max_size=8))
+def test_categories_account_for_every_row(counted):
+    column = count_values(counted)
+    assert column.missing + sum(n for _, n in column.values) + column.rest == column.rows == sum(counted.values())
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(-1e4, 1e4), min_size=30, max_size=200))
+def test_the_picture_holds_every_row(values):
+    column = count_numbers(np.array(values), find_edges(np.array(values)))
+    grid = np.linspace(min(values) - 1, max(values) + 1, 30)
+    assert even_cells(column, grid)[1].sum() == pytest.approx(len(values))
+
+
+def test_the_sample_of_a_large_table_is_the_same_each_time(monkeypatch):
+    monkeypatch.setattr(scan, "IN_MEMORY", 1000)
+    monkeypatch.setattr(scan, "SAMPLE", 800)
+    data = frame()
+    first, again, other = (profile(data, random_state=seed).columns["normal"] for seed in (1, 1, 2))
+    assert first == again and first.edges != other.edges
+    assert max(first.counts) < 2 * min(first.counts)  # near enough to equal
+
+
+def test_json_is_small_and_comes_back_the_same():
+    made = profile(frame(), target="flag", prediction="normal")
+    assert len(made.to_json()) < 20_000
+    assert Profile.from_json(made.to_json()) == made
+    assert (made.role("flag"), made.role("normal"), made.role("few")) == ("label", "prediction", "feature")
+
+
+def test_unknown_fields_of_a_later_version_are_left_out():
+    data = profile(frame(), columns=["few"]).to_dict()
+    data["columns"]["few"]["sketch"] = [1, 2]
+    assert "few" in Profile.from_json(json.dumps(data)).columns
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "not whole JSON"),
+        ('{"version": 1, "rows"', "not whole JSON"),
+        ("[1]", "no saved profile"),
+        ('{"columns": {}}', "no saved profile"),
+        ('{"version": 99, "columns": {}}', "version 99"),
+        ('{"version": 1, "columns": {"a": {"kind": "numeric"}}, "rows": 1, "name": "", "target": "", "prediction": ""}', "damaged"),
+        ('{"version": 1, "columns": {"a": 3}, "rows": 1, "name": "", "target": "", "prediction": ""}', "damaged"),
+    ],
+)
+def test_what_is_no_profile_is_told_so(text, said):
+    with pytest.raises(InputError, match=said):
+        Profile.from_json(text)
+
+
+def test_files(tmp_path):
+    made = profile(frame())
+    assert Profile.load(made.save(tmp_path / "deep" / "p.json")) == made
+    with pytest.raises(InputError, match="no file"):
+        Profile.load(tmp_path / "absent.json")
+
+
+def test_profiles_that_do_not_fit_are_not_added():
+    first, second = profile(frame()), profile(frame(seed=3))
+    with pytest.raises(InputError, match="edges_from"):
+        first.merge(second)
+    with pytest.raises(InputError, match="same columns"):
+        first.merge(profile(frame(), columns=["few"]))
+    with pytest.raises(InputError, match="another table"):
+        profile(pd.DataFrame({"z": [1, 2]}), edges_from=first)
+    with pytest.raises(InputError, match="'normal'"):
+        profile(frame(), columns=["norml"])
+    with pytest.raises(InputError, match="target"):
+        profile(frame(), target="flagg")
+
+
+def test_html_is_escaped_and_has_no_script():
+    data = pd.DataFrame({"<script>alert(1)</script>": ["<b>x</b>", "y"] * 30, "n": np.arange(60.0)})
+    html = profile(data)._repr_html_()
+    assert "<script" not in html and "<b>x" not in html and "&lt;b&gt;x" in html
+
+
+def test_strange_column_names_survive_the_engine(monkeypatch):
+    monkeypatch.setattr(scan, "IN_MEMORY", 0)
+    names = ['a"b', "select", "h0_0", "", "x y", "é", "v0"]
+    data = pd.DataFrame({name or "blank": np.arange(50.0) + i for i, name in enumerate(names)})
+    made = profile(data)
+    assert [column.low for column in made.columns.values()] == [float(i) for i in range(len(names))]
+
+
+def test_csv_parquet_and_frame_give_the_same_profile(tmp_path):
+    data = frame(400)[["normal", "few", "plan"]]
+    data.to_csv(tmp_path / "d.csv", index=False)
+    data.to_parquet(tmp_path / "d.parquet")
+    made = [profile(source).columns for source in (data, tmp_path / "d.parquet", tmp_path / "d.csv", open_table(data))]
+    assert all(other["few"] == made[0]["few"] and other["plan"] == made[0]["plan"] for other in made)
+
+
+def test_an_empty_column_profile_has_defaults():
+    column = ColumnProfile("id", 5)
+    assert column.to_dict() == {"kind": "id", "rows": 5} and ColumnProfile.from_dict(column.to_dict()) == column
+
+
+def test_another_engine_gives_the_same_numbers(monkeypatch, tmp_path):
+    """SQLite knows no count_if and no medians: what is asked of it is plain sums, as of Spark or a warehouse."""
+    import ibis
+
+    monkeypatch.setattr(scan, "IN_MEMORY", 10**9)
+    data = frame(800)[["normal", "skewed", "plan"]]
+    first = profile(data)
+    monkeypatch.setattr(scan, "IN_MEMORY", 0)
+    with contextlib.closing(sqlite3.connect(tmp_path / "t.sqlite")) as plain:
+        data.to_sql("t", plain, index=False)
+    connection = ibis.sqlite.connect(tmp_path / "t.sqlite")
+    second = profile(connection.table("t"), edges_from=first, distinct=False)
+    for name in ("normal", "skewed"):
+        a, b = first.columns[name], second.columns[name]
+        assert (a.counts, a.missing, a.low, a.high) == (b.counts, b.missing, b.low, b.high)
+        assert a.mean == pytest.approx(b.mean) and a.variance == pytest.approx(b.variance)
+    assert dict(first.columns["plan"].values) == dict(second.columns["plan"].values)
+
+
+@pytest.mark.parametrize("dialect", ["databricks", "bigquery", "snowflake"])
+def test_the_query_compiles_for_engines_that_are_not_here(monkeypatch, dialect):
+    import ibis
+
+    monkeypatch.setattr(scan, "_hits", lambda flag: flag.sum())
+    table = ibis.table({"a": "float64"}, name="t")
+    sql = ibis.to_sql(scan._number_query(table, {"a": scan.Question("numeric", (0.5, 1.5))}, True), dialect=dialect)
+    assert sql.upper().count("SUM(") == 4  # two edges, two moments
