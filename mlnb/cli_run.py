@@ -147,7 +147,7 @@ def _demo_lines(demo: Demo) -> Iterator[str]:
 def demo_command(
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder to make the example project in.")] = "mlnb-demo",
     example: Annotated[str, typer.Option("--example", help="churn (with planted faults), breast_cancer, wine or diabetes.")] = "churn",
-    rows: Annotated[int, typer.Option("--rows", min=300, help="Rows of the churn table.")] = 8000,
+    rows: Annotated[int, typer.Option("--rows", min=300, help="Rows of the churn table.")] = 16_000,
     as_json: Json = False,
 ) -> Answer:
     """Run the whole loop on a bundled example, and show that its planted faults are found.

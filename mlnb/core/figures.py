@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .html import PALETTE, Raw, esc
 
@@ -19,17 +20,31 @@ if TYPE_CHECKING:
 __all__ = ['figure', 'style', 'legend', 'figure_img']
 
 # %% ../../nbs/00kb_core.figures.ipynb #fdcb1f66
+@functools.cache
+def _shown() -> type[Figure]:
+    "A figure class whose figures are displayed where they are the last thing in a cell, whatever plotting mode is on."
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    class Shown(Figure):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            FigureCanvasAgg(self)
+
+        def _repr_png_(self) -> bytes:
+            return _png(self, 96)
+
+    Shown.__name__ = "Figure"
+    return Shown
+
+
 def figure(
     width: float = 7,  # inches
     height: float = 3,  # inches
     columns: int = 1,  # axes side by side
 ) -> tuple[Figure, Axes]:  # the figure and its axes (an array of axes when `columns` > 1)
     "A figure in the house style, not registered with pyplot, so nothing has to be closed."
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    fig = Figure(figsize=(width, height), layout="constrained", facecolor="none")
-    FigureCanvasAgg(fig)
+    fig = _shown()(figsize=(width, height), layout="constrained", facecolor="none")
     axes = fig.subplots(1, columns)
     for ax in [axes] if columns == 1 else axes:
         style(ax)
@@ -61,13 +76,17 @@ def legend(
     ax.legend(frameon=False, fontsize=9, labelcolor=PALETTE["grey"], **options)
 
 
+def _png(fig: Figure, dpi: int) -> bytes:
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=dpi, transparent=True, metadata={"Software": None})
+    return buffer.getvalue()
+
+
 def figure_img(
     fig: Figure,  # a matplotlib figure
     alt: str,  # what it shows, in words
     dpi: int = 110,  # resolution
 ) -> Raw:  # HTML
     "A figure as an image inside the page."
-    buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", dpi=dpi, transparent=True, metadata={"Software": None})
-    data = base64.b64encode(buffer.getvalue()).decode()
+    data = base64.b64encode(_png(fig, dpi)).decode()
     return Raw(f'<img alt="{esc(alt)}" style="max-width:100%" src="data:image/png;base64,{data}">')

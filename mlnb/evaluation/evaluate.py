@@ -15,6 +15,7 @@ from ..core.checks import Context, finding, verifier
 from ..core.findings import Finding, Findings, plain
 from ..core.items_evaluation import CROSS_VALIDATE_BELOW
 from .contest import Contest, chance, contest
+from .curve_points import curve_points
 from .groups import group_rates, slice_scores
 from .measures import get_metric
 from .metrics import choose_metric
@@ -41,6 +42,7 @@ class Evaluation:
     groups: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)  # attribute -> group -> counts and rates
     calibration: Mapping[str, Any] = field(default_factory=dict)  # reliability curve and errors; empty without probabilities
     calibrated: Mapping[str, Any] = field(default_factory=dict)  # EVAL10 as a finding
+    curves: Mapping[str, Any] = field(default_factory=dict)  # class -> points of ROC and precision–recall; empty without scores
     confusion: Mapping[str, Any] = field(default_factory=dict)  # labels and counts, truth by row; empty for a quantity
     residuals: Mapping[str, Any] = field(default_factory=dict)  # quantiles of prediction minus truth by predicted value
     facts: Mapping[str, Any] = field(default_factory=dict)  # how it was made: experiment, holdout, folds, threshold, why this metric
@@ -66,7 +68,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         "The evaluation as plain JSON types."
-        parts = {name: plain(getattr(self, name)) for name in ("task", "segments", "groups", "calibration", "calibrated", "confusion",
+        parts = {name: plain(getattr(self, name)) for name in ("task", "segments", "groups", "calibration", "calibrated", "curves", "confusion",
                                                                "residuals", "facts")}
         return parts | {"contest": plain(self.contest.to_dict()), "metrics": plain(self.metrics), "primary": self.primary}
 
@@ -101,7 +103,7 @@ def evaluate(
     choice = None if primary else choose_metric(truth, p.task, p.positive)
     metric = get_metric(primary or choice.metric)  # type: ignore[union-attr]
     found = contest({"model": p, **(rivals or {})}, metric, n_resamples=n_resamples, random_state=random_state)
-    parts: dict[str, Any] = {}
+    parts: dict[str, Any] = {"curves": curve_points(p, (facts or {}).get("threshold") if p.task == "binary" else None)}
     if p.task != "regression" and p.score is not None:
         made = calibration(p, random_state=random_state)
         parts |= {"calibration": plain(made.to_dict()), "calibrated": made.finding.to_dict()}

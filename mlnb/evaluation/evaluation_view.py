@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .curve_points import plot_curves
 from .measures import get_metric
 
 if TYPE_CHECKING:
@@ -109,16 +110,11 @@ def plot_reliability(
     bins = e.calibration.get("bins") if e.calibration else None
     if not bins:
         return None
-    rows: list[dict[str, Any]] = bins if isinstance(bins, list) else [dict(zip(bins, values, strict=True)) for values in zip(*bins.values(), strict=True)]
-    keys = list(rows[0])
-    said = next(k for k in keys if k in ("predicted", "prob", "mean", "expected", "probability"))
-    seen = next(k for k in keys if k in ("observed", "rate", "fraction", "happened"))
     fig, ax = figure(4.2, 3.4)
     ax.plot([0, 1], [0, 1], color=PALETTE["grey"], linestyle="--", linewidth=1)
-    for r in rows:
-        if "low" in r:
-            ax.plot([r[said]] * 2, [r["low"], r["high"]], color=PALETTE["blue"], alpha=0.5)
-    ax.plot([r[said] for r in rows], [r[seen] for r in rows], "o-", color=PALETTE["blue"], markersize=4)
+    said, seen = ([r[key] for r in bins] for key in ("predicted", "observed"))
+    ax.vlines(said, [r["low"] for r in bins], [r["high"] for r in bins], color=PALETTE["blue"], alpha=0.5)
+    ax.plot(said, seen, "o-", color=PALETTE["blue"], markersize=4)
     ax.set_xlabel("predicted probability")
     ax.set_ylabel("share that happened")
     return fig
@@ -137,7 +133,8 @@ def evaluation_html(
     body = table(rows, ["metric", "value", "95 % interval", "what it means"])
     if e.facts.get("why"):
         body = f'<div style="margin:4px 0">{Raw(table([(e.facts["why"],), (e.facts.get("watch_out"),)]))}</div>' + body
-    pictures = [("By segment", plot_slices(e) if e.segments else None), ("By protected group", plot_groups(e)),
+    pictures = [("Every threshold", plot_curves(e.curves) if e.curves else None),
+                ("By segment", plot_slices(e) if e.segments else None), ("By protected group", plot_groups(e)),
                 ("Calibration", plot_reliability(e)), ("Errors by predicted value" if e.residuals else "Confusion", plot_outcome(e) if e.confusion or e.residuals else None)]
     for title, fig in pictures:
         if fig is not None:

@@ -48,7 +48,7 @@ class Demo:
 def run_demo(
     folder: str | Path = "mlnb-demo",  # where the project goes
     example: str = "churn",  # "churn", "breast_cancer", "wine" or "diabetes"
-    rows: int = 8000,  # rows of the churn table
+    rows: int = 16_000,  # rows of the churn table
     names: Sequence[str] = REPORTS,  # which reports
     tell: Callable[[str, ReportResult | None], None] | None = None,  # called at the start and at the end of each report
 ) -> Demo:  # what came of it

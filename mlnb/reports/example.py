@@ -30,7 +30,7 @@ SIGNALS = {"rules_under_10": False, "too_complex": True, "adapts": True, "must_b
 def make_example(
     folder: str | Path,  # where the project goes
     name: str = "churn",  # "churn", "breast_cancer", "wine" or "diabetes"
-    rows: int = 8000,  # rows of the churn table
+    rows: int = 16_000,  # rows of the churn table
 ) -> Project:  # the project; the one that is there when the same example was made before
     "Make an example project."
     folder = Path(folder).expanduser().resolve()
