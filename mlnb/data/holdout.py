@@ -58,8 +58,9 @@ def _decide(project: Project, table: Table, fraction: float, strategy: str, rand
     "The side of every row, why it was split this way, and how many duplicates were left out."
     import pandas as pd
 
-    c, expr = project.config, table.typed
-    wanted = {"key": row_hash(table.expr)} | {role: expr[table.check_column(name, role)] for role, name in
+    c, raw = project.config, table.expr
+    expr = Table(raw.mutate(key__=row_hash(raw)), table.name, given_kinds=(*table.kinds.items(), ("key__", "id"))).typed
+    wanted = {"key": expr["key__"]} | {role: expr[table.check_column(name, role)] for role, name in
                                               (("time", c.time), ("entity", c.entity), ("target", c.target)) if name}
     small = expr.select(**wanted).to_pandas()
     first = ~small["key"].duplicated().to_numpy()
