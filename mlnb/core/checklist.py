@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import functools
 import json
-import re
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from .findings import Finding, Findings, Status
 from .form_editors import STYLE, note_html
 from .forms import watch
 from .optional import require
-from .render import Raw, badge, cell, details, esc, findings_html, panel, table
+from .render import Raw, badge, details, esc, findings_html, marked, panel, table
 
 if TYPE_CHECKING:
     from mlnb.core.project import Project
@@ -33,22 +32,17 @@ def finding_html(
 ) -> Raw:  # HTML
     "A finding as a row of a checklist."
     act = found.status in (Status.FAIL, Status.WARN, Status.STALE, Status.NOT_CHECKED)
-    fix = f'<div style="opacity:.85">→ {_text(found.fix)}</div>' if found.fix and act else ""
+    fix = f'<div style="opacity:.85">→ {marked(found.fix)}</div>' if found.fix and act else ""
     number = f' <span style="opacity:.75">{esc(found.value)}' if found.value is not None else ""
     number += (f" of {esc(found.threshold)}" if found.threshold is not None else "") + "</span>" if number else ""
     proof = details("evidence", table([(key, _short(value)) for key, value in found.evidence.items()])) if _proof(found) else ""
     head = f'<b style="font-weight:600">{esc(found.title)}</b> <span style="opacity:.65">{esc(found.code)}</span>{number}'
     return Raw(f'<div style="display:grid;grid-template-columns:104px minmax(0,1fr);gap:10px;line-height:1.45;font-size:13px;padding:6px 0">'
-               f'<div>{badge(found.status)}</div><div style="overflow-wrap:anywhere">{head}<div>{_text(found.message)}</div>{fix}{proof}</div></div>')
+               f'<div>{badge(found.status)}</div><div style="overflow-wrap:anywhere">{head}<div>{marked(found.message)}</div>{fix}{proof}</div></div>')
 
 
 def _proof(found: Finding) -> bool:
     return bool(found.evidence) and (found.status is not Status.NOT_CHECKED or "attestation" in found.evidence)
-
-
-def _text(words: str) -> Raw:
-    "Words in which backticks mark what is typed."
-    return Raw(re.sub(r"`([^`]+)`", r"<code>\1</code>", cell(words)))
 
 
 def _short(value: object, most: int = 400) -> object:

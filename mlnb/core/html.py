@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from .findings import Status
 
 # %% auto #0
-__all__ = ['PALETTE', 'STATUS_COLOURS', 'LINE', 'esc', 'Raw', 'cell', 'table']
+__all__ = ['PALETTE', 'STATUS_COLOURS', 'LINE', 'esc', 'Raw', 'marked', 'cell', 'table']
 
 # %% ../../nbs/00ka_core.html.ipynb #e604517d
 PALETTE: Mapping[str, str] = {
@@ -43,6 +44,13 @@ def esc(
 # %% ../../nbs/00ka_core.html.ipynb #d435bf00
 class Raw(str):
     "Text that is HTML already and was made by mlnb."
+
+
+def marked(
+    words: object,  # words in which backticks mark what is typed
+) -> Raw:  # HTML
+    "Escaped words with code set as code."
+    return Raw(re.sub(r"`([^`]+)`", r"<code>\1</code>", cell(words)))
 
 
 def cell(

@@ -28,8 +28,7 @@ METRIC_ITEMS = Items((
           fix="Take the metric of your row in `mlnb guide metrics`; `mlnb.evaluation.metrics` chooses it from the "
               "data and says why.",
           how="The primary metric is the one the task and the class balance call for, with its warning shown.",
-          missing="A target column and a task; then `mlnb run evaluation`.", logic="evaluation.metrics",
-          severity="high"),
+          missing="Data and a target column.", logic="evaluation.metrics", severity="high", needs=("data", "target")),
     _item("EVAL01", "Scores come from rows no training or tuning has seen",
           why="Every decision made on the test rows makes their score a little more flattering and a little less true.",
           fix="Seal a fresh holdout from rows nobody has used, and let `mlnb run evaluation` be the only thing that "

@@ -104,7 +104,7 @@ class _ProjectFolder:
     def train(self) -> Table:
         "The rows outside the holdout."
         path = self.holdout_dir / "train.parquet"
-        if not path.exists():
+        if not path.exists() or not (self.holdout_dir / "seal.json").exists():  # without a seal, a split was cut off midway
             raise MissingError("No holdout is sealed yet, so there are no training rows. Run: mlnb run data")
         return self._open(str(path), None).like(self.table())
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from .figures import figure, figure_img, legend, style  # noqa: F401 - used from here
 from .findings import Finding, Status
-from .html import LINE, PALETTE, STATUS_COLOURS, Raw, cell, esc, table  # noqa: F401 - used from here
+from .html import LINE, PALETTE, STATUS_COLOURS, Raw, cell, esc, marked, table  # noqa: F401 - used from here
 
 # %% auto #0
 __all__ = ['panel', 'details', 'bar', 'badge', 'findings_html']
@@ -62,7 +62,7 @@ def findings_html(
     rows = []
     for f in findings:
         act = f.status in (Status.FAIL, Status.WARN, Status.STALE, Status.NOT_CHECKED)
-        found = cell(f.message) + (f'<div style="opacity:.8;margin-top:2px">→ {cell(f.fix)}</div>' if f.fix and act else "")
+        found = marked(f.message) + (f'<div style="opacity:.8;margin-top:2px">→ {marked(f.fix)}</div>' if f.fix and act else "")
         if f.evidence and f.status is not Status.NOT_CHECKED:
             found += details("evidence", _tree(f.evidence))
         rows.append((badge(f.status), f.code, Raw(f'<div style="min-width:140px">{cell(f.title)}</div>'),

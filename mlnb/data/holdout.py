@@ -169,7 +169,7 @@ class Holdout:
 
         s, words = self.seal, {"cutoff": "train ends", "dropped_duplicates": "exact duplicates left out", "train_rows": "rows to train on",
                                "rows": "rows held out", "set_aside": "rows set aside"}
-        facts = [(words.get(k, k), v) for k, v in asdict(s).items() if k in words or k in ("strategy", "why") if v is not None]
+        facts = [(words.get(k, k), f"{v:,}" if isinstance(v, int) else v) for k, v in asdict(s).items() if k in words or k in ("strategy", "why") if v is not None]
         looks = [(e.time[:16].replace("T", " "), e.body.evidence.get("by"), e.body.message) for e in self.looks]  # type: ignore[union-attr]
         return panel("Sealed holdout", table(facts, ["", ""]) + table(looks or [("", "", "no look so far")], ["look", "by", "what for"]))
 

@@ -41,7 +41,7 @@ def plot_quality(
             ax.text(DQ_MAX + 0.08, i, f"{d.score:.1f}", va="center", color=PALETTE["grey"], fontsize=9)
     ax.set_yticks(range(len(report.dimensions)), list(report.dimensions)[::-1])
     ax.set_xlim(0, DQ_MAX + 0.5)
-    ax.set_title(f"{report.total:.1f} of 30 (gate {DQ_GATE})", loc="left")
+    ax.set_title(f"{report.total:.1f} of 30 (gate {DQ_GATE})", loc="left", color=PALETTE["grey"], fontsize=10)
     ax.grid(False, axis="y")
     return fig
 
@@ -50,14 +50,14 @@ def quality_html(
     report: QualityReport,  # the report
 ) -> str:  # HTML
     "The report as a table of dimensions with their worst columns."
-    from mlnb.core.render import PALETTE, Raw, bar, details, panel, table
+    from mlnb.core.render import PALETTE, Raw, bar, cell, details, panel, table
 
     words = {"pass": "the data may carry a model", "fail": "clean the data before building a model", "open": "what is not measured decides"}
     rows = []
     for d in report.dimensions.values():
         keys = list(dict.fromkeys(key for w in d.worst for key in w))
         inner = table([[w.get(key) for key in keys] for w in d.worst], keys) if d.worst else ""
-        found = Raw(f"<div>{details(d.message, inner) if inner else table([(d.message,)])}</div>")
+        found = Raw(f"<div>{details(d.message, inner) if inner else cell(d.message)}</div>")
         shown = "not measured" if d.score is None else f"{d.score:.1f}"
         strip = Raw(bar((d.score or 0) / DQ_MAX, PALETTE["grey"] if d.score is None else _colour(d.score), 90))
         note = f"{d.fix}" + (f" Computed: {d.computed}; adjusted because {d.reason}" if d.adjusted is not None else "")

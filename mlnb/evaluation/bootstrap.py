@@ -18,7 +18,7 @@ from .measures import Metric
 from .predictions import Predictions
 from .rates import Interval
 from .resampling import Resampler
-from .target import column
+from ..data.target import column
 
 # %% auto #0
 __all__ = ['Job', 'bootstrap_values', 'percentile_interval', 'draw_codes']

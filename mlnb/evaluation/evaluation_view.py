@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlnb.evaluation.evaluate import Evaluation
 
 # %% auto #0
-__all__ = ['plot_slices', 'plot_outcome', 'plot_groups', 'plot_reliability', 'evaluation_html']
+__all__ = ['RATES', 'plot_slices', 'plot_outcome', 'plot_groups', 'plot_reliability', 'evaluation_html']
 
 # %% ../../nbs/04dd_evaluation.evaluation_view.ipynb #dac9b854
 def plot_slices(
@@ -74,6 +74,9 @@ def plot_outcome(
     return fig
 
 # %% ../../nbs/04dd_evaluation.evaluation_view.ipynb #c1061af8
+RATES = {"selection_rate": "selection rate", "tpr": "true positive rate", "mae": "mean absolute error"}
+
+
 def plot_groups(
     e: Evaluation,  # the evaluation
 ) -> Figure | None:  # dots by group; None when no group has rates
@@ -93,7 +96,7 @@ def plot_groups(
             y = i + (0.12 if k else -0.12 if len(wanted) > 1 else 0)
             if "low" in r[rate]:
                 ax.plot([r[rate]["low"], r[rate]["high"]], [y, y], color=PALETTE[colour], alpha=0.5)
-            ax.plot(r[rate]["value"], y, "o", color=PALETTE[colour], markersize=5, label=rate.replace("_", " ") if i == 0 else None)
+            ax.plot(r[rate]["value"], y, "o", color=PALETTE[colour], markersize=5, label=RATES.get(rate, rate) if i == 0 else None)
     ax.set_yticks(range(len(rows)), [f"{name} ({r['n']:,})" for name, r in rows])
     ax.grid(False, axis="y")
     legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
@@ -124,7 +127,7 @@ def evaluation_html(
     e: Evaluation,  # the evaluation
 ) -> str:  # HTML
     "Scores with pictures of every part."
-    from mlnb.core.render import Raw, details, figure_img, panel, table
+    from mlnb.core.render import cell, details, figure_img, panel, table
 
     def three(r: Any) -> str:
         return "–" if not r else f"{r['value']:.3f} ({r['low']:.3f} to {r['high']:.3f})" if "low" in r else f"{r['value']:.3f}"
@@ -132,7 +135,8 @@ def evaluation_html(
     rows = [(get_metric(name).title, round(m["value"], 4), f"{m['low']:.4f} to {m['high']:.4f}", get_metric(name).meaning) for name, m in e.metrics.items()]
     body = table(rows, ["metric", "value", "95 % interval", "what it means"])
     if e.facts.get("why"):
-        body = f'<div style="margin:4px 0">{Raw(table([(e.facts["why"],), (e.facts.get("watch_out"),)]))}</div>' + body
+        beware = f" Watch out for: {e.facts['watch_out']}" if e.facts.get("watch_out") else ""
+        body = f'<div style="margin:4px 0 8px">{cell(get_metric(e.primary).title)} decides. {cell(e.facts["why"])}{cell(beware)}</div>' + body
     pictures = [("Every threshold", plot_curves(e.curves) if e.curves else None),
                 ("By segment", plot_slices(e) if e.segments else None), ("By protected group", plot_groups(e)),
                 ("Calibration", plot_reliability(e)), ("Errors by predicted value" if e.residuals else "Confusion", plot_outcome(e) if e.confusion or e.residuals else None)]

@@ -15,7 +15,7 @@ from ..core.errors import InputError, did_you_mean, listed
 from ..core.findings import Finding, plain
 from ..core.render import Raw, panel, table
 from .measures import METRICS, Metric
-from .target import TASKS, column, infer_task, numbers, positive_label
+from ..data.target import TASKS, column, infer_task, numbers, positive_label
 
 # %% auto #0
 __all__ = ['RARE', 'MetricChoice', 'choose_metric']

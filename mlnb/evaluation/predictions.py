@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import InputError, did_you_mean, listed
-from .target import TASKS, column, infer_task, numbers, positive_label, scalars
+from ..data.target import TASKS, column, infer_task, numbers, positive_label, scalars
 
 # %% auto #0
 __all__ = ['Predictions', 'predictions']

@@ -162,6 +162,7 @@ def plot_segments(
         ax.plot(s.loss, i, "o", color=PALETTE["red"], label="segment" if i == 0 else None)
         ax.plot(s.rest, i, "|", color=PALETTE["grey"], markersize=12, label="all other rows" if i == 0 else None)
     ax.set_yticks(range(len(segments)), [f"{s} ({s.rows:,})" for s in segments[::-1]])
+    ax.set_ylim(-0.6, max(len(segments), 1) - 0.4)
     ax.set_xlabel(title)
     ax.grid(False, axis="y")
     if segments:

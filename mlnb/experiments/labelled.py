@@ -5,16 +5,15 @@
 # %% ../../nbs/03bb_experiments.labelled.ipynb #64bbfe7e
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ..core.errors import InputError, did_you_mean, listed
+from ..core.errors import InputError, listed
 from .columns import Step
 
 # %% auto #0
-__all__ = ['label_codes', 'find_label', 'LabelledClassifier']
+__all__ = ['label_codes', 'LabelledClassifier']
 
 # %% ../../nbs/03bb_experiments.labelled.ipynb #71b286dd
 def label_codes(
@@ -34,23 +33,6 @@ def label_codes(
         values = values.astype(object)
     codes, labels = pd.factorize(values, sort=True)
     return codes, np.asarray(labels)
-
-# %% ../../nbs/03bb_experiments.labelled.ipynb #d3db0b48
-_YES, _NO = ("true", "yes", "y", "t", "1", "1.0"), ("false", "no", "n", "f", "0", "0.0")
-
-
-def find_label(
-    given: object,  # a label as a person wrote it
-    labels: Sequence[object],  # the labels of the data
-) -> object:  # the one that was meant, as it stands in the data
-    "The label that was meant: the same value, the same text, or the same answer to a yes-or-no question."
-    text, words = str(given).strip().casefold(), [str(label).casefold() for label in labels]
-    same = [label for label, word in zip(labels, words, strict=True) if label == given or word == text]
-    alike = [label for label, word in zip(labels, words, strict=True) for side in (_YES, _NO) if text in side and word in side]
-    if same or alike:
-        return (same or alike)[0]
-    raise InputError(f"The label {given!r} does not occur in the target; its labels are {listed(map(repr, labels))}."
-                     f"{did_you_mean(str(given), labels)}")
 
 # %% ../../nbs/03bb_experiments.labelled.ipynb #4084beeb
 class LabelledClassifier(Step):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import InputError, MissingError
-from ..core.optional import resolve
 from .features import Features, choose_features
-from .labelled import find_label, label_codes
+from ..data.target import infer_task, positive_label
+from .labelled import label_codes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +50,7 @@ def material(
     known = frame[config.target].notna().to_numpy()
     frame = frame[known].reset_index(drop=True)
     target = frame[config.target]
-    task = config.task or str(resolve("evaluation.target:infer_task")(target))  # type: ignore[operator]
+    task = config.task or infer_task(target)
     features = choose_features(train.kinds, config, project.findings(), use_protected)
     if task == "regression":
         if target.dtype.kind not in "biuf":
@@ -61,6 +61,5 @@ def material(
         codes, labels = label_codes(target)
         y, positive = labels[codes], None
         if task == "binary":
-            given = find_label(config.positive, labels.tolist()) if config.positive else None
-            positive = resolve("evaluation.target:positive_label")(y, given)  # type: ignore[operator]
+            positive = positive_label(y, config.positive or None)
     return Material(frame, y, task, features, positive, int((~known).sum()), train.fingerprint())

@@ -114,8 +114,8 @@ def experiment_html(
     numbers += list(e.metrics.get("secondary", {}).items())
     facts: list[tuple[str, object]] = [
         ("hypothesis", e.hypothesis), ("verdict", e.verdict), ("against the baseline", e.baseline_comparison),
-        ("model", e.model_type), ("rows", e.rows), ("features", len(e.features_used)),
-        ("folds", e.validation.get("words", "")), ("data", e.dataset_version[:12]), ("seed", e.seed)]
+        ("model", e.model_type), ("rows", f"{e.rows:,}"), ("features", str(len(e.features_used))),
+        ("folds", e.validation.get("words", "")), ("data", e.dataset_version[:12]), ("seed", str(e.seed))]
     facts += [("not in MLflow", e.problem)] if e.problem else []
     out = f"<div>Left out: {esc(', '.join(e.excluded))}</div>" if e.excluded else ""
     return panel(e.id, table([f for f in facts if f[1] != ""]) + table(numbers, ["metric", "cross-validated"]) + out)

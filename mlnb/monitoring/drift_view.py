@@ -121,7 +121,7 @@ def _shares(reference: ColumnProfile, current: ColumnProfile, most: int) -> tupl
 # %% ../../nbs/07bc_monitoring.drift_view.ipynb #38317c94
 STATUS: Mapping[str, Status] = {"none": Status.PASS, "warning": Status.WARN, "critical": Status.FAIL,
                                 "not_compared": Status.NOT_CHECKED}
-HEADS = ("verdict", "column", "PSI", "by chance", "KS", "JS", "KL", "missing", "what changed", "response")
+HEADS = ("verdict", "column", "PSI", "by chance", "KS", "JS", "KL", "missing", "what changed, and what to do")
 
 
 def columns_html(
@@ -130,7 +130,7 @@ def columns_html(
     "Measures and verdicts as a table."
     rows = {name: (badge(STATUS[c.severity], {"none": "calm", "not_compared": "not compared"}.get(c.severity, c.severity)),
                    name if c.role == "feature" else f"{name} ({c.role})", _round(c.psi), _round(c.psi_limit), _round(c.ks), _round(c.js),
-                   _round(c.kl), _change(c), Raw(f'<div style="max-width:300px">{esc(c.why)}{_means(c)}</div>'), c.response)
+                   _round(c.kl), _change(c), Raw(f'<div style="min-width:180px;max-width:320px">{esc(c.why)}{_means(c)}{_response(c)}</div>'))
             for name, c in columns.items()}
     loud = [row for name, row in rows.items() if columns[name].severity in ("warning", "critical")]
     calm = [row for name, row in rows.items() if columns[name].severity not in ("warning", "critical")]
@@ -145,6 +145,11 @@ def _round(value: float | None) -> float | None:
 def _change(c: ColumnDrift) -> str:
     "Missing shares of both sides."
     return f"{c.missing[0]:.1%} → {c.missing[1]:.1%}" if any(c.missing) else "none"
+
+
+def _response(c: ColumnDrift) -> str:
+    "What the playbook says to do, where it says something."
+    return f'<div style="opacity:.85">→ {esc(c.response)}</div>' if c.response and c.severity in ("warning", "critical") else ""
 
 
 def _means(c: ColumnDrift) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..core.findings import MIME, Finding, Findings, Severity, Status
-from ..core.render import badge, esc
+from ..core.render import badge, esc, marked
 from .style import shell
 
 if TYPE_CHECKING:
@@ -68,11 +68,6 @@ def _order(found: Finding) -> tuple[bool, int]:
     return found.status is not Status.FAIL, -list(Severity).index(found.severity)
 
 
-def _text(words: str) -> str:
-    "Escaped words; what stands between backticks is code."
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", esc(words))
-
-
 def _several(count: int, noun: str) -> str:
     return f"{count} {noun}" + ("s" if count != 1 else "")
 
@@ -92,7 +87,7 @@ def verdict(
     tone = "bad" if failed or error else "care" if warned else "good" if held else ""
     marks = " ".join(badge(status, f"{n} {status.replace('_', ' ')}") for status, n in counts.items() if n)
     todo = sorted(findings.having("fail", "warn", "stale"), key=_order)[:5]
-    steps = "".join(f'<li><b>{esc(f.code)}</b> {esc(f.title)}. {_text(f.message)}<div class="do">→ {_text(f.fix)}</div></li>' for f in todo)
+    steps = "".join(f'<li><b>{esc(f.code)}</b> {marked(f.message)}<div class="do">Wanted: {esc(f.title)}.<br>→ {marked(f.fix)}</div></li>' for f in todo)
     stop = f"<p>{esc(error)} What follows was done until then.</p>" if error else ""
     first = f"<h2>What to do first</h2><ol>{steps}</ol>" if steps else ""
     return (f'<section class="verdict {tone}" aria-label="Verdict"><strong>{esc(words[:1].upper() + words[1:])}</strong>{stop}'

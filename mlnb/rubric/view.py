@@ -44,7 +44,7 @@ def score_html(
     result: Score,  # the score
 ) -> str:  # HTML
     "The score as a headline, a table of dimensions and the next steps."
-    from mlnb.core.render import Raw, bar, details, esc, panel, table
+    from mlnb.core.render import Raw, bar, details, esc, marked, panel, table
 
     def word(value: float | None) -> str:
         return "not measured" if value is None else {1.0: "held", 0.5: "held with a warning", 0.0: "not held"}[value]
@@ -56,7 +56,7 @@ def score_html(
         inner = table([(c.tier, c.code, c.title, word(c.held)) for c in d.conditions], ["tier", "check", "condition", "state"])
         points = f"{d.points:.1f} of {RUBRIC_MAX}" if d.measured else "not measured"
         rows.append((d.title, f"{d.weight} %", points, Raw(bar(d.points / RUBRIC_MAX)), details("conditions", inner)))
-    steps = [(a.code, a.title, f"+{a.gain:.1f}", a.status.replace("_", " "), a.fix) for a in result.next[:8]]
+    steps = [(a.code, a.title, f"+{a.gain:.1f}", a.status.replace("_", " "), marked(a.fix)) for a in result.next[:8]]
     body = head + table(rows, ["dimension", "weight", "points", "", ""])
     if steps:
         body += table(steps, ["check", "to be held", "gain", "now", "what to do"], caption="What would raise the score most")
