@@ -137,7 +137,7 @@ def heavy(package: Path) -> list[str]:
         if item.level == "top" and (library in HEAVY or numpy_too_early) and not allowed_at_top(item.module, library):
             found.append(f"{where} at its top; import it in the function that needs it")
         if library == "ipywidgets" and not (
-            is_panel(item.module) or item.module in ("app", "core.forms", "core.checklist")
+            is_panel(item.module) or item.module in ("app", "core.forms", "core.form_keys", "core.checklist")
         ):
             found.append(f"{where}: logic knows no widgets; that is for panels")
     return list(dict.fromkeys(found))

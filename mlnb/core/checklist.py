@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .checklist_state import ChecklistState
 from .findings import Finding, Findings, Status
+from .form_keys import keep_keys
 from .form_editors import STYLE, note_html
 from .forms import watch
 from .optional import require
@@ -220,7 +221,7 @@ def _build(owner: ChecklistPanel) -> Any:
     show()
     follow()
     bar = w.HBox([go, stop, progress, status], layout={"align_items": "center"})
-    all_ = w.VBox([w.HTML(STYLE, layout={"display": "none"}), head, bar, *(row for row, _ in rows.values())])
+    all_ = w.VBox([w.HTML(STYLE, layout={"display": "none"}), keep_keys(), head, bar, *(row for row, _ in rows.values())])
     all_.add_class("mlnb-form")
     watch(owner, "look")
     return all_

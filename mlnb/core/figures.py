@@ -37,7 +37,7 @@ def _shown() -> type[Figure]:
     Shown.__name__ = "Figure"
     return Shown
 
-
+# %% ../../nbs/00kb_core.figures.ipynb #989cec79
 def figure(
     width: float = 7,  # inches
     height: float = 3,  # inches

@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .form_keys import keep_keys
 from .form_editors import STYLE, editor, note_html
 from .form_fields import FieldSpec
 from .form_state import FormState
@@ -144,7 +145,7 @@ def _build(form: Form) -> Widget:
     foot = [whole, status] if form._status else [whole]
     for part in foot:
         part.add_class("mlnb-note")
-    box = w.VBox([w.HTML(STYLE, layout={"display": "none"}), *heading, *(part.widget for part in editors.values()), *foot])
+    box = w.VBox([w.HTML(STYLE, layout={"display": "none"}), keep_keys(), *heading, *(part.widget for part in editors.values()), *foot])
     box.add_class("mlnb-form")
     watch(form, "look")
     return box

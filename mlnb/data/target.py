@@ -5,14 +5,14 @@
 # %% ../../nbs/02ac_data.target.ipynb #a21834ab
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
-from ..core.errors import InputError, did_you_mean, listed
+from ..core.errors import InputError, listed
 
 # %% auto #0
-__all__ = ['TASKS', 'MOST_CLASSES', 'column', 'scalars', 'numbers', 'infer_task', 'find_label', 'positive_label']
+__all__ = ['TASKS', 'MOST_CLASSES', 'column', 'scalars', 'numbers', 'infer_task']
 
 # %% ../../nbs/02ac_data.target.ipynb #f02abbd2
 def column(
@@ -101,41 +101,3 @@ def infer_task(
     if array.dtype.kind in "Ob" or distinct <= MOST_CLASSES and distinct * 2 <= len(array):
         return "multiclass"
     return "regression"
-
-# %% ../../nbs/02ac_data.target.ipynb #618d4344
-_YES = {"1", "1.0", "true", "t", "yes", "y", "positive", "pos"}
-_NO = {"0", "0.0", "-1", "-1.0", "false", "f", "no", "n", "negative", "neg"}
-
-
-def find_label(
-    given: object,  # a label as a person wrote it
-    labels: Sequence[object],  # the labels of the data
-) -> object:  # the one that was meant, as it stands in the data
-    "The label that was meant: the same value, the same text, or the same answer to a yes-or-no question."
-    text, words = str(given).strip().casefold(), [str(label).casefold() for label in labels]
-    same = [label for label, word in zip(labels, words, strict=True) if label == given or word == text]
-    alike = [label for label, word in zip(labels, words, strict=True) for side in (_YES, _NO) if text in side and word in side]
-    if same or alike:
-        return (same or alike)[0]
-    raise InputError(f"The label {given!r} does not occur in the target; its labels are {listed(map(repr, labels))}."
-                     f"{did_you_mean(str(given), labels)}")
-
-# %% ../../nbs/02ac_data.target.ipynb #380b44a4
-def positive_label(
-    y: object,  # a binary target, shape (n,)
-    given: object = None,  # the positive label if a person named one; "1" also names the number 1
-) -> object:  # the positive label as it stands in the data
-    "The class that binary metrics speak of."
-    import pandas as pd
-
-    codes, found = pd.factorize(column(y, "The target"), sort=True)
-    counts, names = np.bincount(codes), scalars(found)
-    if given is not None:
-        return find_label(given, names)
-    if len(names) != 2:
-        raise InputError(f"A positive label needs two classes; found {len(names)}: {listed(map(repr, names), 5)}.")
-    words = [str(name).strip().casefold() for name in names]
-    for yes, no in ((0, 1), (1, 0)):
-        if words[yes] in _YES and words[no] in _NO:
-            return names[yes]
-    return names[0] if counts[0] < counts[1] else names[1]

@@ -231,7 +231,7 @@ def as_predictions(
     e: Any,  # the experiment they come from
 ) -> Predictions:  # checked
     "A model's answers as checked predictions, at the experiment's threshold."
-    from mlnb.data.target import find_label
+    from mlnb.data.labels import find_label
 
     classes = list(e.classes)
     if not classes:

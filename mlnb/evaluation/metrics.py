@@ -15,7 +15,8 @@ from ..core.errors import InputError, did_you_mean, listed
 from ..core.findings import Finding, plain
 from ..core.render import Raw, panel, table
 from .measures import METRICS, Metric
-from ..data.target import TASKS, column, infer_task, numbers, positive_label
+from ..data.labels import positive_label
+from ..data.target import TASKS, column, infer_task, numbers
 
 # %% auto #0
 __all__ = ['RARE', 'MetricChoice', 'choose_metric']

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import InputError, did_you_mean, listed
-from ..data.target import TASKS, column, infer_task, numbers, positive_label, scalars
+from ..data.labels import positive_label
+from ..data.target import TASKS, column, infer_task, numbers, scalars
 
 # %% auto #0
 __all__ = ['Predictions', 'predictions']

@@ -12,7 +12,8 @@ import numpy as np
 
 from ..core.errors import InputError, MissingError
 from .features import Features, choose_features
-from ..data.target import infer_task, positive_label
+from ..data.labels import positive_label
+from ..data.target import infer_task
 from .labelled import label_codes
 
 if TYPE_CHECKING:

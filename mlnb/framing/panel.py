@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.checklist import ChecklistPanel
 from ..core.checks import Context
 from ..core.errors import MlnbError
+from ..core.form_keys import keep_keys
 from ..core.form_editors import STYLE
 from ..core.form_state import FormState
 from ..core.form_view import form_html
@@ -169,7 +170,7 @@ def _build(panel: FramingPanel) -> Any:
     stand()
     for each in (top, verdict, kill):
         each.add_class("mlnb-note")
-    box = VBox([HTML(STYLE + _GRID, layout={"display": "none"}), top, brief, signals, verdict, criteria, kill, panel.checklist.widget])
+    box = VBox([HTML(STYLE + _GRID, layout={"display": "none"}), keep_keys(), top, brief, signals, verdict, criteria, kill, panel.checklist.widget])
     box.add_class("mlnb-form")
     watch(panel, "look")
     return box

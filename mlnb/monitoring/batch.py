@@ -17,7 +17,7 @@ from ..evaluation.intervals import bootstrap
 from ..evaluation.measures import get_metric
 from ..evaluation.predictions import Predictions, predictions
 from ..experiments.crossval import answers
-from ..data.target import find_label
+from ..data.labels import find_label
 from ..experiments.models import quiet_mlflow
 from ..experiments.tracking import Experiment, current_experiment
 from ..experiments.training import load_model
