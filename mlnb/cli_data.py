@@ -38,7 +38,7 @@ def quality_command(
     target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="Column to predict.")] = "",
     time: Annotated[str, typer.Option("--time", metavar="COLUMN", help="Column that says when a row happened.")] = "",
     task: Annotated[str, typer.Option("--task", help="binary, multiclass or regression; read from the target when left out.")] = "",
-    reference: Annotated[str, typer.Option("--reference", metavar="FILE", help="Source of truth to compare with.")] = "",
+    reference: Annotated[str, typer.Option("--reference", metavar="FILE", help="The same rows from a source of truth.")] = "",
     gate: Gate = False,
     as_json: Json = False,
 ) -> Answer:
@@ -53,7 +53,7 @@ def quality_command(
     from mlnb.data.quality import assess
 
     table = open_table(data)
-    report = assess(table, target=target, time=time, task=task, reference=reference or None)
+    report = assess(table, target=target, time=time, task=task, truth=open_table(reference) if reference else None)
     found = report.findings
     lines = [f"{report.total:g} of 30 points", ""]
     code, error = _gated(found, gate)

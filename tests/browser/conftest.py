@@ -114,9 +114,9 @@ def lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Any]:
-    """Chromium without a window."""
+    """Chromium without a window; for a module, since its event loop must not run in the tests that follow."""
     playwright = pytest.importorskip("playwright.sync_api", reason="no playwright; pip install playwright")
     with playwright.sync_playwright() as driver:
         running = driver.chromium.launch(executable_path=chromium, headless=True, args=FLAGS)
