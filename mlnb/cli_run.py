@@ -39,7 +39,7 @@ class PairOptions(typer.core.TyperCommand):
             joined.append(word)
             if word in ("-p", "--parameter") and rest:
                 name = rest.pop(0)
-                whole = not rest or "=" in name and name.partition("=")[0].isidentifier()
+                whole = not rest or rest[0].startswith("--") or "=" in name and name.partition("=")[0].isidentifier()
                 joined.append(name if whole else f"{name}={rest.pop(0)}")
         return super().parse_args(ctx, joined)
 

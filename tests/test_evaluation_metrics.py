@@ -251,7 +251,7 @@ def test_positive_label(values: object, given: object, label: object) -> None:
         (lambda: infer_task([f"id{i}" for i in range(30)]), "identifier"),
         (lambda: choose_metric([0, 1], "binry"), "Did you mean 'binary'"),
         (lambda: get_metric("logloss"), "Did you mean 'log_loss'"),
-        (lambda: positive_label([0, 1], "yes"), "does not occur in the target; its labels are 0, 1"),
+        (lambda: positive_label([0, 1], "maybe"), "does not occur in the target; its labels are 0, 1"),
     ],
 )
 def test_bad_input_is_explained(call: object, message: str) -> None:

@@ -57,7 +57,7 @@ def _soften(t: ir.Table, names: Sequence[str], spread: Mapping[str, object]) -> 
         elif dtype.is_timestamp():
             columns[name] = t[name].truncate("D")
         elif dtype.is_numeric() and (unit := float(spread.get(name) or 0) / STEPS) > (1 if dtype.is_integer() else 0):  # type: ignore
-            columns[name] = (t[name].cast("float64") / unit).round(0) + 0.0  # no minus zero
+            columns[name] = (t[name].cast("float64").nullif(math.inf).nullif(-math.inf) / unit).round()
     return t.mutate(**columns) if columns else t
 
 
