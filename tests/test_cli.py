@@ -192,7 +192,8 @@ def test_a_gate_that_does_not_hold_ends_with_one(mlnb: Run, project: Project) ->
 def test_an_attestation_needs_a_name_and_a_reason_and_lands_in_the_ledger(mlnb: Run, project: Project) -> None:
     code, _, err = mlnb("attest", "KILL2", "--by", " ", "--why", "x", "--project", project.path)
     assert code == 2 and "needs a name" in err and not project.ledger.entries()
-    assert mlnb("attest", "KILL2", "--by", "Ada", "--why", "cleaned at the source", "--until", "2099-01-31", "--project", project.path)[0] == 0
+    signed = ["--by", "Ada", "--why", "cleaned at the source", "--until", "2099-01-31"]
+    assert mlnb("attest", "KILL2", *signed, "--project", project.path)[0] == 0
     assert project.findings().get("KILL2").status.value == "attested"
 
 
