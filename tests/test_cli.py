@@ -112,7 +112,7 @@ def test_a_target_that_tells_nothing(mlnb: Run, tmp_path: Path, said: str) -> No
         code, _, err = mlnb(*words)
         assert code == 2 and said in err
     assert mlnb("init", tmp_path / "p", "--data", path, "--target", "repaid")[0] == 0
-    code, out, err = mlnb("run", "data", "training", "--project", tmp_path / "p")
+    code, _, err = mlnb("run", "data", "training", "--project", tmp_path / "p")
     assert code == 2 and said in err and "Skipped, since data did not finish" in err and "Not finished: data, training" in err
     assert list((tmp_path / "p" / "reports").glob("data-*.html")), "as far as it came it can be read"
 
