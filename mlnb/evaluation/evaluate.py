@@ -95,6 +95,7 @@ def evaluate(
     protected: pd.DataFrame | None = None,  # protected attributes, n rows
     primary: str = "",  # the metric that decides; the one the data call for when empty
     facts: Mapping[str, Any] | None = None,  # how it was made
+    entity: Any = None,  # shape (n,): whom a row is about; resampled whole, since rows of one customer are alike
     n_resamples: int = 1000,  # bootstrap resamples
     random_state: int = 0,  # seed
 ) -> Evaluation:  # plain data
@@ -102,7 +103,7 @@ def evaluate(
     truth = p.truth if p.task == "regression" else np.asarray(p.classes, dtype=object)[p.truth]
     choice = None if primary else choose_metric(truth, p.task, p.positive)
     metric = get_metric(primary or choice.metric)  # type: ignore[union-attr]
-    found = contest({"model": p, **(rivals or {})}, metric, n_resamples=n_resamples, random_state=random_state)
+    found = contest({"model": p, **(rivals or {})}, metric, n_resamples=n_resamples, random_state=random_state, groups=entity)
     parts: dict[str, Any] = {"curves": curve_points(p, (facts or {}).get("threshold") if p.task == "binary" else None)}
     if p.task != "regression" and p.score is not None:
         made = calibration(p, random_state=random_state)
@@ -133,7 +134,7 @@ def evaluation_findings(
 ) -> Findings:  # EVAL02 to EVAL08 and EVAL10
     "The checklist of a rigorous evaluation."
     metric, best = get_metric(e.primary), e.metrics[e.primary]
-    interval = f"{metric.title} {best['value']:.3f}, 95 % interval {best['low']:.3f} to {best['high']:.3f} ({e.contest.n:,} rows)."
+    interval = f"{metric.title} {best['value']:.3f}, 95 % interval {best['low']:.3f} to {best['high']:.3f} ({e.contest.n:,} rows, resampled by {e.contest.scheme})."
     found = [*_split_findings(e), finding("EVAL05", "pass", interval, value=best["value"], evidence={"metrics": e.metrics}),
              _segment_finding(e), _group_finding(e), _baseline_finding(e)]
     if e.calibrated:
@@ -254,6 +255,15 @@ def _facts(project: Project, e: Any, frame: pd.DataFrame) -> dict[str, Any]:
             "time": project.config.time, "threshold": e.threshold, "share_gap": gap, "names": dict(e.comparison["names"]), "positive": plain(e.positive)}
 
 
+def _entity(project: Project, frame: pd.DataFrame) -> Any:
+    "Whom each row is about, when somebody has several and there are enough of them to draw from."
+    name = project.config.entity
+    if not name or name not in frame:
+        return None
+    whom = frame[name].astype(str).where(frame[name].notna(), "row " + frame.index.astype(str).to_series(index=frame.index))
+    return whom.to_numpy() if 30 <= whom.nunique() < len(frame) else None
+
+
 def project_evaluation(
     project: Project,  # with a trained model
 ) -> Evaluation:  # the kept one when nothing changed; put into the ledger
@@ -272,7 +282,8 @@ def project_evaluation(
               for part, model in (("baseline", e.baseline), ("heuristic", e.heuristic)) if model and part in names}
     attributes = [name for name in project.config.protected if name in frame]
     features = [name for name in dict.fromkeys((*attributes, *e.features_used)) if e.kinds.get(name) not in ("text", "id", "datetime")]
-    made = evaluate(p, rivals, frame[features], frame[attributes] if attributes else None, e.comparison["primary"], _facts(project, e, frame))
+    made = evaluate(p, rivals, frame[features], frame[attributes] if attributes else None, e.comparison["primary"], _facts(project, e, frame),
+                    _entity(project, frame))
     choice = e.comparison.get("choice", {})
     made.facts.update({"why": choice.get("why"), "watch_out": choice.get("watch_out")})  # type: ignore[attr-defined]
     project.save_result("evaluation", made.to_dict(), inputs=("model", "holdout"))
