@@ -173,7 +173,7 @@ def compare(
     names = _names(first, second, columns, exclude)
     then, now = _profiles(first, second, names, random_state)
     then = replace(then, target=target or then.target, prediction=prediction or then.prediction)
-    has = list(then.columns) if isinstance(first, Profile) else first.columns
+    has = list(first.columns)
     for name, role in ((target, "target"), (prediction, "prediction")):
         if name and name not in has:
             raise InputError(f"The reference has no column {name!r}, which was given as the {role}.{did_you_mean(name, has)}")

@@ -130,12 +130,9 @@ def _actions(dimensions: Iterable[Dimension], findings: Findings) -> tuple[Actio
     "What would raise the total, most first."
     gains: dict[str, float] = {}
     for d in dimensions:
-        for c in d.conditions:
-            if c.held == 1:
-                continue
-            better = [Condition(o.code, o.tier, o.title, 1.0, o.measured_only) if o.code == c.code else o for o in d.conditions]
-            gain = (_points(better, 0.0) - d.points) / RUBRIC_MAX * d.weight
-            gains[c.code] = gains.get(c.code, 0.0) + gain if c.code not in gains or gain > 0 else gains[c.code]
+        for code in dict.fromkeys(c.code for c in d.conditions if c.held != 1):  # a check may be several conditions
+            better = [Condition(o.code, o.tier, o.title, 1.0, o.measured_only) if o.code == code else o for o in d.conditions]
+            gains[code] = gains.get(code, 0.0) + (_points(better, 0.0) - d.points) / RUBRIC_MAX * d.weight
     actions = []
     for code, gain in gains.items():
         found, item = findings.get(code), catalog.item(code)
