@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_core_forms import TRAP, buttons, controls, texts
 
 from mlnb.core import catalog
 from mlnb.core.checklist import ChecklistPanel, finding_html
@@ -17,7 +18,6 @@ from mlnb.core.checks import finding
 from mlnb.core.errors import InputError
 from mlnb.core.findings import Status
 from mlnb.core.project import Project
-from test_core_forms import TRAP, buttons, controls, texts
 
 TODAY = datetime.date(2026, 3, 1)
 

@@ -137,9 +137,9 @@ def test_results_go_stale_with_their_inputs(project: Project) -> None:
 def test_a_project_is_made_once_and_says_what_is_wrong(project: Project, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is a project already"):
         Project.create(project.path, tmp_path / "d.csv", target="y")
-    with pytest.raises(ConfigError, match="Did you mean 'target'|has no option"):
+    with pytest.raises(ConfigError, match=r"Did you mean 'target'|has no option"):
         Project.create(tmp_path / "q", tmp_path / "d.csv", target="y", tragets="x")
-    with pytest.raises(MlnbError, match="has no column 'Y'.*Did you mean 'y'"):
+    with pytest.raises(MlnbError, match=r"has no column 'Y'.*Did you mean 'y'"):
         Project.create(tmp_path / "q", tmp_path / "d.csv", target="Y")
     assert not (tmp_path / "q").exists()
     with pytest.raises(MissingError, match="mlnb init"):

@@ -70,7 +70,7 @@ def test_a_torn_last_line_is_reported_kept_and_takes_nothing_with_it(tmp_path: P
     whole = 1 if cut > 1 else 2  # without its line break only, the line is still whole
     assert len(ledger.entries()) == whole
     ledger.append([Finding("LEAK07", "pass", message="third")])
-    assert [e.body.message for e in ledger.entries()] == ["first", "second"][:whole] + ["third"]
+    assert [e.body.message for e in ledger.entries()] == [*["first", "second"][:whole], "third"]
     assert path.read_bytes().startswith(torn)
     assert any("torn" in p for p in ledger.problems()) == (cut > 1)
 

@@ -64,7 +64,7 @@ BAD = {
     "blank.csv": (b"\n\n", "empty"),
     "header.csv": (b"age,city\n", "no rows"),
     "twice.csv": (b"age,fee,age\n1,2,3\n", "'age'"),
-    "latin.csv": ("city\n".encode() + "Zürich\n".encode("latin-1") * 30, "not UTF-8"),
+    "latin.csv": (b"city\n" + "Zürich\n".encode("latin-1") * 30, "not UTF-8"),
     "zero.csv": (b"a,b\n\0\0\0,1\n", "zero bytes"),
     "cut.csv.gz": (gzip.compress(b"a,b\n" + b"1,2\n" * 5000)[:40], "cannot be"),
     "noise.parquet": (b"PAR1" + bytes(range(200)), "Parquet"),
@@ -96,7 +96,7 @@ def test_a_parquet_file_without_rows(tmp_path: Path) -> None:
 
 def test_missing_files_and_folders_offer_what_is_there(tmp_path: Path) -> None:
     write(tmp_path / "customers.csv", "a\n1\n")
-    with pytest.raises(InputError, match="Did you mean 'customers.csv'"):
+    with pytest.raises(InputError, match=r"Did you mean 'customers\.csv'"):
         open_table(tmp_path / "custmers.csv")
     with pytest.raises(InputError, match=r"is a folder.*customers\.csv"):
         open_table(tmp_path)

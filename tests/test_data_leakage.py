@@ -148,7 +148,7 @@ def test_what_cannot_be_audited_is_told(change: dict, said: str) -> None:
 
 @pytest.mark.parametrize("values", [[1] * 60, [None] * 60])
 def test_a_target_that_tells_nothing(values: list) -> None:
-    with pytest.raises(InputError, match="one value only|no values at all"):
+    with pytest.raises(InputError, match=r"one value only|no values at all"):
         audit(honest(60).assign(y=values), target="y")
 
 

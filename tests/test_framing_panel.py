@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from test_core_forms import TRAP, buttons, controls, texts
 
 from mlnb.core.findings import Status
 from mlnb.core.project import Project
 from mlnb.framing.framing import project_framing
 from mlnb.framing.panel import FramingPanel
-from test_core_forms import TRAP, buttons, controls, texts
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from mlnb.core.errors import InputError, MlnbError
 from mlnb.core.findings import Status
 from mlnb.datasets import load_example, make_churn, split_at_drift
 from mlnb.monitoring import scan
-from mlnb.monitoring.chance import chance, holm, pool, psi_limit, unseen
+from mlnb.monitoring.chance import holm, pool, psi_limit, unseen
 from mlnb.monitoring.column import merge_columns
 from mlnb.monitoring.comparison import ColumnDrift, aligned, compare_column
 from mlnb.monitoring.divergence import chi_square, jensen_shannon, kl, ks, psi

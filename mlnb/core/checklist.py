@@ -77,8 +77,8 @@ class _SignBox:
         for each in (self.head, *self.notes.values()):
             each.add_class("mlnb-note")
         self.sure.on_click(self._sign)
+        self.close: Callable[[], None] = lambda: None  # who opens the box says how to close it
         self.back.on_click(lambda _: self.close())
-        self.close = lambda: None  # who opens the box says how to close it
 
     def open(self, found: Finding, close: Callable[[], None]) -> None:
         "Get ready to sign one check."

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -108,7 +108,8 @@ def column_kinds(
     for index, name in enumerate(names):
         measures |= {f"{index}:{key}": value for key, value in _measures(expr[name]).items()}
     row = expr.aggregate(**measures).to_pyarrow().to_pylist()[0]
-    rows, found = row.pop("rows"), {index: {} for index in range(len(names))}
+    rows: int = row.pop("rows")
+    found: dict[int, dict[str, Any]] = {index: {} for index in range(len(names))}
     for key, value in row.items():
         index, _, measure = key.partition(":")
         found[int(index)][measure] = value

@@ -105,7 +105,7 @@ def verifier(
 
     def register(function: Callable[..., Finding]) -> Callable[..., Finding]:
         for code in codes:
-            _VERIFIERS[code] = function if len(codes) == 1 else lambda context, code=code: function(context, code)
+            _VERIFIERS[code] = function if len(codes) == 1 else lambda context, code=code: function(context, code)  # type: ignore[misc]
         return function
 
     return register

@@ -62,4 +62,4 @@ def listed(
     "Names as a short enumeration for a message."
     names = [str(name) for name in names]
     rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "") if names else "(none)"
+    return ", ".join(map(str, names[:most])) + (f" and {rest} more" if rest > 0 else "") if names else "(none)"

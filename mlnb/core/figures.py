@@ -70,7 +70,7 @@ def style(
 
 def legend(
     ax: Axes,  # axes with labelled artists
-    **options: object,  # passed to matplotlib's legend
+    **options: Any,  # passed to matplotlib's legend
 ) -> None:  # the legend is drawn
     "A legend without a frame, in the colour of the axes."
     ax.legend(frameon=False, fontsize=9, labelcolor=PALETTE["grey"], **options)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,7 +96,7 @@ class Finding:
             number = getattr(self, name)
             number = None if number is None else float(number)
             put(self, name, number if number is None or math.isfinite(number) else None)
-        put(self, "evidence", MappingProxyType(plain(self.evidence)))
+        put(self, "evidence", MappingProxyType(plain(self.evidence)))  # type: ignore[arg-type]
         put(self, "inputs", MappingProxyType(dict(self.inputs)))
 
     def replace(self, **changes: object) -> Finding:
@@ -131,7 +131,13 @@ class _FindingSequence(Sequence[Finding]):
     def __len__(self) -> int:
         return len(self._items)
 
-    def __getitem__(self, index: int | slice) -> Finding | Findings:  # type: ignore[override]
+    @overload
+    def __getitem__(self, index: int) -> Finding: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Findings: ...
+
+    def __getitem__(self, index: int | slice) -> Finding | Findings:
         return Findings(self._items[index]) if isinstance(index, slice) else self._items[index]
 
     def __iter__(self) -> Iterator[Finding]:

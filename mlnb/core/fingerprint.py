@@ -70,7 +70,7 @@ def _pandas(obj: object) -> str:
 
     frame = obj.to_frame() if isinstance(obj, pd.Series) else obj
     if not isinstance(frame, pd.DataFrame):
-        return fingerprint(frame.tolist())  # type: ignore[attr-defined]
+        return fingerprint(frame.tolist())  # type: ignore[attr-defined, union-attr]
     parts = []
     for index, name in enumerate(frame.columns):
         column = frame.iloc[:, index]

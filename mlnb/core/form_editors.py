@@ -178,7 +178,8 @@ class _List:
 
     def __init__(self, form: Owner, spec: FieldSpec, path: str, title: str = "") -> None:
         w = require("ipywidgets")
-        self.form, self.spec, self.path, self.rows = form, spec, path, []
+        self.form, self.spec, self.path = form, spec, path
+        self.rows: list[Any] = []
         self.note, self.box = w.HTML(), w.VBox()
         more = w.Button(description=f"Add to {spec.title.lower()}", icon="plus")
         more.add_class("mlnb-small")

@@ -51,7 +51,7 @@ def _yaml() -> Any:
     from ruamel.yaml import YAML
 
     yaml = YAML(typ="safe")
-    yaml.default_flow_style, yaml.allow_unicode, yaml.sort_base_mapping_type_on_output = False, True, False
+    yaml.default_flow_style, yaml.allow_unicode, yaml.sort_base_mapping_type_on_output = False, True, False  # type: ignore[assignment]
     return yaml
 
 
@@ -146,7 +146,7 @@ SCALARS: Mapping[object, str] = {str: "text", int: "int", float: "float", bool: 
 def _spec(path: str, annotation: object, title: str, help: str = "", default: object = None, examples: tuple[str, ...] = ()) -> FieldSpec:
     inner, nullable = _plain_type(annotation)
     origin, arguments = typing.get_origin(inner), typing.get_args(inner)
-    base = {"path": path, "title": title, "help": help, "nullable": nullable}
+    base: dict[str, Any] = {"path": path, "title": title, "help": help, "nullable": nullable}
     if origin is typing.Literal:
         base["nullable"] = nullable or None in arguments
         spec = FieldSpec(**base, kind="choice", choices=tuple(choice for choice in arguments if choice is not None))

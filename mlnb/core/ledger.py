@@ -94,7 +94,7 @@ def _append(path: Path, bodies: Iterable[Finding | Attestation], source: str, ti
             raw = path.read_bytes() if path.exists() else b""
             last = next((record for line in reversed(raw.splitlines()) if (record := _parse(line))), {"n": 0, "hash": ""})
             number, previous, lines = int(last["n"]), str(last["hash"]), []  # type: ignore[call-overload]
-            for number, body in enumerate(bodies, number + 1):
+            for number, body in enumerate(bodies, number + 1):  # noqa: B020 - goes on counting
                 kind = "attestation" if isinstance(body, Attestation) else "finding"
                 record = {"n": number, "time": time, "source": source, "kind": kind, "body": plain(body), "previous": previous}
                 previous = record["hash"] = _digest(record)
@@ -179,7 +179,7 @@ class Ledger:
 
 # %% ../../nbs/00f_core.ledger.ipynb #b090c032
 def _utc() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _attestation(code: str, by: str, why: str, until: str | datetime.date | None, waive: bool) -> Attestation:

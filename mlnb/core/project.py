@@ -233,8 +233,8 @@ def _fingerprints(project: _ProjectFolder) -> dict[str, str]:
         files = [file for file in files if path and file.is_file()]
         if files:
             found[name] = combine(file_fingerprint(file) for file in files)
-    for path in sorted((project.path / "records").glob("*.yaml")):
-        found[f"record:{path.stem}"] = file_fingerprint(path)
+    for record in sorted((project.path / "records").glob("*.yaml")):
+        found[f"record:{record.stem}"] = file_fingerprint(record)
     seal = project.holdout_dir / "seal.json"
     if seal.exists():
         found["holdout"] = file_fingerprint(seal)

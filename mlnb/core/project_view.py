@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from . import catalog
-from .findings import Finding, Findings, Status
+from .findings import Finding, Findings
 
 if TYPE_CHECKING:
     from mlnb.core.project import Project

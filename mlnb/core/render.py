@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from .figures import figure, figure_img, legend, style  # noqa: F401 - used from here
 from .findings import Finding, Status
-from .html import LINE, PALETTE, STATUS_COLOURS, Raw, cell, esc, marked, table  # noqa: F401 - used from here
+from .html import LINE, PALETTE, STATUS_COLOURS, Raw, cell, esc, marked, table
 
 # %% auto #0
 __all__ = ['panel', 'details', 'bar', 'badge', 'findings_html']

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import glob
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.readers import translate
 
@@ -102,7 +102,8 @@ def column_facts(
         measures |= {f"{index}:{key}": value for key, value in _measures(table.expr[name], table.kinds[name]).items()}
     with translate(table.name):
         row = table.expr.aggregate(**measures).to_pyarrow().to_pylist()[0]
-    rows, own = row.pop("rows"), {index: {} for index in range(len(table.columns))}
+    rows: int = row.pop("rows")
+    own: dict[int, dict[str, Any]] = {index: {} for index in range(len(table.columns))}
     for key, value in row.items():
         index, _, measure = key.partition(":")
         own[int(index)][measure] = value

@@ -19,7 +19,7 @@ from ..core import catalog
 from ..core.checks import Context, finding, verifier
 from ..core.errors import InputError, MissingError
 from ..core.files import unwritable, write_atomic
-from ..core.findings import Finding, Findings
+from ..core.findings import Finding, Findings, Status
 from ..core.fingerprint import file_fingerprint
 from ..core.ledger import Entry, Ledger
 from ..core.readers import translate
@@ -150,7 +150,7 @@ class Holdout:
                              "Restore the file; or move the folder holdout/ away and seal a new one (mlnb run data).")
         who = by or os.environ.get("MLNB_USER") or getpass.getuser()
         Ledger(self.folder / "looks.jsonl").append(
-            [Finding("LOOK", "pass", message=why, evidence={"by": who, "where": where})], source=where or who)
+            [Finding("LOOK", Status.PASS, message=why, evidence={"by": who, "where": where})], source=where or who)
         return open_table(path, name="holdout").like(self.like)
 
     def reread(self) -> Table:
@@ -198,7 +198,7 @@ def seal(
             document = Seal(split.strategy, split.note or why, fraction, random_state, held, train, duplicates,
                             len(split.side) - held - train - duplicates, split.cutoff, file_fingerprint(folder / "holdout.parquet"),
                             file_fingerprint(folder / "train.parquet"), project.fingerprints()["data"],
-                            datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"))
+                            datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
             write_atomic(folder / "seal.json", json.dumps(asdict(document), indent=1))
     except OSError as error:
         raise unwritable(folder, error) from error

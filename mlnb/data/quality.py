@@ -190,7 +190,7 @@ def _timely(table: Table, time: str, now: datetime.date | None) -> DimensionScor
     if newest is None or not hasattr(newest, "year"):
         return DimensionScore("timeliness", None, f"Not measured: {time} holds no date that could be read.", (), "Name a column that holds dates.")
     day = newest.date() if isinstance(newest, datetime.datetime) else newest
-    age = (now - day).days
+    age = (now - day).days  # type: ignore[operator]
     if age < 0:
         return DimensionScore("timeliness", 0.0, f"The newest row is dated {day}, {-age} days in the future.", (), "Find out which clock wrote it.")
     return DimensionScore("timeliness", between(max(age, 1), STALE_DAYS, 1, log=True), f"The newest row is dated {day}, {age:,} days ago.", (),
@@ -282,7 +282,7 @@ def project_quality(
     now: datetime.date | None = None,  # the day; today when None
 ) -> QualityReport:  # its quality; put into the ledger and the record
     "Score a project's data."
-    day, c = now or datetime.datetime.now(datetime.timezone.utc).date(), project.config
+    day, c = now or datetime.datetime.now(datetime.UTC).date(), project.config
     record: Any = project.record("data_quality")
     parts = {name: getattr(record.dimensions, name) for name in DQ_DIMENSIONS}
     said = {name: (p.adjusted, p.reason) for name, p in parts.items() if p.adjusted is not None}

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core.checks import Context, finding, verifier
 from ..core.errors import InputError, did_you_mean
-from ..core.findings import Finding, Findings, plain
+from ..core.findings import Finding, Findings, Status, plain
 from ..core.ledger import Ledger
 from .explain import Contributions, contributions, plot_importance
 from .losses import absolute_errors, log_losses
@@ -112,7 +112,7 @@ def error_report(
     if len(frame) != len(p):
         raise InputError(f"There are {len(frame):,} rows and {len(p):,} predictions; each row needs one.")
     quantity = p.task == "regression"
-    loss = absolute_errors(p) if quantity else log_losses(p) if p.score is not None else (p.label != p.truth).astype(float)
+    loss = absolute_errors(p) if quantity else log_losses(p) if p.score is not None else np.not_equal(p.label, p.truth).astype(float)  # type: ignore[arg-type]
     frame = frame.reset_index(drop=True)
     order = np.argsort(-loss, kind="stable")[:worst]
     rng = np.random.default_rng(random_state)
@@ -172,7 +172,7 @@ def label_error(
     if label not in LABELS:
         raise InputError(f"{label!r} is no label for an error. Labels are {', '.join(LABELS)}.{did_you_mean(label, LABELS)}")
     who = by or os.environ.get("MLNB_USER") or os.environ.get("USER") or "unknown"
-    said = Finding("EVAL09", "pass", message=label, value=row, evidence={"by": who}, inputs=_model(project))
+    said = Finding("EVAL09", Status.PASS, message=label, value=row, evidence={"by": who}, inputs=_model(project))
     Ledger(project.path / "error_labels.jsonl").append([said], source=who)
 
 

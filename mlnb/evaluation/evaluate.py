@@ -5,7 +5,7 @@
 # %% ../../nbs/04d_evaluation.evaluate.ipynb #b3a28f73
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from ..core.checks import Context, finding, verifier
 from ..core.findings import Finding, Findings, plain
 from ..core.items_evaluation import CROSS_VALIDATE_BELOW
-from .contest import Contest, chance, contest
+from .contest import Contest, contest
 from .curve_points import curve_points
 from .groups import group_rates, slice_scores
 from .measures import get_metric
@@ -220,7 +220,7 @@ def project_predictions(
 
     e, holdout = current_experiment(project), open_holdout(project)
     why = f"evaluation of {e.id}"
-    table = holdout.rows(why=why, where="evaluation") if all(look.body.message != why for look in holdout.looks) else holdout.reread()
+    table = holdout.rows(why=why, where="evaluation") if all(getattr(look.body, "message", "") != why for look in holdout.looks) else holdout.reread()
     frame = table.frame()
     frame = frame[frame[e.target].notna()].reset_index(drop=True)
     return frame, as_predictions(frame[e.target].to_numpy(), answers(load_model(project), frame, e.classes), e)

@@ -5,7 +5,6 @@
 # %% ../../nbs/04dc_evaluation.groups.ipynb #65360503
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,14 +43,14 @@ def slice_scores(
     candidates = sorted(candidates, key=lambda c: -c[0])[:most]
     whole = metric.of(p)
     found = []
-    for rows, name, words, mask in candidates:
+    for rows, name, label, mask in candidates:
         try:
             part = bootstrap(p.take(mask), metrics=[metric], n_resamples=300, level=1 - (1 - level) / max(len(candidates), 1),
                              random_state=random_state)[metric.name]
         except InputError:  # a segment of one class has no score
             continue
         weak = part.high < whole if metric.greater_is_better else part.low > whole
-        found.append({"segment": words, "column": str(name), "rows": rows, "value": part.value, "low": part.low, "high": part.high, "weak": bool(weak)})
+        found.append({"segment": label, "column": str(name), "rows": rows, "value": part.value, "low": part.low, "high": part.high, "weak": bool(weak)})
     return sorted(found, key=lambda s: s["value"] if metric.greater_is_better else -s["value"])
 
 # %% ../../nbs/04dc_evaluation.groups.ipynb #70ee6938

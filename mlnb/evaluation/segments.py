@@ -108,7 +108,8 @@ def worst_segments(
     coded = {name: part for name in frame.columns if len(set((part := conditions(frame[name]))[1])) > 1}
     total = np.array([n, loss.sum(), (loss * loss).sum()])
     found: list[tuple[float, Segment]] = []
-    tried, alone = 0, {}
+    tried = 0
+    alone: dict[tuple[str, ...], float] = {}
     for codes, words in _candidates(coded, pairs):
         sums = _sums(codes, len(words), loss)
         count, rest = sums[0], total[:, None] - sums

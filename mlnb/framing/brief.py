@@ -179,7 +179,7 @@ def assess_brief(
 
     record = new("problem_brief", **(brief.get("problem_brief") or brief)) if isinstance(brief, Mapping) else brief
     states = []
-    for name, field in type(record).model_fields.items():
+    for name, field in type(record).model_fields.items():  # type: ignore[attr-defined]
         value = getattr(record, name)
         if hasattr(value, "model_fields_set"):  # the signals are weighed elsewhere
             continue

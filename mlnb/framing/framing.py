@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..core.checks import Context
-from ..core.findings import Findings, Status
+from ..core.findings import Findings
 from .brief import BriefReport, brief_report
 from .kill import KillReport, kill_criteria
 from .rules import RulesDecision, decide_context, verify_rules

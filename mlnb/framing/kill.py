@@ -8,11 +8,12 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..core.checks import Context, finding, verifier
-from ..core.findings import Finding, Findings, Status, plain
+from ..core.errors import listed
+from ..core.findings import Finding, Findings, Status
 from ..core.items_data import DQ_GATE
 from ..core.items_framing import KILL_LIMITS
 
@@ -68,11 +69,11 @@ class KillReport:
         return self.findings.frame()
 
     def _repr_html_(self) -> str:
-        from mlnb.core.render import Raw, badge, cell, panel, table
+        from mlnb.core.render import Raw, badge, cell, esc, panel, table
 
         rows = [(badge(f.status, _STATES.get(f.status, "")), f.code, Raw(f'<div style="max-width:600px">{cell(f.message)}</div>'))
                 for f in self.findings]
-        rows += [(badge(Status.NOT_CHECKED, "for a person"), "", text) for text in self.custom]
+        rows += [(badge(Status.NOT_CHECKED, "for a person"), "", Raw(esc(text))) for text in self.custom]
         return panel("Where the kill criteria stand", table(rows, ["state", "check", "where it stands"]))
 
 
@@ -87,7 +88,7 @@ def _comparison(context: Context) -> Mapping[str, object] | str:
     if found is None or "model" not in found.evidence:
         return "There is no evaluation with a baseline yet. Run: mlnb run evaluation"
     if found.status is Status.STALE:
-        return f"The evaluation is out of date: {', '.join(found.evidence.get('changed', ()))} changed since. Run: mlnb run evaluation"
+        return f"The evaluation is out of date: {listed(found.evidence.get('changed', ()))} changed since. Run: mlnb run evaluation"  # type: ignore[arg-type]
     return found.evidence
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import InputError, MissingError, MlnbError
+from ..core.errors import InputError, MissingError
 from ..core.tables import Table, open_table
 from ..data.holdout import open_holdout
 from ..evaluation.intervals import bootstrap
@@ -109,7 +109,7 @@ def _measured(e: Experiment, truth: Any, given: np.ndarray) -> tuple[float, floa
     metric = e.comparison["primary"]
     classes = list(e.classes)
     p: Predictions = predictions(truth, task=e.task, threshold=e.threshold, positive=find_label(e.positive, classes) if e.task == "binary" else None,
-                                 classes=classes or None, **{"y_score" if classes else "y_pred": given})
+                                 classes=classes or None, **{"y_score" if classes else "y_pred": given})  # type: ignore[arg-type]
     found = bootstrap(p, metrics=[metric], n_resamples=500)[metric]
     return found.value, found.low, found.high
 
