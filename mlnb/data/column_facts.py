@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlnb.core.tables import Table
 
 # %% auto #0
-__all__ = ['WORDS', 'CODES', 'REPEATS', 'ColumnFacts', 'column_facts']
+__all__ = ['WORDS', 'CODES', 'REPEATS', 'WIDE', 'ColumnFacts', 'column_facts']
 
 # %% ../../nbs/02aa_data.column_facts.ipynb #16652489
 WORDS = ("?", "-", "--", ".", "n/a", "na", "nan", "nil", "none", "null", "empty", "missing", "undefined", "unknown", "not available", "#n/a")
@@ -51,6 +51,9 @@ class ColumnFacts:
         return self.unreadable + self.infinite + self.sign
 
 # %% ../../nbs/02aa_data.column_facts.ipynb #472b6a1e
+WIDE = 500  # columns asked for at once: the time to plan a query grows faster than its length
+
+
 def _measures(column: ir.Column, kind: str) -> dict[str, ir.Value]:
     "Counts of one column, as Ibis expressions."
     dtype = column.type()
@@ -69,7 +72,6 @@ def _measures(column: ir.Column, kind: str) -> dict[str, ir.Value]:
         number = column.cast("float64")
         low, high = number.min(), number.max()
         found |= {"low": low, "high": high, "negative": (number < 0).cast("int64").sum()}
-        found |= {f"code{i}": (number == code).cast("int64").sum() for i, code in enumerate(CODES)}
         if dtype.is_floating():
             found["infinite"] = number.isinf().cast("int64").sum()
     return found
@@ -93,18 +95,30 @@ def _facts(m: Mapping[str, object], kind: str, rows: int) -> ColumnFacts:
                        max(n.get("levels", 0) - n.get("folded", 0), 0))
 
 
+def _counted(table: Table, measures: Mapping[str, Mapping[str, ir.Value]]) -> dict[str, dict[str, Any]]:
+    "Measures of columns in one scan: column -> measure -> value."
+    flat = {f"{index}:{key}": value for index, each in enumerate(measures.values()) for key, value in each.items()}
+    with translate(table.name):
+        row = table.expr.aggregate(**flat).to_pyarrow().to_pylist()[0]
+    found: dict[str, dict[str, Any]] = {name: {} for name in measures}
+    names = list(measures)
+    for key, value in row.items():
+        index, _, measure = key.partition(":")
+        found[names[int(index)]][measure] = value
+    return found
+
+
 def column_facts(
     table: Table,  # any table
 ) -> dict[str, ColumnFacts]:  # column -> its facts
-    "Count what is wrong with the values of every column, in one scan."
-    measures: dict[str, ir.Value] = {"rows": table.expr.count()}
-    for index, name in enumerate(table.columns):
-        measures |= {f"{index}:{key}": value for key, value in _measures(table.expr[name], table.kinds[name]).items()}
-    with translate(table.name):
-        row = table.expr.aggregate(**measures).to_pyarrow().to_pylist()[0]
-    rows: int = row.pop("rows")
-    own: dict[int, dict[str, Any]] = {index: {} for index in range(len(table.columns))}
-    for key, value in row.items():
-        index, _, measure = key.partition(":")
-        own[int(index)][measure] = value
-    return {name: _facts(own[index], table.kinds[name], rows) for index, name in enumerate(table.columns)}
+    "Count what is wrong with the values of every column, in one scan; in several where there are thousands of columns."
+    own: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(table.columns), WIDE):
+        chunk = table.columns[start:start + WIDE]
+        own |= _counted(table, {name: _measures(table.expr[name], table.kinds[name]) for name in chunk})
+    coded = {name: [i for i, code in enumerate(CODES) if code in (m.get("low"), m.get("high"))] for name, m in own.items()}
+    asked = {name: {f"code{i}": (table.expr[name].cast("float64") == CODES[i]).cast("int64").sum() for i in codes}
+             for name, codes in coded.items() if codes}
+    for name, found in (_counted(table, asked) if asked else {}).items():
+        own[name] |= found
+    return {name: _facts(own[name], table.kinds[name], table.rows) for name in table.columns}
