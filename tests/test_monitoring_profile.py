@@ -291,10 +291,9 @@ def test_another_engine_gives_the_same_numbers(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("dialect", ["databricks", "bigquery", "snowflake"])
-def test_the_query_compiles_for_engines_that_are_not_here(monkeypatch, dialect):
+def test_the_query_compiles_for_engines_that_are_not_here(dialect):
     import ibis
 
-    monkeypatch.setattr(scan, "_hits", lambda flag: flag.sum())
     table = ibis.table({"a": "float64"}, name="t")
-    sql = ibis.to_sql(scan._number_query(table, {"a": scan.Question("numeric", (0.5, 1.5))}, True), dialect=dialect)
+    sql = ibis.to_sql(scan._number_query(table, {"a": scan.Question("numeric", (0.5, 1.5))}, True, native=False), dialect=dialect)
     assert sql.upper().count("SUM(") == 4  # two edges, two moments
