@@ -56,7 +56,7 @@ def plot_outcome(
         fig, ax = figure(size + 1.2, size)
         ax.imshow(share, cmap="Blues", vmin=0, vmax=1.4, alpha=0.8)
         for i, j in np.ndindex(counts.shape) if len(labels) <= 12 else ():
-            ax.text(j, i, f"{counts[i, j]:,.0f}\n{share[i, j]:.0%}", ha="center", va="center", fontsize=8, color=PALETTE["grey"] if share[i, j] < .35 else "#0b2540")
+            ax.text(j, i, f"{counts[i, j]:,.0f}\n{share[i, j]:.0%}", ha="center", va="center", fontsize=8, color="#0b2540")
         ax.set_xticks(range(len(labels)), labels, rotation=0 if len(labels) < 6 else 90)
         ax.set_yticks(range(len(labels)), labels)
         ax.set_xlabel("predicted")
