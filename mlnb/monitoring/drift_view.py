@@ -53,7 +53,7 @@ def plot_columns(
     ax.set_xlim(0, max([*heights, 0.3]) * 1.05)
     ax.set_xlabel("population stability index")
     ax.grid(visible=False, axis="y")
-    legend(ax, loc="lower right")
+    legend(ax, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=3)  # above the bars, wherever they are long
     return fig
 
 
