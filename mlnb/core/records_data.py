@@ -6,15 +6,18 @@
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, ClassVar
+import re
+from collections import Counter
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, model_validator
 
-from .record_model import Part, Record, note
+from .record_model import Part, Record, SparsePart, note
 
 # %% auto #0
-__all__ = ['Day', 'Dimension', 'Dimensions', 'QualityTotal', 'DataQuality', 'FeatureTypes', 'FeaturePlan', 'OfflineStore',
-           'OnlineStore', 'Registry', 'FeatureStore']
+__all__ = ['Day', 'SPANS', 'Span', 'STORE_VERSION', 'Dimension', 'Dimensions', 'QualityTotal', 'DataQuality', 'FeatureTypes',
+           'FeaturePlan', 'seconds_of', 'StoreEntity', 'StoreFeature', 'StoreView', 'OfflineStore', 'OnlineStore',
+           'Registry', 'FeatureStore']
 
 # %% ../../nbs/00gt_core.records_data.ipynb #95d96431
 class Dimension(Part):
@@ -119,6 +122,86 @@ class FeaturePlan(Record):
     feature_types: FeatureTypes = note(FeatureTypes, "Patterns", "Patterns in use, by kind of column")
     columns: dict[str, list[str]] = note({}, "Columns", "Column and the patterns it gets, as 'amount: [log_transform]'")
 
+# %% ../../nbs/00gt_core.records_data.ipynb #6a4eedc5
+SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}  # unit -> seconds; m are minutes
+
+
+def seconds_of(
+    span: str,  # such as "30d"; empty, or "all", when there is no limit
+) -> int | None:  # seconds; None without a limit
+    "Length of a span of time."
+    if span in ("", "all"):
+        return None
+    found = re.fullmatch(r"([1-9]\d{0,5})([smhdw])", span)
+    if not found:
+        raise ValueError(f"found {span!r}; allowed: a number and one of s, m (minutes), h, d, w, such as 30d")
+    return int(found[1]) * SPANS[found[2]]
+
+
+def _span(text: str) -> str:
+    seconds_of(text)
+    return text
+
+
+Span = Annotated[str, AfterValidator(_span)]
+
+# %% ../../nbs/00gt_core.records_data.ipynb #72af1ceb
+class StoreEntity(SparsePart):
+    "Whom or what features describe."
+
+    name: str = note("", "Name", "Short name that starts the names of its features", pattern=r"^[A-Za-z][A-Za-z0-9_]*$")
+    keys: list[str] = note([], "Keys", "Columns that identify one of them")
+    description: str = note("", "Description", "What one of them is", optional=True)
+
+
+class StoreFeature(SparsePart):
+    "One feature and its documentation."
+
+    name: str = note("", "Name", "Name by the pattern of the registry")
+    column: str = note("", "Column", "Column of the source; the feature's own name when empty", optional=True)
+    window: Span = note("", "Window", "Span that is aggregated, such as 30d; empty for stored values", optional=True)
+    aggregation: Literal["", "count", "sum", "mean", "min", "max", "last"] = note(
+        "", "Aggregation", "What is computed over the window", optional=True)
+    description: str = note("", "Description", "What it measures, in a sentence")
+    data_type: str = note("", "Data type", "Type as stored", examples=("integer", "float", "string", "boolean", "timestamp"))
+    source_table: str = note("", "Source table", "Where it is computed from")
+    owner: str = note("", "Owner", "Who answers for it")
+    created_date: Day = note("", "Created", "First day it existed, as 2026-03-01", pattern=r"^(\d{4}-\d{2}-\d{2})?$")
+    known_issues: str = note("", "Known issues", "What a user has to know; 'none known' where there is nothing")
+
+    @model_validator(mode="after")
+    def _computed(self) -> StoreFeature:
+        if bool(self.window) != bool(self.aggregation):
+            there, gap = ("window", "aggregation") if self.window else ("aggregation", "window")
+            raise ValueError(f"{self.name} has a {there} and no {gap}; give both to have it computed, or none to have it read")
+        if self.window == "all":
+            raise ValueError(f"{self.name} is computed over 'all'; allowed: a span such as 30d")
+        return self
+
+
+class StoreView(SparsePart):
+    "Features of one entity from one source."
+
+    name: str = note("", "Name", "Short name", pattern=r"^[A-Za-z][A-Za-z0-9_]*$")
+    entity: str = note("", "Entity", "Name of the entity")
+    source: str = note("", "Source", "Parquet or CSV file, or a glob, from the project's folder on")
+    event_time: str = note("", "Event time", "Column that says when a value came to hold")
+    known_time: str = note("", "Known time", "Column that says when it was written; empty when that was at once", optional=True)
+    ttl: Span = note("", "Time to live", "Span after which a value is too old, such as 30d; empty for never", optional=True)
+    features: list[StoreFeature] = note([], "Features", "What it offers")
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> StoreView:
+        kinds = {bool(feature.aggregation) for feature in self.features}
+        if len(kinds) > 1:
+            raise ValueError(f"view {self.name} mixes stored values and windows; make two views of the same source")
+        return self
+
+    @property
+    def computed(self) -> bool:
+        "Whether its features are aggregated over windows of events."
+        return bool(self.features and self.features[0].aggregation)
+
 # %% ../../nbs/00gt_core.records_data.ipynb #9fef07a2
 class OfflineStore(Part):
     "Features for training."
@@ -136,6 +219,13 @@ class OnlineStore(Part):
                         examples=("Redis", "DynamoDB", "Feast online"))
     latency_target: str = note("<10ms p99", "Latency target", "How fast a lookup has to be")
     refresh: str = note("", "Refresh", "How the values arrive", examples=("streaming", "near-real-time"))
+    url: str = note("", "Address", "sqlite:///FILE or redis://HOST:PORT/NUMBER; online.db in the project when empty", optional=True)
+
+    @model_validator(mode="after")
+    def _without_secret(self) -> OnlineStore:
+        if re.search(r"://[^/]*:[^/@]+@", self.url):
+            raise ValueError("the address holds a password; leave it out and set MLNB_REDIS_PASSWORD in the environment")
+        return self
 
 
 class Registry(Part):
@@ -147,6 +237,9 @@ class Registry(Part):
                                     "Documentation", "Fields every feature is documented with")
 
 
+STORE_VERSION = 1  # of the format of feature_store.yaml
+
+
 class FeatureStore(Record):
     "Feature store: where features are kept for training and for serving, and how they are named."
 
@@ -155,3 +248,38 @@ class FeatureStore(Record):
     offline_store: OfflineStore = note(OfflineStore, "Offline store", "For training, computed in batches")
     online_store: OnlineStore = note(OnlineStore, "Online store", "For serving, with fast lookups")
     registry: Registry = note(Registry, "Registry", "What is known about each feature")
+    version: int = note(STORE_VERSION, "Version", "Version of this format", optional=True)
+    entities: list[StoreEntity] = note([], "Entities", "Whom or what features describe", optional=True)
+    views: list[StoreView] = note([], "Views", "Where features come from", optional=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _readable(cls, data: Any) -> Any:
+        version = data.get("version") if isinstance(data, dict) else None
+        if isinstance(version, int) and version > STORE_VERSION:
+            raise ValueError(f"version is {version}; this mlnb reads up to {STORE_VERSION}. Update mlnb: pip install -U mlnb")
+        return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FeatureStore:
+        from mlnb.core.errors import did_you_mean, listed
+
+        features = [feature.name for view in self.views for feature in view.features]
+        for what, names in (("entities", [e.name for e in self.entities]), ("views", [v.name for v in self.views]),
+                            ("features", features)):
+            if twice := [name for name, count in Counter(names).items() if count > 1]:
+                raise ValueError(f"two {what} are called {twice[0]!r}; every name may stand once")
+            if "" in names:
+                raise ValueError(f"one of the {what} has no name; give it one")
+        known = [entity.name for entity in self.entities]
+        for view in self.views:
+            if view.entity not in known:
+                raise ValueError(f"view {view.name} is about {view.entity!r}; entities are {listed(known)}."
+                                 f"{did_you_mean(view.entity, known)}")
+            for field in ("source", "event_time", "features"):
+                if not getattr(view, field):
+                    raise ValueError(f"view {view.name} has no {field}; fill it in")
+        for entity in self.entities:
+            if not entity.keys:
+                raise ValueError(f"entity {entity.name} has no keys; name the columns that identify one")
+        return self
