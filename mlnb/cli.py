@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import mlnb
-from . import cli_data, cli_guide, cli_project, cli_run
+from . import cli_data, cli_guide, cli_project, cli_run, cli_store
 
 # %% auto #0
 __all__ = ['ORDER', 'app', 'options', 'main']
@@ -27,6 +27,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 it worked, 1 a gate does not hold, 2 it could not be done, 130 interrupted. Start with: mlnb demo")
 _all = [command for part in (cli_run, cli_project, cli_data, cli_guide) for command in part.commands.registered_commands]
 app.registered_commands += sorted(_all, key=lambda command: ORDER.index(str(command.name)))
+app.add_typer(cli_store.commands, name="store")
 
 
 def _version(wanted: bool) -> None:
