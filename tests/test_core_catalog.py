@@ -48,6 +48,7 @@ LOGIC = {
     "METRIC": "evaluation.metrics", "EVAL01": "data.holdout", "EVAL09": "evaluation.errors", "RUBRIC": "rubric.score",
     **{f"DQ-{name.upper()}": "data.quality" for name in items_data.DQ_DIMENSIONS},
     **{f"EVAL{number:02}": "evaluation.evaluate" for number in (2, 3, 4, 5, 6, 7, 8, 10)},
+    **dict.fromkeys(("FS-OFFLINE", "FS-ONLINE", "FS-REGISTRY"), "data.store_checks"),
     **{f"DRIFT-{name}": "monitoring.drift" for name in ("FEATURE", "CONCEPT", "LABEL", "PREDICTION")},
 }
 ITEMS = list(catalog.ITEMS.values())

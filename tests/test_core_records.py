@@ -81,6 +81,10 @@ FIELDS["data_quality"] = {
 EXTRA = {  # what goes beyond the templates
     "problem_brief": {"signals", *(f"signals.{name}" for name in SIGNALS), "roi_estimate"},
     "experiment": {"seed", "git_commit", "packages"}, "feature_plan": {"columns"},
+    "feature_store": {"version", "entities", *(f"entities.{name}" for name in ("name", "keys", "description")), "online_store.url",
+                      "views", *(f"views.{name}" for name in ("name", "entity", "source", "event_time", "known_time", "ttl", "features")),
+                      *(f"views.features.{name}" for name in ("name", "column", "window", "aggregation", "description", "data_type",
+                                                              "source_table", "owner", "created_date", "known_issues"))},
     "serving_config": {"infrastructure.instances.min", "infrastructure.instances.max"},
 }
 NAMES = list(records.RECORDS)

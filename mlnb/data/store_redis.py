@@ -48,7 +48,7 @@ class _Server:
     def __init__(self, url: str, name: str = "store", wait: float = 2.0) -> None:  # the address, the store's name, seconds to wait
         redis = require("redis", extra="redis", why="for online values in Redis")
         parts = urlsplit(url)
-        self.server = f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
+        self.server = parts.netloc.rpartition("@")[2] or parts.path
         self.prefix = f"mlnb:{name}:"
         self._redis = redis
         password = os.environ.get("MLNB_REDIS_PASSWORD") or None
