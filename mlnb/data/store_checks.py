@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.checks import Context, finding, verifier
-from ..core.errors import InputError, MissingError
+from ..core.errors import MissingError
 from ..core.findings import Finding, plain
 from ..core.items_data import ONLINE_P99_MS
 from ..core.readers import translate

@@ -18,8 +18,8 @@ from ..core.findings import plain
 from ..core.readers import translate
 from .store_join import _kind, view_features
 from .store_source import EVENT, KNOWN, SINCE, Source, changes
-from .store_sqlite import Job, OnlineRow, SqliteOnline, encode_key
-from .store_windows import MOMENT, ROW, touched
+from .store_sqlite import Job, OnlineRow, encode_key
+from .store_windows import ROW, touched
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

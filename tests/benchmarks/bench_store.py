@@ -86,7 +86,6 @@ def feast_join(folder: Path, repository: str, out: str) -> None:
 def bench_join(share: float, with_feast: bool = True) -> None:
     import numpy as np
     import pandas as pd
-
     import peers
 
     with tempfile.TemporaryDirectory() as temporary:
@@ -117,7 +116,6 @@ def _feast(folder: Path, plain: object, size: str, ours_: object) -> None:
     """Feast over the raw history, by event time, which is what its own users would write."""
     import numpy as np
     import pandas as pd
-
     import peers
 
     python = peers.python("feast", FEAST)
@@ -156,7 +154,6 @@ def bench_feast(share: float) -> None:
     """`feast apply` takes the export of stored values with both times and a time to live, and its join gives what ours gives."""
     import numpy as np
     import pandas as pd
-
     import peers
 
     python = peers.python("feast", FEAST)
@@ -170,9 +167,9 @@ def bench_feast(share: float) -> None:
             export(folder, repository, "known", **view)
             apply(python, repository)
             peers.measured([python, __file__, "feast_join", folder, repository, folder / "f.parquet"])
+            from mlnb.core.tables import open_table
             from mlnb.data.store_join import add_features, open_spine
             from mlnb.data.store_source import open_view
-            from mlnb.core.tables import open_table
 
             source = open_view(definition(known_time="known", **view), "scores", folder)  # type: ignore[arg-type]
             rows = open_spine(open_table(folder / "spine.parquet"), source.keys, "due")
