@@ -102,8 +102,8 @@ def lineage_plot(
     height = max(max(map(len, columns)), 2)
     fig, ax = figure(11, 0.7 + 0.3 * height)
     ax.set_axis_off()
-    ax.set_xlim(0, 4.1)
-    ax.set_ylim(-0.6, height + 0.4)
+    ax.set_xlim(-0.05, 4.1)
+    ax.set_ylim(-0.6 if len(entries) > most else 0, height + 0.4)
     at: dict[tuple[int, str], float] = {}
     colours = [PALETTE[name] for name in ("grey", "teal", "blue", "purple")]
     for x, (title, names) in enumerate(zip(("source", "view", "feature", "used by"), columns, strict=True)):
@@ -125,6 +125,9 @@ def lineage_plot(
     return fig
 
 # %% ../../nbs/02ci_data.store_registry.ipynb #ca7e1dcf
+_SMALL = "padding:1px 8px;vertical-align:top;font-size:12px"
+
+
 def _state(e: RegistryEntry, now: datetime.datetime | None) -> Raw:
     "How fresh a feature is."
     if e.fresh is None:
@@ -175,12 +178,15 @@ class FeatureRegistry:
         rows = []
         for e in self.entries:
             name = badge("pass", "name") if e.name.ok else Raw(f'{badge("fail", "name")}<div style="font-size:12px;opacity:.8">{esc(e.name.nearest)}</div>')
-            docs = "".join(f"<tr><td style='padding:1px 8px;opacity:.7'>{esc(field.replace('_', ' '))}</td><td>{cell(getattr(e.feature, field)) or _gap()}</td></tr>"
-                           for field in DOCS)
-            head = Raw(f'<div style="min-width:220px"><b>{esc(e.feature.name)}</b>{details("documentation", f"<table>{docs}</table>")}</div>')
+            docs = "".join(f'<tr><td style="{_SMALL};white-space:nowrap;opacity:.7">{esc(field.replace("_", " "))}</td>'
+                           f'<td style="{_SMALL}">{cell(getattr(e.feature, field)) or _gap()}</td></tr>' for field in DOCS)
+            head = Raw(f'<div style="min-width:250px"><b>{esc(e.feature.name)}</b>'
+                       f'{details("documentation", f"<table>{docs}</table>")}</div>')
             full = badge("fail", f"{len(e.undocumented)} missing") if e.undocumented else badge("pass", "documented")
-            rows.append((head, name, full, Raw(f"{esc(e.view.name)}<br><span style='opacity:.7'>{esc(e.view.source)}</span>"), _state(e, self.now),
-                         ", ".join(e.used_by) or "nobody yet"))
+            rows.append((head, name, full, Raw(f'<div style="max-width:200px;overflow-wrap:anywhere">{esc(e.view.name)}<br><span style="opacity:.7">'
+                                                    f'{esc(e.view.source)}</span></div>'),
+                         Raw(f'<div style="max-width:270px;overflow-wrap:anywhere">{_state(e, self.now)}</div>'),
+                         Raw("<br>".join(esc(user) for user in e.used_by) or "nobody yet")))
         body = table(rows, ["feature", "pattern", "six fields", "view and source", "newest value", "used by"])
         picture = figure_img(lineage_plot(self.entries), "Lineage: sources, views, features and the models that use them") if self.entries else ""
         return panel("Features", Raw(body + details("lineage", picture) if self.entries else "No features are defined yet."), f"{len(self.entries)} in the registry")
