@@ -60,7 +60,7 @@ def _feature_lines(registry: FeatureRegistry) -> Iterator[str]:
         for words in filter(None, notes):
             yield from wrapped(words, 4)
 
-
+# %% ../nbs/12ch_cli_store.ipynb #6b311463
 @commands.command("list")
 @guarded
 def list_command(
@@ -134,7 +134,7 @@ def join_command(
     lines = [f"{written.rows:,} rows with {len(names)} features: {path}", *(f"{name:<36}{float(str(gap or 0)):7.1%} missing" for name, gap in gaps.items())]
     return Answer({"file": str(path), "rows": written.rows, "features": names, "missing": gaps}, lines)
 
-
+# %% ../nbs/12ch_cli_store.ipynb #c0a430da
 @commands.command("materialise")
 @guarded
 def materialise_command(
@@ -184,7 +184,7 @@ def _number(value: str) -> Any:
         except ValueError:
             return value
 
-
+# %% ../nbs/12ch_cli_store.ipynb #8b656016
 @commands.command("get")
 @guarded
 def get_command(
@@ -216,7 +216,7 @@ def get_command(
     found = store.reader().get([entity], feature or (), now=now)[0]
     return Answer({"features": found}, [f"{name:<36}{'–' if value is None else value}" for name, value in found.items()])
 
-
+# %% ../nbs/12ch_cli_store.ipynb #dabec64a
 @commands.command("export")
 @guarded
 def export_command(

@@ -236,7 +236,7 @@ class Registry(Part):
                                      "known_issues"],
                                     "Documentation", "Fields every feature is documented with")
 
-
+# %% ../../nbs/00gt_core.records_data.ipynb #2b9e9ecb
 STORE_VERSION = 1  # of the format of feature_store.yaml
 
 

@@ -69,8 +69,8 @@ def _find(where: Path) -> Path:
                        "the six fields of documentation.")
 
 # %% ../../nbs/02c_data.store.ipynb #e7cec2ab
-class Store(_Definitions):
-    "A feature store in a folder."
+class _Joins(_Definitions):
+    "The joins of a store."
 
     def join(self, spine: object, time: str, features: Sequence[str] = ()) -> Table:
         "The rows of `spine` in their order, with features as they were known at each row's `time`; computed when it is read."
@@ -94,6 +94,10 @@ class Store(_Definitions):
             rows = connection.create_table(ibis.util.gen_name("spine"), rows, temp=True)
         with translate("The join"):
             return Table(add_features(rows, parts), f"{table.name} with features")
+
+# %% ../../nbs/02c_data.store.ipynb #2f30c6f7
+class Store(_Joins):
+    "A feature store in a folder."
 
     def materialise(
         self,

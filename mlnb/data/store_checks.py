@@ -69,7 +69,7 @@ def _differs(used: ir.Value, again: ir.Value) -> ir.BooleanValue:
     right = again if used.type() == again.type() else again.cast("string")
     return ~left.identical_to(right)
 
-
+# %% ../../nbs/02ck_data.store_checks.ipynb #9977bc23
 def recompute(
     store: Store,  # the store
     data: Table,  # the training table

@@ -123,7 +123,7 @@ class Materialised:
         "As plain JSON types."
         return plain(self)  # type: ignore[return-value]
 
-
+# %% ../../nbs/02cg_data.store_materialise.ipynb #568b105c
 def _batches(rows: ir.Table, keys: Sequence[str], names: Sequence[str], size: int) -> Iterator[list[OnlineRow]]:
     "Rows as they are kept online; the engine leaves them in a file, so that neither side holds all of them in memory."
     import pyarrow.dataset as ds
@@ -153,7 +153,7 @@ def _run(online: Online, source: Source, job: Job, size: int, progress: Callable
     online.finish(job)
     return done
 
-
+# %% ../../nbs/02cg_data.store_materialise.ipynb #1dcef670
 def materialise(
     online: Online,  # where to
     source: Source,  # the view

@@ -53,13 +53,13 @@ def feature_views(
         found.setdefault(where[name], []).append(name)
     return found
 
-
+# %% ../../nbs/02ch_data.store_online.ipynb #4da2472c
 def _kind_of(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return "boolean" if value is not None else "missing"
     return "text" if isinstance(value, str) else "number" if isinstance(value, (int, float)) or hasattr(value, "item") else "time"
 
-
+# %% ../../nbs/02ch_data.store_online.ipynb #628b64f1
 @dataclass
 class Reader:
     "Looks features up for serving."

@@ -41,7 +41,7 @@ end
 """
 _MANY = 500  # rows a call of the script
 
-
+# %% ../../nbs/02cf_data.store_redis.ipynb #232e3a6b
 class _Server:
     "A connection to a Redis server, and its errors in words."
 
@@ -81,8 +81,8 @@ class _Server:
             raise InputError(f"Redis on {self.server} refuses: {words}. {hint}") from error
 
 # %% ../../nbs/02cf_data.store_redis.ipynb #790d6ac0
-class RedisOnline(_Server):
-    "Online values on a Redis server."
+class _RedisWriting(_Server):
+    "Writing to a Redis server."
 
     def _names(self, view: str) -> tuple[str, str]:
         return f"{self.prefix}{view}:state", f"{self.prefix}{view}:jobs"
@@ -116,6 +116,10 @@ class RedisOnline(_Server):
         "A job is done; the watermark moves when nothing was left out before it."
         with self._said():
             self._finish(keys=self._names(job.view), args=[str(job.start), job.end, f"{job.start}|{job.end}"])
+
+# %% ../../nbs/02cf_data.store_redis.ipynb #72eb57bb
+class RedisOnline(_RedisWriting):
+    "Online values on a Redis server."
 
     def jobs(self, view: str) -> list[Job]:
         "Jobs that were begun and not finished, oldest first."

@@ -140,7 +140,7 @@ def _state(e: RegistryEntry, now: datetime.datetime | None) -> Raw:
     mark = "" if stale is None else f'{badge("warn", "stale") if stale else badge("pass", "fresh")} '
     return Raw(f"{mark}{esc(word + old)}")
 
-
+# %% ../../nbs/02ci_data.store_registry.ipynb #a02205b6
 @dataclass(frozen=True)
 class FeatureRegistry:
     "Every feature of a store, with its documentation."
@@ -191,7 +191,7 @@ class FeatureRegistry:
         picture = figure_img(lineage_plot(self.entries), "Lineage: sources, views, features and the models that use them") if self.entries else ""
         return panel("Features", Raw(body + details("lineage", picture) if self.entries else "No features are defined yet."), f"{len(self.entries)} in the registry")
 
-
+# %% ../../nbs/02ci_data.store_registry.ipynb #90321323
 def _gap() -> str:
     return f'<span style="color:{PALETTE["red"]}">missing</span>'
 

@@ -77,7 +77,7 @@ class Source:
         "Feature -> column of the source."
         return {feature.name: feature.column or feature.name for feature in self.view.features}
 
-
+# %% ../../nbs/02cb_data.store_source.ipynb #220b90f4
 def open_view(
     store: FeatureStore,  # the definitions
     name: str,  # name of the view

@@ -139,8 +139,8 @@ class _Connections:
             self._local.connection = None
 
 # %% ../../nbs/02ce_data.store_sqlite.ipynb #35c4afb9
-class SqliteOnline(_Connections):
-    "Online values in a SQLite file."
+class _SqliteWriting(_Connections):
+    "Writing to a SQLite file."
 
     def begin(self, view: str, key: str, start: int | None, end: int) -> Job:
         "Note a job, and make the view's table. `key` says what kind the key columns are."
@@ -170,6 +170,10 @@ class SqliteOnline(_Connections):
     @staticmethod
     def _where(job: Job) -> tuple[str, int, int]:
         return job.view, job.start if job.start is not None else -(2**62), job.end
+
+# %% ../../nbs/02ce_data.store_sqlite.ipynb #07e9c1ad
+class SqliteOnline(_SqliteWriting):
+    "Online values in a SQLite file."
 
     def jobs(self, view: str) -> list[Job]:
         "Jobs that were begun and not finished, oldest first."
