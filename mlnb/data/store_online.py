@@ -80,8 +80,7 @@ class Reader:
             for name, kind in zip(names, self._kinds[view.name], strict=True):
                 if name not in entity:
                     raise InputError(f"The key {name!r} of view {view.name} is not given. Given are {listed(entity)}.{did_you_mean(name, entity)}")
-                given = _kind_of(entity[name])
-                if given != kind and kind in ("text", "number"):
+                if (given := _kind_of(entity[name])) != kind and kind in ("text", "number"):
                     raise InputError(f"The key {name!r} is {entity[name]!r} ({given}); view {view.name} has keys that are {kind}. Convert it.")
             found.append(encode_key([entity[name] for name in names]))
         return found
