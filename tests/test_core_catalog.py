@@ -187,7 +187,7 @@ def test_quick_commands_name_things_that_exist() -> None:
 
 
 def test_every_command_belongs_to_the_command_line() -> None:
-    known = {"demo", "init", "run", "check", "score", "attest", "guide", "do"}
+    known = {"demo", "init", "run", "check", "score", "attest", "guide", "do", "store"}
     for item in ITEMS:
         for text in _texts(item).values():
             assert set(re.findall(r"`mlnb ([a-z]+)", text)) <= known, text
