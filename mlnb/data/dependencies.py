@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['EXPLAINED', 'MAJORITY', 'GROUP', 'PURE', 'GROUPS', 'SOURCES', 'Determined', 'find_dependencies', 'culprits']
+__all__ = ['EXPLAINED', 'MAJORITY', 'GROUP', 'PURE', 'STRAY', 'GROUPS', 'SOURCES', 'Determined', 'find_dependencies', 'culprits']
 
 # %% ../../nbs/02ag_data.dependencies.ipynb #71e6ad6d
 EXPLAINED = 0.9  # lambda from which one column determines another
 MAJORITY = 0.75  # share of a group that has to agree for the rest to be wrong
 GROUP = 3  # rows from which a group has a majority
 PURE = 0.95  # share of the rows that has to lie in groups with such a majority
+STRAY = 0.05  # share of the rows that may have levels that nowhere are the majority
 GROUPS = 5  # groups of that size from which it can be a rule
 SOURCES = 3  # columns that are kept as determining one column
 
@@ -44,20 +45,24 @@ def _measured(given: np.ndarray, then: np.ndarray) -> tuple[float, int]:
         return 0.0, 0
     width = int(b.max()) + 1
     pairs, counts = np.unique(a * width + b, return_counts=True)
-    group = pairs // width
+    group, level = pairs // width, pairs % width
     start = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
     size, top = np.add.reduceat(counts, start), np.maximum.reduceat(counts, start)
-    large = size >= GROUP
-    rows, agree = int(size[large].sum()), int(top[large].sum())
-    if large.sum() < GROUPS or rows < 0.5 * len(a):
+    clear = (size >= GROUP) & (top >= MAJORITY * size)
+    rows, odd = int(size[size >= GROUP].sum()), int((size - top)[size >= GROUP].sum())
+    if (size >= GROUP).sum() < GROUPS or rows < 0.5 * len(a) or size[clear].sum() < PURE * rows:
         return 0.0, 0
-    used = np.repeat(large, np.diff(np.r_[start, len(pairs)]))
-    usual = int(np.bincount(pairs[used] % width, counts[used]).max())
-    clear = int(size[large & (top >= MAJORITY * size)].sum())
-    left = rows - usual
-    if left < GROUP * GROUPS or clear < PURE * rows:
+    each = np.repeat(np.arange(len(start)), np.diff(np.r_[start, len(pairs)]))
+    used, first = (size >= GROUP)[each], clear[each] & (counts == top[each])
+    leading = np.zeros(width, bool)
+    leading[level[first]] = True
+    stray = used & ~leading[level]  # levels that no group has in the majority, such as mistyped ones, explain nothing
+    strays = int(counts[stray].sum())
+    usual = int(np.bincount(level[used], counts[used]).max())
+    left = rows - strays - usual
+    if left < GROUP * GROUPS or strays > STRAY * rows:
         return 0.0, 0
-    return 1 - (rows - agree) / left, rows - agree
+    return 1 - (odd - strays) / left, odd
 
 # %% ../../nbs/02ag_data.dependencies.ipynb #1f5a95dc
 def find_dependencies(

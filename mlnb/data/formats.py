@@ -10,11 +10,12 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 # %% auto #0
-__all__ = ['COVERED', 'SHAPES', 'FILLED', 'UNITS', 'HABIT', 'DATE_STYLES', 'shape_pattern', 'units_beside', 'date_style']
+__all__ = ['COVERED', 'SHAPES', 'WORDS', 'FILLED', 'UNITS', 'HABIT', 'DATE_STYLES', 'shape_pattern', 'units_beside', 'date_style']
 
 # %% ../../nbs/02af_data.formats.ipynb #fb03e180
 COVERED = 0.95  # share of the values that a pattern has to fit
 SHAPES = 4  # shapes in one pattern at the most
+WORDS = 4  # words that a place in a shape can have for them to be its only ones
 FILLED = 50  # values from which there is a habit
 _RUN = re.compile(r"[0-9]+|[A-Za-z]+|.", re.S)
 
@@ -23,21 +24,27 @@ def _shape(value: str) -> str:
     return "".join("9" if run[0] in "0123456789" else "a" if run[0].isascii() and run[0].isalpha() else run for run in _RUN.findall(value))
 
 
+def _run(place: int, mark: str, runs: list[tuple[list[str], int]]) -> str:
+    "One run of a shape: digits of a length, a few words, or any."
+    if mark not in "9a":
+        return f"\\{mark}" if mark in ".^$*+?()[]{}|\\" else mark
+    seen: Counter[str] = Counter()
+    for row, count in runs:
+        seen[row[place] if mark == "a" else str(len(row[place]))] += count
+    usual, total, many = seen.most_common(WORDS), sum(seen.values()), len(runs) >= 5
+    if mark == "9":
+        size, count = usual[0]
+        return f"[0-9]{{{size}}}" if many and count >= 0.99 * total and int(size) > 1 else "[0-9]+"
+    words = [word for word, count in usual if count >= max(0.01 * total, 3)]
+    if many and words and sum(seen[word] for word in words) >= COVERED * total:
+        return words[0] if len(words) == 1 else f"(?:{'|'.join(sorted(words))})"
+    return "[A-Za-z]+"
+
+
 def _regex(shape: str, values: Mapping[str, int]) -> str:
     "The values of one shape as a regular expression."
-    lengths = [[len(run) for run in _RUN.findall(value)] for value in values]
-    parts = []
-    for place, mark in enumerate(shape):
-        if mark == "9":
-            sizes: Counter[int] = Counter()
-            for row, count in zip(lengths, values.values(), strict=True):
-                sizes[row[place]] += count
-            usual, count = sizes.most_common(1)[0]
-            fixed = count >= 0.99 * sum(sizes.values()) and len(values) >= 5
-            parts.append(f"[0-9]{{{usual}}}" if fixed and usual > 1 else "[0-9]+")
-        else:
-            parts.append("[A-Za-z]+" if mark == "a" else f"\\{mark}" if mark in ".^$*+?()[]{}|\\" else mark)
-    return "".join(parts)
+    runs = [(_RUN.findall(value), count) for value, count in values.items()]
+    return "".join(_run(place, mark, runs) for place, mark in enumerate(shape))
 
 
 def shape_pattern(

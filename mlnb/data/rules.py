@@ -64,6 +64,10 @@ def value_range(
     values = values[np.isfinite(values)]
     if len(values) < FILLED or values.min() == values.max():
         return None, None
+    digits = np.floor(np.log10(np.maximum(np.abs(values), 1))) + 1
+    size = float(np.median(digits))
+    if size >= 5 and (values == np.round(values)).all() and ((digits == size) & (values > 0)).mean() >= 0.97:
+        return 10.0 ** (size - 1), 10.0**size - 1  # postcodes, phone numbers: a code has a length, and its size says nothing
     middle, up, down = float(np.median(values)), _reach(values), _reach(-values)
     low = _outward(middle - down, False) if down else None
     high = _outward(middle + up, True) if up else None
