@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['MOST', 'dependency_odd', 'Violation', 'count_violations', 'flag_cells']
+__all__ = ['MOST', 'dependency_odd', 'Violation', 'count_violations', 'flag_cells', 'example_cells']
 
 # %% ../../nbs/02aj_data.violations.ipynb #f8bb6f8b
 def _groups(clean: ir.Table, rule: Dependency) -> tuple[ir.Table, ir.Table]:
@@ -210,3 +210,32 @@ def flag_cells(
     frame = frame.assign(dimension=frame["rule"].map(lambda rule: FAMILIES[rule][0]), order=frame["rule"].map(order), place=frame["column"].map(place))
     frame = frame.sort_values(["row", "place", "order"], kind="stable").drop_duplicates(["row", "column"])
     return frame[["row", "column", "rule", "dimension", "value", "suggestion"]].reset_index(drop=True)
+
+# %% ../../nbs/02aj_data.violations.ipynb #7f3040c1
+def example_cells(
+    table: Table,  # the data
+    rules: DataRules,  # what it should keep to
+    broken: Sequence[tuple[str, str, tuple[str, ...]]],  # column, rule ("absent" for any missing value), and the given columns of a dependency
+    each: int = 2,  # cells of each
+) -> list[dict[str, Any]]:  # row (from 0), column, value, what is wrong, suggestion
+    "Some cells that break rules."
+    numbered, found = _numbered(table), []
+    for name, rule, given in broken:
+        if rule == "dependency":
+            odd = _odd_rows(table, rules, Dependency(given=list(given), then=name), each)
+            found += [{"row": int(row), "column": name, "value": value, "what": f"differs from rows with the same {', '.join(given)} ({key})", "suggestion": usual}
+                      for row, key, value, usual in odd.itertuples(index=False)]
+            continue
+        column = numbered[name]
+        gone = absent(column, [*rules.missing, *rules.of(name).missing])
+        if rule == "unique":
+            again = numbered.filter(~gone).group_by(name).aggregate(n=lambda t: t.count()).filter(lambda t: t.n > 1).limit(1)
+            rows = numbered.semi_join(again, name)
+        else:
+            rows = numbered.filter(gone if rule == "absent" else column_tests(numbered, rules, name)[rule])
+        with translate(table.name):
+            some = rows.select("row__", value=rows[name].cast("string")).limit(each).to_pyarrow().to_pylist()
+        what = "is missing" if rule == "absent" else FAMILIES[rule][1]
+        found += [{"row": row["row__"], "column": name, "value": row["value"], "what": what, "suggestion": _suggested(rules, name, rule, row["value"])}
+                  for row in some]
+    return found
