@@ -52,7 +52,10 @@ def find_key(
     return ()
 
 # %% ../../nbs/02al_data.truth.ipynb #f22484f8
-def _pair(left: ir.Column, right: ir.Column, kinds: tuple[str, str]) -> ir.BooleanValue:
+_YES, _NO = ("true", "yes", "y", "t", "1"), ("false", "no", "n", "f", "0")
+
+
+def _pair(left: ir.Column, right: ir.Column) -> ir.BooleanValue:
     "Whether two values differ."
     one, two = left, right
     if left.type().is_numeric() and right.type().is_numeric():
@@ -62,6 +65,8 @@ def _pair(left: ir.Column, right: ir.Column, kinds: tuple[str, str]) -> ir.Boole
         differ = one != two
     else:
         one, two = (side.cast("string").strip().nullif("") for side in (left, right))
+        if left.type().is_boolean() != right.type().is_boolean():  # a CSV of yes and no alone is read as true and false
+            one, two = (side.lower().isin(_YES).ifelse("true", side.lower().isin(_NO).ifelse("false", side)) for side in (one, two))
         differ = one != two
     return ((one.isnull() != two.isnull()) | differ.fill_null(False)).fill_null(True)
 
@@ -91,7 +96,7 @@ def compare_truth(
     ours = left.select("row__", **{k: left[name].cast("string") for k, name in keys.items()}, **{f"a{i}__": left[name] for i, name in enumerate(shared)})
     theirs = right.select(**{k: right[name].cast("string") for k, name in keys.items()}, **{f"b{i}__": right[name] for i, name in enumerate(shared)})
     joined = ours.join(theirs, list(keys))
-    differ = {name: _pair(joined[f"a{i}__"], joined[f"b{i}__"], (table.kinds[name], truth.kinds[name])) for i, name in enumerate(shared)}
+    differ = {name: _pair(joined[f"a{i}__"], joined[f"b{i}__"]) for i, name in enumerate(shared)}
     counts: dict[str, int] = {}
     with translate(table.name):
         rows = int(joined.count().to_pyarrow().as_py())

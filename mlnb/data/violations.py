@@ -5,9 +5,10 @@
 # %% ../../nbs/02aj_data.violations.ipynb #8aac7e86
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['MOST', 'dependency_odd', 'Violation', 'count_violations', 'flag_cells', 'example_cells']
+__all__ = ['HELD', 'MOST', 'dependency_odd', 'Violation', 'count_violations', 'flag_cells', 'example_cells']
 
 # %% ../../nbs/02aj_data.violations.ipynb #f8bb6f8b
 def _groups(clean: ir.Table, rule: Dependency) -> tuple[ir.Table, ir.Table]:
@@ -40,16 +41,45 @@ def _groups(clean: ir.Table, rule: Dependency) -> tuple[ir.Table, ir.Table]:
     return pairs, groups.filter((groups.total >= GROUP) & (groups.top >= MAJORITY * groups.total) & (groups.top < groups.total))
 
 
+HELD = 20_000_000  # values that are held in memory for looking at them once for each dependency
+
+
+@contextlib.contextmanager
+def _at_hand(expr: ir.Table, cells: int) -> Iterator[ir.Table]:
+    "An expression that many queries look at: in memory where it is small, else under a name, about which a query is built in no time."
+    import ibis
+
+    if cells <= HELD:
+        yield ibis.memtable(expr.to_pyarrow())
+        return
+    backend, name = expr.get_backend(), ibis.util.gen_name("mlnb")
+    try:
+        yield backend.create_view(name, expr)
+    finally:
+        if backend.name == "duckdb":
+            backend.raw_sql(f'DROP VIEW IF EXISTS "{name}"')  # DuckDB 2 does not read what Ibis 12 writes
+        else:
+            backend.drop_view(name, force=True)
+
+
+def _dependent(rules: DataRules) -> list[str]:
+    return list(dict.fromkeys(name for rule in rules.dependencies for name in (*rule.given, rule.then)))
+
+
 def dependency_odd(
     table: Table,  # the data
     rules: DataRules,  # all rules; values that break another one are left out
-    rule: Dependency,  # the dependency
-) -> int:  # rows that differ from the clear majority of their group
-    "Count what breaks a dependency."
-    _, groups = _groups(masked(table.expr, rules, [*rule.given, rule.then]), rule)
-    with translate(table.name):
-        found = groups.aggregate(odd=(groups.total - groups.top).sum()).to_pyarrow().to_pylist()[0]["odd"]
-    return int(found or 0)
+) -> list[int]:  # for each dependency, the rows that differ from the clear majority of their group
+    "Count what breaks each dependency."
+    if not rules.dependencies:
+        return []
+    counts = []
+    names = _dependent(rules)
+    with translate(table.name), _at_hand(masked(table.expr, rules, names), len(names) * table.rows) as clean:
+        for rule in rules.dependencies:
+            _, groups = _groups(clean, rule)
+            counts.append(int(groups.aggregate(odd=(groups.total - groups.top).sum()).to_pyarrow().to_pylist()[0]["odd"] or 0))
+    return counts
 
 # %% ../../nbs/02aj_data.violations.ipynb #86fc7b33
 @dataclass(frozen=True)
@@ -104,8 +134,7 @@ def count_violations(
                 counts[name, rule][what] = value
     found = [Violation(name, rule, FAMILIES[rule][0], int(m["count"]), int(m["count"]) / table.rows, str(m.get("example") or ""))
              for (name, rule), m in counts.items() if m["count"]]
-    for each in rules.dependencies:
-        odd = dependency_odd(table, rules, each)
+    for each, odd in zip(rules.dependencies, dependency_odd(table, rules), strict=True):
         if odd:
             found.append(Violation(each.then, "dependency", "accuracy", odd, odd / table.rows, "", tuple(each.given)))
     return sorted(found, key=lambda v: -v.count)
@@ -162,32 +191,33 @@ def _own_cells(table: Table, rules: DataRules, names: list[str], most: int) -> l
     return cells
 
 # %% ../../nbs/02aj_data.violations.ipynb #3e666b41
-def _odd_rows(table: Table, rules: DataRules, rule: Dependency, most: int) -> pd.DataFrame:
+def _odd_rows(clean: ir.Table, rule: Dependency, most: int) -> pd.DataFrame:
     "Rows that break a dependency: row, the values given and determined, and what their group says."
     import ibis
 
-    clean = masked(_numbered(table), rules, ["row__", *rule.given, rule.then])
     pairs, groups = _groups(clean, rule)
     usual = pairs.join(groups, "key").filter(lambda t: t.n == t.top).select("key", usual="then")
     given = [clean[name] for name in rule.given]
     key = given[0] if len(given) == 1 else ibis.literal("\x1f").join(given)
     rows = clean.select(row__=clean["row__"].cast("int64"), key=key, value=clean[rule.then])
     joined = rows.join(usual, "key")
-    with translate(table.name):
-        return joined.filter(joined.value != joined.usual).select("row__", "key", "value", "usual").order_by("row__").limit(most).to_pandas()
+    return joined.filter(joined.value != joined.usual).select("row__", "key", "value", "usual").order_by("row__").limit(most).to_pandas()  # type: ignore[no-any-return]
 
 
 def _dependent_cells(table: Table, rules: DataRules, most: int) -> list[tuple[int, str, str, Any, str | None]]:
     "Cells that explain the broken dependencies."
     broken: dict[int, dict[tuple[str, str], bool]] = defaultdict(dict)
     seen: dict[tuple[int, str], tuple[Any, str | None]] = {}
-    for rule in rules.dependencies:
-        source = rule.given[0] if len(rule.given) == 1 else f"{' + '.join(rule.given)} for {rule.then}"  # of several columns, none is the culprit
-        for row, key, value, usual in _odd_rows(table, rules, rule, most).itertuples(index=False):
-            broken[int(row)][source, rule.then] = True
-            seen.setdefault((int(row), rule.then), (value, usual))
-            seen[int(row), rule.then] = (value, usual)
-            seen.setdefault((int(row), source), (key, None))
+    if not rules.dependencies:
+        return []
+    names = ["row__", *_dependent(rules)]
+    with translate(table.name), _at_hand(masked(_numbered(table), rules, names), len(names) * table.rows) as clean:
+        for rule in rules.dependencies:
+            source = rule.given[0] if len(rule.given) == 1 else f"{' + '.join(rule.given)} for {rule.then}"  # of several columns, none is the culprit
+            for row, key, value, usual in _odd_rows(clean, rule, most).itertuples(index=False):
+                broken[int(row)][source, rule.then] = True
+                seen[int(row), rule.then] = (value, usual)
+                seen.setdefault((int(row), source), (key, None))
     return [(row, name, "dependency", *seen[row, name]) for row, rules_broken in broken.items() for name in culprits(rules_broken)]
 
 
@@ -222,7 +252,8 @@ def example_cells(
     numbered, found = _numbered(table), []
     for name, rule, given in broken:
         if rule == "dependency":
-            odd = _odd_rows(table, rules, Dependency(given=list(given), then=name), each)
+            with translate(table.name):
+                odd = _odd_rows(masked(numbered, rules, ["row__", *given, name]), Dependency(given=list(given), then=name), each)
             found += [{"row": int(row), "column": name, "value": value, "what": f"differs from rows with the same {', '.join(given)} ({key})", "suggestion": usual}
                       for row, key, value, usual in odd.itertuples(index=False)]
             continue
