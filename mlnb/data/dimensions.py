@@ -96,7 +96,7 @@ def _columns(violations: Sequence[Violation], dimension: str, rows: int) -> list
     for name, rules in by.items():
         order = sorted(rules.values(), key=lambda v: -v.count)
         count = min(sum(v.count for v in order), rows)
-        found.append({"column": name, "count": count, "share": count / rows, "what": "; ".join(f"{v.count:,} {v.said}" for v in order),
+        found.append({"column": name, "count": count, "share": count / rows, "what": "; ".join(f"{v.count:,} × {v.said}" for v in order),
                       "example": next((v.example for v in order if v.example), ""), "rule": order[0].rule if order else ""})
     return found
 

@@ -76,7 +76,9 @@ def _examples(d: DimensionScore) -> str:
 
     rows = [(e.get("row"), e.get("column"), Raw("<i>(empty)</i>" if e.get("value") in (None, "") else f"<code>{cell(_short(e['value']))}</code>"),
              _short(e.get("what"), 70), Raw(f"<code>{cell(_short(e['suggestion']))}</code>") if e.get("suggestion") else "") for e in d.examples]
-    return table(rows, ["row", "column", "value", "what", "probably"], "Examples, rows counted from 0") if rows else Raw("")
+    heads = ["row", "column", "value", "what", "probably"]
+    most = 5 if any(row[4] for row in rows) else 4
+    return table([row[:most] for row in rows], heads[:most], "Examples, rows counted from 0") if rows else Raw("")
 
 
 def quality_html(

@@ -17,26 +17,29 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 # %% auto #0
-__all__ = ['FAMILIES', 'whole', 'number_like', 'stands_for_missing', 'absent', 'column_tests', 'masked']
+__all__ = ['FAMILIES', 'LARGEST', 'whole', 'number_like', 'stands_for_missing', 'absent', 'column_tests', 'masked']
 
 # %% ../../nbs/02ah_data.rule_tests.ipynb #7f7f4823
 FAMILIES: Mapping[str, tuple[str, str]] = MappingProxyType({  # rule -> dimension it counts towards, what breaking it means; in order of precedence
-    "missing": ("completeness", "stands for a missing value"),
-    "moved": ("completeness", "is missing here and stands in another column"),
-    "required": ("completeness", "is missing where no value may be"),
-    "trimmed": ("consistency", "has blanks around it"),
-    "spelling": ("consistency", "is written another way"),
-    "typo": ("accuracy", "is probably mistyped"),
-    "tail": ("consistency", "ends with a value of another column"),
-    "unit": ("consistency", "has a unit or separators in the number"),
-    "format": ("consistency", "is written in another format"),
-    "type": ("accuracy", "cannot be read"),
-    "range": ("accuracy", "lies outside the range"),
-    "pattern": ("accuracy", "does not have the usual shape"),
-    "level": ("accuracy", "is none of the values allowed"),
-    "dependency": ("accuracy", "differs from rows that should agree"),
+    "missing": ("completeness", "word for a missing value"),
+    "moved": ("completeness", "missing here, in another column"),
+    "required": ("completeness", "missing where none may be"),
+    "trimmed": ("consistency", "blanks around it"),
+    "spelling": ("consistency", "written another way"),
+    "typo": ("accuracy", "probably mistyped"),
+    "tail": ("consistency", "value of another column at its end"),
+    "unit": ("consistency", "unit or separators in the number"),
+    "format": ("consistency", "in another format"),
+    "type": ("accuracy", "unreadable"),
+    "range": ("accuracy", "outside the range"),
+    "pattern": ("accuracy", "not of the usual shape"),
+    "level": ("accuracy", "none of the values allowed"),
+    "dependency": ("accuracy", "not as in rows that should agree"),
     "unique": ("accuracy", "comes more than once"),
 })
+
+
+LARGEST = 1.7976931348623157e308  # the largest number there is; beyond it lies what is infinite, which not every engine asks for alike
 
 
 def whole(
@@ -97,7 +100,7 @@ def _numbers(column: ir.Column, rules: ColumnRules) -> dict[str, Any]:
     "Rules about numbers."
     is_text, found = column.type().is_string(), {}
     value = _text(column).nullif("").try_cast("float64") if is_text else column.cast("float64")
-    bad = value.isinf() | value.isnan()
+    bad = value.isnan() | (value.abs() > LARGEST)
     if is_text:
         odd = value.isnull()
         found["unit"] = odd & _text(column).re_search(number_like(list(rules.units)))

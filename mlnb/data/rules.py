@@ -181,7 +181,7 @@ def _counts(table: Table, frame: pd.DataFrame) -> dict[str, dict[str, int]]:
         if len(frame) < table.rows and len(counts) <= LEVELS and len(table.columns) <= PAIRED:
             text = table.expr.select(level=table.expr[name].strip())
             with translate(table.name):
-                rows = text.filter(text.level.notnull()).group_by("level").aggregate(n=text.count()).limit(10 * LEVELS).to_pyarrow().to_pylist()
+                rows = text.filter(text.level.notnull()).group_by("level").aggregate(n=lambda t: t.count()).limit(10 * LEVELS).to_pyarrow().to_pylist()
             found[str(name)] = {str(row["level"]): int(row["n"]) for row in rows}
         else:
             found[str(name)] = {str(level): int(n) for level, n in counts.items()}
@@ -212,19 +212,20 @@ def infer_rules(
         found |= {"missing": own.get(name, []), "required": True if facts[name].missing == 0 and table.rows >= FILLED else None}
         columns.append(ColumnRules(column=name, **{key: value for key, value in found.items() if value not in (None, "", [], {})}))
     rules = DataRules(source=table.name, rows=table.rows, missing=words, columns=columns)
-    return rules.model_copy(update={"dependencies": _dependencies(table, rules, rows, random_state)})
+    return rules.model_copy(update={"dependencies": _dependencies(table, rules, frame)})
 
 
-def _dependencies(table: Table, rules: DataRules, rows: int, random_state: int) -> list[Dependency]:
-    "Dependencies between columns whose values repeat."
+def _dependencies(table: Table, rules: DataRules, frame: pd.DataFrame) -> list[Dependency]:
+    "Dependencies between columns whose values repeat, in rows of the table."
+    import ibis
+
     schema = table.expr.schema()
     names = [name for name in table.columns if table.kinds[name] not in ("empty", "constant", "boolean") and not schema[name].is_floating()
              and not schema[name].is_temporal() and (table.kinds[name] != "id" or schema[name].is_string())][:PAIRED]
     if len(names) < 2 or table.rows < FILLED:
         return []
-    clean = masked(table.expr, rules, names)
-    frame = sample_rows(Table(clean, table.name, (), tuple((name, "text") for name in names)), rows, random_state=random_state)
-    return [Dependency(given=[rule.given], then=rule.then) for rule in find_dependencies(frame)]
+    some = ibis.memtable(frame[names], schema={name: schema[name] for name in names})  # numbers keep the kind they are stored as
+    return [Dependency(given=[rule.given], then=rule.then) for rule in find_dependencies(masked(some, rules, names).to_pandas())]
 
 # %% ../../nbs/02ai_data.rules.ipynb #7477127b
 RULES_KEY = "data_rules"
