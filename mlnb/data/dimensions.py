@@ -17,7 +17,6 @@ from ..core.items_data import DQ_ANCHORS, DQ_MAX
 from ..core.readers import translate
 from ..core.tables import Table
 from .column_facts import ColumnFacts
-from .rule_tests import FAMILIES
 from .violations import Violation
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from ..core.errors import InputError
 from ..core.records_rules import ColumnRules, DataRules, Dependency
 from .dependencies import GROUP, MAJORITY
 from .formats import DATE_STYLES
-from .rule_tests import number_like, whole
+from .rule_tests import number_like
 
 if TYPE_CHECKING:
     import pandas as pd

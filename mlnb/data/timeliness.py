@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def rhythm(
     if not there:
         return None
     days = [row["day"] for row in there]
-    gaps = sorted((b - a).days for a, b in zip(days, days[1:], strict=False))
+    gaps = sorted((b - a).days for a, b in itertools.pairwise(days))
     widest = max(range(len(days) - 1), key=lambda i: (days[i + 1] - days[i]).days, default=None)
     low, high = (value.replace(tzinfo=None) for value in (there[0]["low"], there[-1]["high"]))
     return Rhythm(high, low, len(days), float(gaps[len(gaps) // 2]) if gaps else 0.0, float(gaps[-1]) if gaps else 0.0,

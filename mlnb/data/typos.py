@@ -26,7 +26,7 @@ def spellings(
     groups = defaultdict(list)
     for level in counts:
         groups[_folded(level)].append(level)
-    found = {}
+    found: dict[str, str] = {}
     for fold, group in groups.items():
         if fold and len({level.strip() for level in group}) > 1:
             usual = max(group, key=lambda level: (counts[level], level)).strip()
