@@ -54,7 +54,7 @@ def _violation_lines(report: QualityReport) -> Iterator[str]:
     if report.violations:
         yield ""
 
-
+# %% ../nbs/12ce_cli_data.ipynb #f55847a4
 @commands.command("quality")
 @guarded
 def quality_command(

@@ -143,7 +143,7 @@ def assess(
     made = {d.name: _adjusted(_with_examples(d, table, kept, broken), adjusted or {}) for d in parts}
     return QualityReport({name: made[name] for name in DQ_DIMENSIONS}, table.rows, len(table.columns), table.name, facts, kept, tuple(broken))
 
-
+# %% ../../nbs/02a_data.quality.ipynb #a9101545
 def _with_examples(d: DimensionScore, table: Table, rules: DataRules, broken: Sequence[Violation]) -> DimensionScore:
     "The dimension with some of the cells behind it."
     if d.examples or d.name not in ("completeness", "accuracy", "consistency"):

@@ -165,7 +165,7 @@ def failures(
     import pandera.pandas as pa
     from pandera.config import ValidationDepth, config_context
 
-    if not hasattr(frame, "columns") or type(frame).__module__.split(".")[0] != "pandas":
+    if type(frame).__module__.split(".")[0] != "pandas" or not hasattr(frame, "columns"):
         raise InputError(f"{type(frame).__name__} is no pandas frame, and only values that are in memory can be validated. Turn it into one, or count "
                          "violations where the data lies: count_violations(open_table(data), rules).")
     frame = frame.reset_index(drop=True)

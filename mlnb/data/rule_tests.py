@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 # %% auto #0
-__all__ = ['FAMILIES', 'LARGEST', 'whole', 'number_like', 'stands_for_missing', 'absent', 'column_tests', 'masked']
+__all__ = ['FAMILIES', 'LARGEST', 'number_like', 'stands_for_missing', 'absent', 'column_tests', 'masked']
 
 # %% ../../nbs/02ah_data.rule_tests.ipynb #7f7f4823
 FAMILIES: Mapping[str, tuple[str, str]] = MappingProxyType({  # rule -> dimension it counts towards, what breaking it means; in order of precedence
@@ -42,7 +42,7 @@ FAMILIES: Mapping[str, tuple[str, str]] = MappingProxyType({  # rule -> dimensio
 LARGEST = 1.7976931348623157e308  # the largest number there is; beyond it lies what is infinite, which not every engine asks for alike
 
 
-def whole(
+def _whole(
     pattern: str,  # a regular expression
 ) -> str:  # one that fits whole values only, in every engine
     "A pattern for a value from its start to its end."
@@ -55,7 +55,7 @@ def number_like(
     "Numbers that people can read and a program cannot: with separators, or with a unit."
     before = "|".join(re.escape(unit) for unit in units if unit in "€$£¥")
     after = "|".join(re.escape(unit) for unit in units if unit not in "€$£¥")
-    return whole(rf"(?:{before})?\s*[-+]?[0-9][0-9,. ']*\s*(?:{after})?")
+    return _whole(rf"(?:{before})?\s*[-+]?[0-9][0-9,. ']*\s*(?:{after})?")
 
 # %% ../../nbs/02ah_data.rule_tests.ipynb #5fb799cf
 def _text(column: ir.Value) -> ir.StringValue:
@@ -120,9 +120,9 @@ def _dates(column: ir.Column, rules: ColumnRules) -> dict[str, Any]:
     is_text, found = column.type().is_string(), {}
     value = _text(column).nullif("").try_cast("timestamp") if is_text else column.cast("timestamp")
     if is_text:
-        styled = _text(column).re_search(whole("|".join(f"(?:{style})" for style in DATE_STYLES)))
+        styled = _text(column).re_search(_whole("|".join(f"(?:{style})" for style in DATE_STYLES)))
         if rules.format:
-            found["format"] = styled & ~_text(column).re_search(whole(rules.format))
+            found["format"] = styled & ~_text(column).re_search(_whole(rules.format))
         found["type"] = value.isnull() & ~styled
     sides = [value < ibis.timestamp(rules.earliest)] if rules.earliest else []
     sides += [value > ibis.timestamp(rules.latest)] if rules.latest else []
@@ -130,7 +130,7 @@ def _dates(column: ir.Column, rules: ColumnRules) -> dict[str, Any]:
         found["range"] = sides[0] if len(sides) == 1 else sides[0] | sides[1]
     return found
 
-
+# %% ../../nbs/02ah_data.rule_tests.ipynb #2c22842f
 def _texts(column: ir.Column, rules: ColumnRules) -> dict[str, Any]:
     "Rules about text."
     text, found = _text(column), {}
@@ -144,9 +144,9 @@ def _texts(column: ir.Column, rules: ColumnRules) -> dict[str, Any]:
     if rules.typos:
         found["typo"] = text.isin(list(rules.typos))
     if rules.format and rules.type != "date":
-        found["format"] = ~text.re_search(whole(rules.format))
+        found["format"] = ~text.re_search(_whole(rules.format))
     if rules.pattern:
-        found["pattern"] = ~text.re_search(whole(rules.pattern))
+        found["pattern"] = ~text.re_search(_whole(rules.pattern))
     if rules.levels:
         found["level"] = ~text.isin(list(rules.levels))
     return found

@@ -114,7 +114,7 @@ def _number(value: str) -> float:
     except ValueError:
         return math.nan
 
-
+# %% ../../nbs/02ai_data.rules.ipynb #69dc7dc6
 def _of_values(values: pd.Series, facts: ColumnFacts) -> dict[str, Any]:
     "Rules of a column of numbers or dates."
     import pandas as pd
@@ -187,7 +187,7 @@ def _counts(table: Table, frame: pd.DataFrame) -> dict[str, dict[str, int]]:
             found[str(name)] = {str(level): int(n) for level, n in counts.items()}
     return found
 
-
+# %% ../../nbs/02ai_data.rules.ipynb #17cb62d5
 def infer_rules(
     table: Table,  # the data
     facts: Mapping[str, ColumnFacts] | None = None,  # its column facts; counted when None

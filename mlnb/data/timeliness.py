@@ -57,7 +57,7 @@ class Rhythm:
         "Whether some times name a zone and others do not."
         return 0 < self.zoned < self.rows
 
-
+# %% ../../nbs/02am_data.timeliness.ipynb #5687361d
 def rhythm(
     table: Table,  # the data
     time: str,  # its time column

@@ -70,7 +70,7 @@ def _pair(left: ir.Column, right: ir.Column) -> ir.BooleanValue:
         differ = one != two
     return ((one.isnull() != two.isnull()) | differ.fill_null(False)).fill_null(True)
 
-
+# %% ../../nbs/02al_data.truth.ipynb #8fdfbb59
 def compare_truth(
     table: Table,  # the data
     truth: Table,  # the source of truth

@@ -115,7 +115,7 @@ def _measures(table: Table, rules: DataRules, names: list[str]) -> dict[tuple[st
             found[name, "unique", "count"] = there.count() - there.nunique()
     return found
 
-
+# %% ../../nbs/02aj_data.violations.ipynb #170a65e9
 def count_violations(
     table: Table,  # the data
     rules: DataRules,  # what it should keep to
