@@ -16,6 +16,9 @@ from .cli_project import Gate
 from .core.findings import Findings
 
 if TYPE_CHECKING:
+    from mlnb.core.records_rules import DataRules
+    from mlnb.core.tables import Table
+    from mlnb.data.quality import QualityReport
     from mlnb.monitoring.drift import DriftReport
 
 commands = typer.Typer(add_completion=False)
@@ -31,6 +34,27 @@ def _gated(found: Findings, gate: bool) -> tuple[int, str]:
     return int(broken), f"The gate does not hold: {failed} of {len(found)} checks failed." if broken else ""
 
 
+def _save_cells(table: Table, rules: DataRules, path: str) -> str:
+    "Write the cells that break a rule; says how many there are."
+    from mlnb.core.files import write_atomic
+    from mlnb.data.violations import MOST, flag_cells
+
+    frame = flag_cells(table, rules)
+    more = f"; only the first {MOST:,} rows of each kind are listed" if len(frame) >= MOST else ""
+    return f"{len(frame):,} cells: {write_atomic(path, frame.to_csv(index=False))}{more}"
+
+
+def _violation_lines(report: QualityReport) -> Iterator[str]:
+    "The rules that are broken most often."
+    for v in report.violations[:10]:
+        shown = f", such as {v.example[:40]!r}" if v.example else ""
+        yield f"{v.count:>10,}  {v.column[:30]:<30}  {v.said}{shown}"
+    if len(report.violations) > 10:
+        yield f"… and {len(report.violations) - 10} more rules are broken (--json, --cells)"
+    if report.violations:
+        yield ""
+
+# %% ../nbs/12ce_cli_data.ipynb #f55847a4
 @commands.command("quality")
 @guarded
 def quality_command(
@@ -39,6 +63,11 @@ def quality_command(
     time: Annotated[str, typer.Option("--time", metavar="COLUMN", help="Column that says when a row happened.")] = "",
     task: Annotated[str, typer.Option("--task", help="binary, multiclass or regression; read from the target when left out.")] = "",
     reference: Annotated[str, typer.Option("--reference", metavar="FILE", help="The same rows from a source of truth.")] = "",
+    key: Annotated[list[str] | None, typer.Option("--key", metavar="COLUMN", help="Names a row in the source of truth; found when left out.")] = None,
+    need: Annotated[str, typer.Option("--need", help="How often the data has to be refreshed: real-time, hourly, daily, weekly, '3 days' …")] = "daily",
+    rules: Annotated[str, typer.Option("--rules", metavar="FILE", help="Rules to hold values against, instead of rules read off the table.")] = "",
+    save_rules: Annotated[str, typer.Option("--save-rules", metavar="FILE", help="Keep the rules as a file to edit.")] = "",
+    cells: Annotated[str, typer.Option("--cells", metavar="FILE", help="List the cells that break a rule, as CSV.")] = "",
     gate: Gate = False,
     as_json: Json = False,
 ) -> Answer:
@@ -47,15 +76,27 @@ def quality_command(
     \b
     Examples:
       mlnb quality customers.csv --target churned
-      mlnb quality 'events/*.parquet' --target churned --time day --gate --json
+      mlnb quality 'events/*.parquet' --target churned --time day --need hourly --gate --json
+      mlnb quality customers.csv --save-rules rules.yaml     then edit, and run again with
+      mlnb quality customers.csv --rules rules.yaml --cells wrong.csv
     """
+    import datetime
+
     from mlnb.core.tables import open_table
+    from mlnb.data import rules as known
     from mlnb.data.quality import assess
 
     table = open_table(data)
-    report = assess(table, target=target, time=time, task=task, truth=open_table(reference) if reference else None)
+    given = known.load_rules(rules, table) if rules else None
+    report = assess(table, target=target, time=time, task=task, now=datetime.datetime.now(datetime.UTC).date(), rules=given, need=need, key=key or (),
+                    truth=open_table(reference) if reference else None)
+    if save_rules:
+        tell(f"Rules, to be edited: {known.save_rules(report.rules, save_rules)}")
+    if cells:
+        tell(_save_cells(table, report.rules, cells))
     found = report.findings
-    lines = [f"{report.total:g} of 30 points", ""]
+    first = [] if report.first is None else [f"First: {report.first.fix}"]
+    lines = [f"{report.total:g} of 30 points", *first, "", *_violation_lines(report)]
     code, error = _gated(found, gate)
     return Answer({**report.to_dict(), **found.to_dict()}, [*lines, *finding_lines(found), "", summary_line(found)], code, error)
 

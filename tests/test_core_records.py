@@ -76,7 +76,7 @@ FIELDS: dict[str, Any] = {
 }
 SCORED = {"score", "adjusted", "reason", "by"}
 FIELDS["data_quality"] = {
-    "source": (), "assessed_on": (), "history": {"date", "total"},
+    "source": (), "need": (), "truth": (), "truth_key": (), "assessed_on": (), "history": {"date", "total"},
     "dimensions": dict.fromkeys(("completeness", "accuracy", "consistency", "timeliness", "relevance", "volume"), SCORED)}
 EXTRA = {  # what goes beyond the templates
     "problem_brief": {"signals", *(f"signals.{name}" for name in SIGNALS), "roi_estimate"},

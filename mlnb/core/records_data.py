@@ -76,6 +76,10 @@ class DataQuality(Record):
     record_name: ClassVar[str] = "data_quality"
 
     source: str = note("", "Source", "Data source that was assessed")
+    need: str = note("daily", "Need", "How often the data has to be refreshed", optional=True,
+                     examples=("real-time", "hourly", "daily", "weekly", "monthly", "yearly", "3 days"))
+    truth: str = note("", "Source of truth", "File with values that are known to be right; relative to the project", optional=True)
+    truth_key: list[str] = note([], "Key of the truth", "Columns that name a row there; found when left out", optional=True)
     assessed_on: Day = note("", "Assessed on", "Day of the latest assessment, as 2026-03-01",
                             pattern=r"^(\d{4}-\d{2}-\d{2})?$")
     dimensions: Dimensions = note(Dimensions, "Dimensions", "The six scores")

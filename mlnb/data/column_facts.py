@@ -73,7 +73,7 @@ def _measures(column: ir.Column, kind: str) -> dict[str, ir.Value]:
         low, high = number.min(), number.max()
         found |= {"low": low, "high": high, "negative": (number < 0).cast("int64").sum()}
         if dtype.is_floating():
-            found["infinite"] = number.isinf().cast("int64").sum()
+            found["infinite"] = ((number.abs() > 1.7976931348623157e308) & ~number.isnan()).cast("int64").sum()
     return found
 
 # %% ../../nbs/02aa_data.column_facts.ipynb #322783a2

@@ -6,22 +6,23 @@
 from __future__ import annotations
 
 import datetime
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from ..core.checks import Context, finding, verifier
 from ..core.errors import InputError
 from ..core.findings import Finding, Findings, plain
 from ..core.items_data import DQ_DIMENSIONS, DQ_GATE, DQ_MAX
-from ..core.tables import Table
+from ..core.records_rules import DataRules
+from ..core.tables import Table, open_table
 from .column_facts import ColumnFacts, column_facts
-from .holdout import row_hash
-from .sample import local, sample_rows
-from .signal import answer, coded, noise, single
+from .dimensions import DimensionScore, accuracy, completeness, consistency, duplicate_rows
+from .fitness import relevance, timeliness, volume
+from .rules import infer_rules, load_rules
+from .sample import local
+from .truth import compare_truth
+from .violations import Violation, count_violations, example_cells
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,45 +31,9 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['UNTESTED', 'WORST_SHARE', 'STALE_DAYS', 'STRONG', 'between', 'DimensionScore', 'QualityReport', 'assess',
-           'project_quality']
+__all__ = ['RULES_FILE', 'QualityReport', 'assess', 'project_quality']
 
 # %% ../../nbs/02a_data.quality.ipynb #401fbc9c
-UNTESTED = 4.0  # highest accuracy without a source of truth
-WORST_SHARE = {"accuracy": 0.05, "consistency": 0.10}  # share of bad values at which nothing is left
-STALE_DAYS = 90.0  # age of the newest row at which timeliness is 0
-STRONG = 0.5  # strength of the best column at which relevance is 5 (ROC-AUC of 0.75, or R² of 0.25)
-
-
-def between(
-    value: float,  # what was measured
-    worst: float,  # scores 0
-    best: float,  # scores 5
-    log: bool = False,  # whether steps are factors
-) -> float:  # 0 to 5
-    "A measure as a score between its two anchors."
-    value, worst, best = (math.log(max(x, 1e-12)) for x in (value, worst, best)) if log else (value, worst, best)
-    return float(np.clip((value - worst) / (best - worst), 0, 1) * DQ_MAX) if value == value else 0.0
-
-# %% ../../nbs/02a_data.quality.ipynb #c09aed41
-@dataclass(frozen=True)
-class DimensionScore:
-    "One of the six dimensions."
-
-    name: str  # such as "completeness"
-    computed: float | None  # 0 to 5 from the data; None when it could not be measured
-    message: str  # what was found, with the numbers
-    worst: tuple[Mapping[str, Any], ...] = ()  # what cost most: column, count, share, example
-    fix: str = ""  # what to do first
-    adjusted: float | None = None  # what a person says instead
-    reason: str = ""  # why
-
-    @property
-    def score(self) -> float | None:
-        "What counts: the adjusted score where there is one."
-        return self.computed if self.adjusted is None else self.adjusted
-
-
 @dataclass(frozen=True)
 class _Scores:
     "The six scores, their sum and the gate."
@@ -78,6 +43,8 @@ class _Scores:
     columns: int  # columns of the table
     name: str = "data"  # what the table is called
     facts: Mapping[str, ColumnFacts] = field(default_factory=dict, repr=False)  # column -> counts
+    rules: DataRules = field(default_factory=DataRules, repr=False)  # the rules that values were held against
+    violations: tuple[Violation, ...] = field(default=(), repr=False)  # rules that are broken, most often broken first
 
     @property
     def total(self) -> float:
@@ -94,7 +61,13 @@ class _Scores:
         "pass, fail, or open when what is not measured decides."
         return "pass" if self.total >= DQ_GATE else "fail" if self.total + DQ_MAX * len(self.unmeasured) < DQ_GATE else "open"
 
-# %% ../../nbs/02a_data.quality.ipynb #d04a13d6
+    @property
+    def first(self) -> DimensionScore | None:
+        "The dimension to work on first: the one that lost most and has a fix."
+        lost = [d for d in self.dimensions.values() if d.score is not None and d.score < DQ_MAX and d.fix]
+        return min(lost, key=lambda d: d.score or 0.0, default=None)
+
+# %% ../../nbs/02a_data.quality.ipynb #abdcd7db
 @dataclass(frozen=True)
 class QualityReport(_Scores):
     "Six scores and what they rest on."
@@ -114,8 +87,8 @@ class QualityReport(_Scores):
     def to_dict(self) -> dict[str, Any]:
         "What the command line prints as JSON."
         parts = {name: plain(d) | {"score": d.score} for name, d in self.dimensions.items()}  # type: ignore[operator]
-        return {"dimensions": parts, "total": self.total, "gate": self.gate, "rows": self.rows, "columns": self.columns,
-                "facts": plain(self.facts)}
+        return {"dimensions": parts, "total": self.total, "gate": self.gate, "first": None if self.first is None else self.first.name, "rows": self.rows,
+                "columns": self.columns, "violations": plain(self.violations), "facts": plain(self.facts)}
 
     def plot(self) -> Figure:
         "The six scores."
@@ -128,7 +101,7 @@ class QualityReport(_Scores):
 
         return quality_html(self)
 
-# %% ../../nbs/02a_data.quality.ipynb #005b2a1a
+
 def _finding(d: DimensionScore) -> Finding:
     code = f"DQ-{d.name.upper()}"
     if d.score is None:
@@ -136,112 +109,22 @@ def _finding(d: DimensionScore) -> Finding:
     status = "pass" if d.score >= 3 else "warn" if d.score >= 1.5 else "fail"
     said = f" Adjusted from {d.computed} to {d.adjusted}: {d.reason}" if d.adjusted is not None else ""
     return finding(code, status, f"{d.score:.1f} of {DQ_MAX}. {d.message}{said}", value=d.score, threshold=3,
-                   columns=tuple(str(w["column"]) for w in d.worst if "column" in w), evidence={"worst": d.worst, "computed": d.computed},
-                   **({"fix": d.fix} if d.fix else {}))
+                   columns=tuple(str(w["column"]) for w in d.worst if "column" in w),
+                   evidence={"worst": d.worst, "examples": d.examples, "computed": d.computed}, **({"fix": d.fix} if d.fix else {}))
 
-
-def _worst(counts: Mapping[str, tuple[int, str]], rows: int, most: int = 8) -> tuple[Mapping[str, Any], ...]:
-    order = sorted((name for name, (count, _) in counts.items() if count), key=lambda name: -counts[name][0])
-    return tuple({"column": name, "count": counts[name][0], "share": counts[name][0] / rows, "what": counts[name][1]} for name in order[:most])
-
-
-def _complete(facts: Mapping[str, ColumnFacts], rows: int) -> DimensionScore:
-    share = sum(f.missing for f in facts.values()) / (rows * len(facts))
-    hidden = sum(f.disguised for f in facts.values())
-    worst = _worst({name: (f.missing, f"written as {f.stand_in!r}" if f.disguised else "null") for name, f in facts.items()}, rows)
-    text = f"{share:.1%} of all values are missing" + (f", {hidden:,} of them disguised." if hidden else ".")
-    fix = f"Start with {worst[0]['column']}: find out why its values are missing." if worst else ""
-    return DimensionScore("completeness", between(share, 0.5, 0.01), text, worst, fix)
-
-
-def _accurate(facts: Mapping[str, ColumnFacts], rows: int, differ: float | None) -> DimensionScore:
-    filled = max(sum(f.rows - f.missing for f in facts.values()), 1)
-    share = sum(f.wrong for f in facts.values()) / filled
-
-    def what(f: ColumnFacts) -> str:
-        parts = ((f.unreadable, "unreadable"), (f.infinite, "infinite"), (f.sign, "of unlikely sign"))
-        return ", ".join(f"{count:,} {word}" for count, word in parts if count)
-
-    worst = _worst({name: (f.wrong, what(f)) for name, f in facts.items()}, rows)
-    if differ is not None:
-        return DimensionScore("accuracy", between(differ, WORST_SHARE["accuracy"], 0), f"{differ:.2%} of the values differ from the source of truth.",
-                              worst, "Correct the values that differ, at their source.")
-    score = min(between(share, WORST_SHARE["accuracy"], 0) * UNTESTED / DQ_MAX, UNTESTED)
-    return DimensionScore("accuracy", score, f"{share:.2%} of the values break a rule; nothing was compared with a source of truth.", worst,
-                          f"Look at {worst[0]['column']} first." if worst else "Compare a sample with a source of truth.")
-
-
-def _consistent(facts: Mapping[str, ColumnFacts], rows: int, duplicates: int) -> DimensionScore:
-    text = {name: f for name, f in facts.items() if f.kind in ("categorical", "text", "id")}
-    odd = sum(f.padded for f in text.values()) / max(rows * len(text), 1)
-    uneven = sum(1 for f in text.values() if f.variants) / max(len(facts), 1)
-    share = duplicates / rows + odd + 0.1 * uneven
-    worst = _worst({name: (max(f.variants, f.padded), f"{f.variants} levels in several spellings, {f.padded:,} values with stray blanks")
-                    for name, f in text.items()}, rows)
-    message = f"{duplicates:,} exact duplicate rows ({duplicates / rows:.1%}); {sum(f.variants for f in text.values())} levels in several spellings."
-    fix = "Remove exact duplicates." if duplicates else f"Write the levels of {worst[0]['column']} in one way." if worst else ""
-    return DimensionScore("consistency", between(share, WORST_SHARE["consistency"], 0), message, worst, fix)
-
-# %% ../../nbs/02a_data.quality.ipynb #4e872985
-def _timely(table: Table, time: str, now: datetime.date | None) -> DimensionScore:
-    if not time or now is None:
-        return DimensionScore("timeliness", None, "Not measured: the table has no time column that was named.", (), "Name the time column (time: COLUMN).")
-    newest = table.aggregate(newest=table.typed[time].max())["newest"]
-    if newest is None or not hasattr(newest, "year"):
-        return DimensionScore("timeliness", None, f"Not measured: {time} holds no date that could be read.", (), "Name a column that holds dates.")
-    day = newest.date() if isinstance(newest, datetime.datetime) else newest
-    age = (now - day).days  # type: ignore[operator]
-    if age < 0:
-        return DimensionScore("timeliness", 0.0, f"The newest row is dated {day}, {-age} days in the future.", (), "Find out which clock wrote it.")
-    return DimensionScore("timeliness", between(max(age, 1), STALE_DAYS, 1, log=True), f"The newest row is dated {day}, {age:,} days ago.", (),
-                          "Refresh the data daily." if age > 1 else "")
-
-
-def _relevant(table: Table, target: str, kinds: Mapping[str, str], task: str, random_state: int) -> DimensionScore:
-    if not target:
-        return DimensionScore("relevance", None, "Not measured: no target was named.", (), "Name the target (target: COLUMN).")
-    frame = sample_rows(table, 20_000, random_state=random_state)
-    wanted = answer(frame[target], task, random_state)
-    names = [n for n in frame if n != target and kinds[n] in ("numeric", "boolean", "categorical", "datetime")]
-    groups = {name: coded(frame[name].iloc[wanted.kept]) for name in names}
-    if not groups:
-        return DimensionScore("relevance", 0.0, "There is no column that could say anything about the target.", (), "Add columns.")
-    found = sorted(((single(g, wanted).strength, name) for name, g in groups.items()), reverse=True)
-    chance = float(np.quantile(noise(list(groups.values()), wanted, random_state=random_state), 0.95))
-    best = found[0][0]
-    worst = tuple({"column": name, "strength": round(s, 3), "what": "above chance" if s > chance else "no more than chance"} for s, name in found[:8])
-    text = f"The best single column, {found[0][1]}, has strength {best:.2f}; noise reaches {chance:.2f} ({len(frame):,} rows)."
-    return DimensionScore("relevance", between(best, chance, max(STRONG, chance + 0.1)), text, worst,
-                          "" if best > chance else "Look for columns closer to what causes the target.")
-
-
-def _voluminous(table: Table, target: str, task: str, kinds: Mapping[str, str]) -> DimensionScore:
-    counts: dict[str, int] = {}
-    if target and (task in ("binary", "multiclass") or not task and kinds[target] != "numeric" or not task and _few(table, target)):
-        expr = table.expr.group_by(target).aggregate(n=table.expr.count()).filter(lambda t: t[target].notnull())
-        rows = expr.order_by(expr.n).limit(50).to_pyarrow().to_pylist()
-        counts = {str(row[target]): int(row["n"]) for row in rows}
-    if not counts:
-        return DimensionScore("volume", between(table.rows, 100, 10_000, log=True), f"{table.rows:,} rows.")
-    least = next(iter(counts))
-    worst = tuple({"column": target, "count": n, "what": f"class {name}"} for name, n in list(counts.items())[:8])
-    return DimensionScore("volume", between(counts[least], 100, 10_000, log=True), f"The smallest class, {least}, has {counts[least]:,} rows.", worst,
-                          f"Collect more rows of class {least}." if counts[least] < 10_000 else "")
-
-
-def _few(table: Table, target: str) -> bool:
-    return int(table.aggregate(n=table.typed[target].nunique())["n"]) <= 20  # type: ignore[call-overload]
-
-# %% ../../nbs/02a_data.quality.ipynb #ac814782
+# %% ../../nbs/02a_data.quality.ipynb #1da1306a
 def assess(
     table: Table,  # the data
     target: str = "",  # column to predict; relevance and volume per class need it
     time: str = "",  # column that says when a row happened; timeliness needs it
     task: str = "",  # binary, multiclass or regression; read from the target when empty
     now: datetime.date | None = None,  # the day from which the newest row is seen
-    truth: Table | None = None,  # the same rows in the same order from a source of truth
+    truth: Table | None = None,  # a source of truth: the same rows, matched by a key or else by their order
     adjusted: Mapping[str, tuple[float, str]] | None = None,  # dimension -> what a person says instead, and why
-    random_state: int = 0,  # seed of the sample for relevance
+    random_state: int = 0,  # seed of what is drawn
+    rules: DataRules | None = None,  # what values should keep to; read off the table when None
+    need: str = "daily",  # how often the data has to be refreshed: daily, weekly, "3 days"
+    key: Sequence[str] = (),  # columns that name a row in the source of truth; found when left out
 ) -> QualityReport:  # six scores with what they rest on
     "Score data in six dimensions. Raises `InputError` for columns that are not there."
     for column, role in ((target, "target"), (time, "time column")):
@@ -250,13 +133,30 @@ def assess(
     table = local(table)
     facts = column_facts(table)
     features = {name: f for name, f in facts.items() if name != target} or facts
-    keys = table.expr.select(key=row_hash(table.expr))
-    duplicates = table.rows - int(keys.key.nunique().to_pyarrow().as_py())
-    differ = None if truth is None else _differ(table, truth)
-    parts = (_complete(features, table.rows), _accurate(features, table.rows, differ), _consistent(features, table.rows, duplicates),
-             _timely(table, time, now), _relevant(table, target, table.kinds, task, random_state), _voluminous(table, target, task, table.kinds))
-    made = {d.name: _adjusted(d, adjusted or {}) for d in parts}
-    return QualityReport({name: made[name] for name in DQ_DIMENSIONS}, table.rows, len(table.columns), table.name, facts)
+    kept = infer_rules(table, facts, random_state=random_state) if rules is None else rules
+    broken = count_violations(table, kept)
+    filled = sum(f.rows - f.missing for f in facts.values())
+    compared = None if truth is None else compare_truth(table, truth, key)
+    parts = [completeness(features, broken, table.rows), accuracy(broken, filled, table.rows, compared),
+             consistency(broken, filled, table.rows, duplicate_rows(table)), timeliness(table, time, now, need),
+             relevance(table, target, task, random_state), volume(table, target, task)]
+    made = {d.name: _adjusted(_with_examples(d, table, kept, broken), adjusted or {}) for d in parts}
+    return QualityReport({name: made[name] for name in DQ_DIMENSIONS}, table.rows, len(table.columns), table.name, facts, kept, tuple(broken))
+
+# %% ../../nbs/02a_data.quality.ipynb #a9101545
+def _with_examples(d: DimensionScore, table: Table, rules: DataRules, broken: Sequence[Violation]) -> DimensionScore:
+    "The dimension with some of the cells behind it."
+    if d.examples or d.name not in ("completeness", "accuracy", "consistency"):
+        return d
+    if d.name == "completeness":
+        wanted: list[tuple[str, str, tuple[str, ...]]] = [(str(w["column"]), "absent", ()) for w in d.worst[:3]]
+    else:
+        seen: dict[tuple[str, str], tuple[str, ...]] = {}
+        for v in broken:
+            if v.dimension == d.name:
+                seen.setdefault((v.column, v.rule), v.given)
+        wanted = [(column, rule, given) for (column, rule), given in list(seen.items())[:5]]
+    return replace(d, examples=tuple(example_cells(table, rules, wanted)))
 
 
 def _adjusted(d: DimensionScore, adjusted: Mapping[str, tuple[float, str]]) -> DimensionScore:
@@ -265,18 +165,13 @@ def _adjusted(d: DimensionScore, adjusted: Mapping[str, tuple[float, str]]) -> D
     score, reason = adjusted[d.name]
     if not reason.strip() or not 0 <= score <= DQ_MAX:
         raise InputError(f"The score of {d.name} was adjusted to {score} because of {reason!r}. A score from 0 to {DQ_MAX} and a reason are needed.")
-    return DimensionScore(d.name, d.computed, d.message, d.worst, d.fix, float(score), reason)
+    return replace(d, adjusted=float(score), reason=reason)
+
+# %% ../../nbs/02a_data.quality.ipynb #3ba87ba6
+RULES_FILE = "data_rules.yaml"  # in the folder of a project's records
+_INPUTS = ("data", "record:data_rules")
 
 
-def _differ(table: Table, truth: Table) -> float:
-    "Share of the values that differ from the source of truth, row by row."
-    if truth.rows != table.rows:
-        raise InputError(f"{table.name} has {table.rows:,} rows and the source of truth {truth.rows:,}; they have to be the same rows in the same order.")
-    shared = [name for name in table.columns if name in truth.columns]
-    ours, theirs = (t.expr.select(shared).to_pandas().astype("string").fillna("") for t in (table, truth))
-    return float((ours.to_numpy() != theirs.to_numpy()).mean())
-
-# %% ../../nbs/02a_data.quality.ipynb #c6652526
 def project_quality(
     project: Project,  # the project
     now: datetime.date | None = None,  # the day; today when None
@@ -286,7 +181,10 @@ def project_quality(
     record: Any = project.record("data_quality")
     parts = {name: getattr(record.dimensions, name) for name in DQ_DIMENSIONS}
     said = {name: (p.adjusted, p.reason) for name, p in parts.items() if p.adjusted is not None}
-    report = assess(project.table(), c.target, c.time, c.task, day, adjusted=said)
+    file, table = project.path / "records" / RULES_FILE, project.table()
+    truth = open_table(project.path / record.truth) if record.truth else None
+    report = assess(table, c.target, c.time, c.task, day, truth, said, rules=load_rules(file, table) if file.exists() else None, need=record.need or "daily",
+                    key=record.truth_key)
     for name, p in parts.items():
         score = report.dimensions[name].computed
         p.score = None if score is None else round(score, 2)
@@ -294,8 +192,8 @@ def project_quality(
     entry = type(record).model_fields["history"].annotation.__args__[0](date=day.isoformat(), total=round(report.total, 2))
     record.history = [h for h in record.history if h.date != day.isoformat()] + [entry]
     project.save_record("data_quality", record)
-    project.save_result("quality", report.to_dict(), inputs=("data",))
-    project.note(report.findings, source="quality", inputs=("data",))
+    project.save_result("quality", report.to_dict(), inputs=_INPUTS)
+    project.note(report.findings, source="quality", inputs=_INPUTS)
     return report
 
 

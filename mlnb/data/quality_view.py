@@ -12,6 +12,7 @@ from ..core.items_data import DQ_GATE, DQ_MAX
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from mlnb.data.dimensions import DimensionScore
     from mlnb.data.quality import QualityReport
 
 # %% auto #0
@@ -32,6 +33,7 @@ def plot_quality(
     from mlnb.core.html import PALETTE
 
     fig, ax = figure(7, 2.6)
+    ax.axvline(DQ_GATE / 6, color=PALETTE["grey"], linewidth=0.8, linestyle=":")  # an even share of the gate
     for i, d in enumerate(list(report.dimensions.values())[::-1]):
         ax.barh(i, DQ_MAX, color=PALETTE["grey"], alpha=0.15, height=0.62)
         if d.score is None:
@@ -46,21 +48,61 @@ def plot_quality(
     return fig
 
 # %% ../../nbs/02az_data.quality_view.ipynb #018bd572
+_HEADS = {"column": "column", "count": "values", "share": "of the rows", "strength": "strength", "what": "what", "example": "such as"}
+
+
+def _short(value: object, most: int = 48) -> object:
+    text = str(value)
+    return f"{text[:most]}…" if isinstance(value, str) and len(text) > most else value
+
+
+def _worst(d: DimensionScore) -> str:
+    "The columns that cost the points, with a bar for the share."
+    from mlnb.core.render import Raw, bar, cell, table
+
+    keys = [key for key in _HEADS if any(w.get(key) not in (None, "") for w in d.worst)]
+
+    def shown(key: str, value: object) -> object:
+        if key == "share" and isinstance(value, (int, float)):
+            return Raw(f'<span style="white-space:nowrap">{bar(value, _colour(1.6), 60)} {value:.1%}</span>')
+        return Raw(f"<code>{cell(_short(value))}</code>") if key == "example" and value not in (None, "") else _short(value, 90)
+
+    return table([[shown(key, w.get(key)) for key in keys] for w in d.worst], [_HEADS[key] for key in keys]) if d.worst else Raw("")
+
+
+def _examples(d: DimensionScore) -> str:
+    "Rows that show what is meant."
+    from mlnb.core.render import Raw, cell, table
+
+    rows = [(e.get("row"), e.get("column"), Raw("<i>(empty)</i>" if e.get("value") in (None, "") else f"<code>{cell(_short(e['value']))}</code>"),
+             _short(e.get("what"), 70), Raw(f"<code>{cell(_short(e['suggestion']))}</code>") if e.get("suggestion") else "") for e in d.examples]
+    heads = ["row", "column", "value", "what", "probably"]
+    most = 5 if any(row[4] for row in rows) else 4
+    return table([row[:most] for row in rows], heads[:most], "Examples, rows counted from 0") if rows else Raw("")
+
+
 def quality_html(
     report: QualityReport,  # the report
 ) -> str:  # HTML
-    "The report as a table of dimensions with their worst columns."
+    "The report as a table of dimensions with their worst columns and examples."
     from mlnb.core.render import PALETTE, Raw, bar, cell, details, panel, table
 
     words = {"pass": "the data may carry a model", "fail": "clean the data before building a model", "open": "what is not measured decides"}
+    colour = {"pass": PALETTE["green"], "fail": PALETTE["red"], "open": PALETTE["yellow"]}[report.gate]
     rows = []
     for d in report.dimensions.values():
-        keys = list(dict.fromkeys(key for w in d.worst for key in w))
-        inner = table([[w.get(key) for key in keys] for w in d.worst], keys) if d.worst else ""
-        found = Raw(f"<div>{details(d.message, inner) if inner else cell(d.message)}</div>")
+        inner = _worst(d) + _examples(d)
+        found = Raw(f'<div style="min-width:260px;max-width:640px">{details(d.message, inner) if inner else cell(d.message)}</div>')
         shown = "not measured" if d.score is None else f"{d.score:.1f}"
         strip = Raw(bar((d.score or 0) / DQ_MAX, PALETTE["grey"] if d.score is None else _colour(d.score), 90))
-        note = f"{d.fix}" + (f" Computed: {d.computed}; adjusted because {d.reason}" if d.adjusted is not None else "")
-        rows.append((d.name, shown, strip, found, note))
-    return panel(f"Data quality: {report.total:.1f} of 30", table(rows, ["dimension", "score", "", "found", "what to do first"]),
-                 note=f"{report.rows:,} rows × {report.columns} columns, gate {DQ_GATE}: {words[report.gate]}")
+        note = d.fix
+        if d.adjusted is not None:
+            was = "not measured" if d.computed is None else f"{d.computed:.1f}"
+            note = f"{note} Adjusted to {d.adjusted:.1f}: {d.reason} (computed: {was})".strip()
+        rows.append((Raw(f"<b>{cell(d.name)}</b>"), Raw(f'<span style="white-space:nowrap">{cell(shown)}</span>'), strip, found,
+                     Raw(f'<div style="max-width:260px">{cell(note)}</div>')))
+    top = Raw(f'<div style="display:flex;align-items:center;gap:12px;margin:2px 0 8px">{bar(report.total / 30, colour, 240)}<span>'
+              f"<b>{report.total:.1f}</b> of 30, gate {DQ_GATE}: {cell(words[report.gate])}</span></div>")
+    first = "" if report.first is None else f'<div style="margin:4px 0 8px"><b>First:</b> {cell(report.first.fix)}</div>'
+    return panel(f"Data quality of {report.name}", top + first + table(rows, ["dimension", "score", "", "found", "what to do"]),
+                 note=f"{report.rows:,} rows × {report.columns} columns")
