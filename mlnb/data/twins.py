@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlnb.core.tables import Table
 
 # %% auto #0
-__all__ = ['TOO_MANY', 'Twins', 'twins', 'conflicting_labels', 'duplicate_rows']
+__all__ = ['TOO_MANY', 'ENOUGH', 'Twins', 'twins', 'conflicting_labels', 'duplicate_rows']
 
 # %% ../../nbs/02gd_data.twins.ipynb #37edc63f
 @dataclass(frozen=True)
@@ -82,15 +82,15 @@ def twins(
 
 # %% ../../nbs/02gd_data.twins.ipynb #34d9b6f2
 def _chance(expr: ir.Table, names: list[str], pairs: float) -> float:
-    "Pairs that would be equal by chance, were the finest column independent of the others."
+    "Pairs that would be equal by chance: of a two-by-two table of pairs, the fourth cell that independence gives."
     if len(names) == 1:
         return pairs
     distinct = expr.aggregate(**{str(i): expr[name].approx_nunique() for i, name in enumerate(names)}).to_pyarrow().to_pylist()[0]
     finest = max(names, key=lambda name: distinct[str(names.index(name))])
+    rest, alone = _pairs(expr, _key(expr, [name for name in names if name != finest])), _pairs(expr, _key(expr, [finest]))
     rows = int(expr.count().to_pyarrow().as_py())
-    alone = _pairs(expr, _key(expr, [finest])) / (rows * (rows - 1) / 2)
-    rest = _pairs(expr, _key(expr, [name for name in names if name != finest]))
-    return max(rest - pairs, 0.0) * alone / max(1 - alone, 1e-9)
+    neither = rows * (rows - 1) / 2 - rest - alone + pairs
+    return max(rest - pairs, 0.0) * max(alone - pairs, 0.0) / max(neither, 1.0)
 
 
 def _examples(expr: ir.Table, names: list[str], sets: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
@@ -103,6 +103,7 @@ def _examples(expr: ir.Table, names: list[str], sets: list[dict[str, Any]]) -> t
 
 # %% ../../nbs/02gd_data.twins.ipynb #58e75eec
 TOO_MANY = 0.05  # share of contradicting or copied rows that fails
+ENOUGH = 3  # contradicting rows below which it may be bad luck
 
 
 def conflicting_labels(
@@ -117,8 +118,8 @@ def conflicting_labels(
     said = f"{found.conflicts:,} of {found.rows:,} rows ({share:.2%}) equal a row with another {target} in all {len(found.columns)} features"
     if not found.conflicts:
         return finding("DATA07", "pass", f"No two rows with equal features differ in {target}.", value=0.0, threshold=TOO_MANY, evidence=evidence)
-    if found.natural or identified and share < TOO_MANY:
-        why = "no more than such coarse columns give" if found.natural else "each with an identifier of its own"
+    if found.natural or found.conflicts < ENOUGH or identified and share < TOO_MANY:
+        why = "no more than such coarse columns give" if found.natural else "too few to tell" if found.conflicts < ENOUGH else "each with its own identifier"
         return finding("DATA07", "pass", f"{said}, {why}; at most {best:.1%} can be predicted rightly from them.", value=share, threshold=TOO_MANY, evidence=evidence)
     return finding("DATA07", "fail" if share >= TOO_MANY else "warn", f"{said}; at most {best:.1%} can be predicted rightly.", value=share,
                    threshold=TOO_MANY, evidence=evidence, columns=(target,))
