@@ -36,6 +36,7 @@ __all__ = ['PROVIDERS', 'PHASE_PANELS', 'INPUTS', 'needed_inputs', 'Project']
 PROVIDERS: Mapping[str, str] = {  # part -> function that takes the project
     "holdout": "data.holdout:open_holdout",
     "quality": "data.quality:project_quality",
+    "integrity": "data.integrity:project_integrity",
     "experiment": "experiments.tracking:current_experiment",
     "model": "experiments.training:load_model",
     "pipeline": "experiments.training:load_model",
@@ -139,7 +140,7 @@ _MODEL = ("model", "holdout", "data", "config")
 INPUTS: Mapping[str, tuple[str, ...]] = {  # part that a check needs -> what it is computed from
     **dict.fromkeys(("config", "target", "time", "entity", "protected"), ("config",)),
     "brief": ("record:problem_brief",), "records": tuple(f"record:{name}" for name in RECORDS),
-    "data": ("data", "config"), "quality": ("data", "config"), "current": ("current", "config"),
+    "data": ("data", "config"), "quality": ("data", "config"), "integrity": ("data", "holdout", "config"), "current": ("current", "config"),
     **dict.fromkeys(("train", "holdout"), ("holdout", "data", "config")),
     **dict.fromkeys(("experiment", "model", "pipeline", "evaluation", "predictions", "reference"), _MODEL), "drift": ("current", *_MODEL),
 }

@@ -13,13 +13,15 @@ from ..core.checks import finding
 from ..core.errors import listed
 from ..core.findings import Finding
 from .column_facts import WORDS
+from .levels import folded
 from .value_checks import Hit, told
 
 if TYPE_CHECKING:
     from mlnb.core.tables import Table
 
 # %% auto #0
-__all__ = ['RARELY', 'MANY', 'HALF_WIDTH', 'Z', 'unseen', 'by_chance', 'new_categories', 'new_labels', 'half_width', 'sizes']
+__all__ = ['RARELY', 'MANY', 'HALF_WIDTH', 'Z', 'unseen', 'by_chance', 'respelled', 'new_categories', 'new_labels', 'half_width',
+           'sizes']
 
 # %% ../../nbs/02gh_data.split_checks.ipynb #8fa17d80
 RARELY = 0.001  # chance below which new levels are no accident, over all columns
@@ -57,8 +59,24 @@ def by_chance(
         total += term
     return 1 - total > RARELY / columns and expected > 0
 
+# %% ../../nbs/02gh_data.split_checks.ipynb #fb882c52
+def respelled(
+    fresh: Mapping[str, int],  # new levels
+    train: Table,  # training rows
+    column: str,  # the column they are of
+) -> dict[str, str]:  # new level -> the one of train that was meant
+    "New levels that are known ones in another spelling."
+    known = train.expr.select(v__=train.expr[column].cast("string")).distinct().limit(20_000).to_pyarrow()["v__"].to_pylist()
+    meant = {folded(value): value for value in sorted(filter(None, known), reverse=True)}
+    return {value: meant[folded(value)] for value in list(fresh)[:1000] if folded(value) in meant}
+
 # %% ../../nbs/02gh_data.split_checks.ipynb #9ae4410d
 MANY = 0.10  # share of test rows with new categories from which it fails
+
+
+def _shown(levels: Mapping[str, int], train: Table, column: str) -> str:
+    same = respelled(levels, train, column)
+    return listed((repr(v[:40]) + (f" (written {same[v]!r} in train)" if v in same else "") for v in levels), 3)
 
 
 def new_categories(
@@ -74,7 +92,7 @@ def new_categories(
         levels, expected = unseen(train, test, name)
         rows = sum(levels.values())
         if rows and not by_chance(rows, expected, len(names)):
-            said = f"{rows:,} test rows have one of {len(levels):,} new categories, such as {listed((repr(v[:40]) for v in levels), 3)}; chance gives {expected:.1f}"
+            said = f"{rows:,} test rows have one of {len(levels):,} new categories, such as {_shown(levels, train, name)}; chance gives {expected:.1f}"
             hits.append(Hit(name, rows, rows / test.rows, said, tuple(levels)[:5]))
         elif rows:
             chance[name] = {"rows": rows, "by chance": round(expected, 1), "such as": list(levels)[:3]}
@@ -93,7 +111,7 @@ def new_labels(
         return finding("DATA15", "not_checked", f"The test rows have no column {target}.", evidence={"missing": target})
     levels, expected = unseen(train, test, target)
     rows = sum(levels.values())
-    hits = [Hit(target, rows, rows / test.rows, f"{rows:,} test rows have labels that train does not have: {listed((repr(v[:40]) for v in levels), 5)}",
+    hits = [Hit(target, rows, rows / test.rows, f"{rows:,} test rows have labels that train does not have: {_shown(levels, train, target)}",
                 tuple(levels)[:10])] if rows else []
     return told("DATA15", hits, f"Every value of {target} in the test rows occurs in train.", None if by_chance(rows, expected) else 0.0, 0.0,
                 **{"by chance": round(expected, 1)})
