@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['IntegrityReport', 'inspect', 'project_integrity']
+__all__ = ['CELLS', 'IntegrityReport', 'inspect', 'project_integrity']
 
 # %% ../../nbs/02g_data.integrity.ipynb #c4cd823e
 @dataclass(frozen=True)
@@ -98,19 +98,24 @@ def _of_rows(table: Table, target: str, entity: str, task: str) -> list[Callable
     return [conflicts, lambda: duplicate_rows(twins(table, table.columns))]
 
 
-def _of_labels(table: Table, target: str, time: str, exclude: tuple[str, ...], task: str, seed: int) -> list[Callable[[], Finding]]:
+def _of_labels(table: Table, sample: pd.DataFrame, target: str, time: str, exclude: tuple[str, ...], task: str, seed: int) -> list[Callable[[], Finding]]:
     "DATA11 to DATA13."
+    known = "" if task == "unknown" else task
+
     def balance(which: int) -> Finding:
         if task == "regression":
             return finding(f"DATA{12 + which}", "not_applicable", f"{target} is a number and has no classes.")
         return class_balance(class_counts(table, target), target)[which]
 
-    return [lambda: identifier_knows(table, target, time, exclude, task, seed), lambda: balance(0), lambda: balance(1)]
+    return [lambda: identifier_knows(table, target, time, exclude, known, seed, sample), lambda: balance(0), lambda: balance(1)]
 
 # %% ../../nbs/02g_data.integrity.ipynb #ff53fb03
+CELLS = 10_000_000  # size of the sample that is shared by the checks that need rows in memory
+
+
 def _guarded(code: str, check: Callable[[], Finding], needs: str = "") -> Finding:
     if needs:
-        return finding(code, Status.NOT_CHECKED, f"No {needs} was given.", evidence={"missing": needs})
+        return finding(code, Status.NOT_CHECKED, f"Not checked without {needs}: none given.", evidence={"missing": needs})
     try:
         return check()
     except MlnbError as error:
@@ -135,16 +140,17 @@ def inspect(
             data.check_column(column, role)
     unasked = "" if target else "target"
     sides = "" if other is not None else "test rows"
+    sample = sample_rows(data, min(20_000, max(CELLS // len(data.columns), 1_000)), random_state=random_state)
     try:
-        task = task or (answer(sample_rows(data, 20_000, [target], random_state)[target]).task if target else "")
+        task = task or (answer(sample[target]).task if target else "")
     except MlnbError:
         task = "unknown"
     dropped = tuple(filter(None, (target, *exclude)))
     conflicts, copies = _of_rows(data, target, entity, task)
-    knows, drowned, rare = _of_labels(data, target, time, tuple(exclude), task, random_state)
+    knows, drowned, rare = _of_labels(data, sample, target, time, tuple(exclude), task, random_state)
     counts = class_counts(other, target) if other is not None and task in ("binary", "multiclass") and target in other.columns else None
     found = [*_of_values(data, target), _guarded("DATA07", conflicts, unasked), _guarded("DATA08", copies),
-             _guarded("DATA09", lambda: outlier_rows(data, dropped, random_state)), _guarded("DATA10", lambda: tied_features(data, dropped, random_state)),
+             _guarded("DATA09", lambda: outlier_rows(data, dropped, random_state, sample)), _guarded("DATA10", lambda: tied_features(data, dropped, random_state, sample)),
              _guarded("DATA11", knows, unasked), _guarded("DATA12", drowned, unasked), _guarded("DATA13", rare, unasked),
              _guarded("DATA14", lambda: new_categories(data, other, dropped), sides),  # type: ignore[arg-type]
              _guarded("DATA15", lambda: _labels(data, other, target, task), sides or unasked),  # type: ignore[arg-type]
@@ -182,7 +188,7 @@ def _verify(context: Context, code: str) -> Finding:
     if context.has("integrity"):
         report: Any = context["integrity"]
     else:
-        given = {name: str(context.maybe(name) or "") for name in ("target", "entity", "time")}
+        given: dict[str, Any] = {name: str(context.maybe(name) or "") for name in ("target", "entity", "time")}
         held = context.maybe("holdout") if code in ("DATA14", "DATA15", "DATA16") else None
         test = open_table(held.folder / "holdout.parquet", name="holdout") if hasattr(held, "folder") else held
         report = inspect(context["data"] if context.has("data") else context["train"], test, **given)

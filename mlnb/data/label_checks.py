@@ -51,10 +51,11 @@ def identifier_knows(
     leave_out: tuple[str, ...] = (),  # columns that no model uses
     task: str = "",  # binary, multiclass or regression; read from the target when empty
     random_state: int = 0,  # draws the folds and the shuffles
+    sample: pd.DataFrame | None = None,  # the sample, where it is there already
 ) -> Finding:  # DATA11
     "Whether an identifier or the position of a row predicts the label."
     names = [name for name in table.columns if table.kinds[name] == "id" and name not in (*leave_out, target)]
-    frame = sample_rows(table, 20_000, [*names, target, *([time] if time else [])], random_state)
+    frame = sample_rows(table, 20_000, [*names, target], random_state) if sample is None else sample[[*names, target]]
     wanted = answer(frame[target], task, random_state)
     frame = frame.iloc[wanted.kept]
     groups = {name: neighbours(frame[name]) for name in names}

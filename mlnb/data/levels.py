@@ -130,9 +130,10 @@ def written(
         return _from_sample(table, names)
     long = [name for name in names if table.kinds[name] in ("text", "id")]
     with translate(table.name):
-        filled = table.expr.aggregate(**{str(i): table.expr[name].count() for i, name in enumerate(names)}).to_pyarrow() if names else None
+        counted = table.expr.aggregate(rows=table.expr.count(), **{str(i): table.expr[name].count() for i, name in enumerate(names)})
+        filled = counted.to_pyarrow().to_pylist()[0] if names else {}
         lengths = _lengths(table, long)
-        return {name: Written(table.kinds[name], table.rows, filled[str(i)][0].as_py(), _counts(table, name), lengths.get(name, {}))
+        return {name: Written(table.kinds[name], table.rows, filled[str(i)], _counts(table, name), lengths.get(name, {}))
                 for i, name in enumerate(names)}
 
 

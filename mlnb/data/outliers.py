@@ -93,13 +93,14 @@ def outlier_rows(
     table: Table,  # any table
     leave_out: tuple[str, ...] = (),  # columns that are no values, such as the target
     random_state: int = 0,  # shifts the sample
+    sample: pd.DataFrame | None = None,  # the sample, where it is there already
 ) -> Finding:  # DATA09
     "Whether rows lie far outside of all others."
     names = [name for name in table.columns if table.kinds[name] == "numeric" and name not in leave_out][:MOST_COLUMNS]
     if not names or table.rows < 2 * FEWEST:
         why = "The table has no columns of numbers." if not names else f"{table.rows:,} rows are too few to measure a tail; {2 * FEWEST} are needed."
         return finding("DATA09", "not_applicable", why)
-    frame = sample_rows(table, MOST_ROWS, names, random_state).astype(float)
+    frame = (sample_rows(table, MOST_ROWS, names, random_state) if sample is None else sample[names]).astype(float)
     alarms = ALARMS / (len(names) + 1)
     limits = {name: value_limits(frame[name].to_numpy(), table.rows, alarms) for name in names}
     hits = _beyond(table, {name: pair for name, pair in limits.items() if np.isfinite(pair).any()})
@@ -113,8 +114,9 @@ def outlier_rows(
         if len(odd):
             shown = tuple(frame.iloc[i].dropna().round(6).to_dict() for i in odd[:3])
             hits.append(Hit("(combinations)", len(odd), len(odd) / len(frame), f"{len(odd):,} rows whose values do not go together", shown))
-    return told("DATA09", hits, f"No row lies outside of what {table.rows:,} honest rows hold.", **{"chance of a false alarm": ALARMS,
-                "limits": {name: [None if not np.isfinite(x) else x for x in pair] for name, pair in limits.items()}, "limit of combinations": limit})
+    known: dict[str, Any] = {"chance of a false alarm": ALARMS, "limit of combinations": limit,
+                             "limits": {name: [x if np.isfinite(x) else None for x in pair] for name, pair in limits.items()}}
+    return told("DATA09", hits, f"No row lies outside of what {table.rows:,} honest rows hold.", **known)
 
 # %% ../../nbs/02ge_data.outliers.ipynb #ae049f88
 def _beyond(table: Table, limits: dict[str, tuple[float, float]]) -> list[Hit]:

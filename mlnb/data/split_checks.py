@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from mlnb.core.tables import Table
 
 # %% auto #0
-__all__ = ['RARELY', 'MANY', 'HALF_WIDTH', 'Z', 'unseen', 'by_chance', 'respelled', 'new_categories', 'new_labels', 'half_width',
-           'sizes']
+__all__ = ['RARELY', 'MANY', 'HALF_WIDTH', 'Z', 'unseen', 'by_chance', 'new_categories', 'new_labels', 'sizes']
 
 # %% ../../nbs/02gh_data.split_checks.ipynb #8fa17d80
 RARELY = 0.001  # chance below which new levels are no accident, over all columns
@@ -60,7 +59,7 @@ def by_chance(
     return 1 - total > RARELY / columns and expected > 0
 
 # %% ../../nbs/02gh_data.split_checks.ipynb #fb882c52
-def respelled(
+def _respelled(
     fresh: Mapping[str, int],  # new levels
     train: Table,  # training rows
     column: str,  # the column they are of
@@ -75,7 +74,7 @@ MANY = 0.10  # share of test rows with new categories from which it fails
 
 
 def _shown(levels: Mapping[str, int], train: Table, column: str) -> str:
-    same = respelled(levels, train, column)
+    same = _respelled(levels, train, column)
     return listed((repr(v[:40]) + (f" (written {same[v]!r} in train)" if v in same else "") for v in levels), 3)
 
 
@@ -121,7 +120,7 @@ HALF_WIDTH = 0.05  # to how much a share of the test rows should be known
 Z = 1.96  # 95 % of a normal distribution
 
 
-def half_width(
+def _half_width(
     rows: int,  # rows a share is measured on
 ) -> float:  # half of the widest 95 % interval
     "To how much a share of so many rows is known, at worst."
@@ -135,11 +134,11 @@ def sizes(
     wanted: float = HALF_WIDTH,  # half width that is asked for
 ) -> Finding:  # DATA16
     "Whether train and test are of useful sizes."
-    width, needed = half_width(test), math.ceil((Z / 2 / wanted) ** 2)
+    width, needed = _half_width(test), math.ceil((Z / 2 / wanted) ** 2)
     evidence: dict[str, object] = {"train": train, "test": test, "share": test / (train + test), "half width": width, "rows needed": needed}
     if classes:
         rare, n = min(classes.items(), key=lambda pair: pair[1])
-        evidence |= {"rarest class": rare, "its test rows": n, "half width of its recall": half_width(n)}
+        evidence |= {"rarest class": rare, "its test rows": n, "half width of its recall": _half_width(n)}
     hits = []
     if width > wanted:
         hits.append(Hit("(test)", test, width, f"{test:,} test rows know a share to within {width:.1%} only; {needed:,} would to within {wanted:.0%}"))

@@ -125,6 +125,7 @@ def tied_features(
     table: Table,  # any table
     leave_out: tuple[str, ...] = (),  # columns that are no features, such as the target
     random_state: int = 0,  # shifts the sample
+    sample: pd.DataFrame | None = None,  # the sample, where it is there already
 ) -> Finding:  # DATA10
     "Whether features say the same."
     kinds = ("numeric", "categorical", "boolean")
@@ -132,7 +133,7 @@ def tied_features(
     if len(names) < 2 or table.rows < FEWEST:
         return finding("DATA10", "not_applicable", f"Two features and {FEWEST} rows are needed; there are {len(names)} and {table.rows:,}.")
     rows = min(MOST_ROWS, max(10_000_000 // len(names), 1_000))
-    frame = sample_rows(table, rows, names, random_state)
+    frame = sample_rows(table, rows, names, random_state) if sample is None else sample[names].head(rows)
     found = ties(frame)
     hits = [Hit(f"{tie.left} ~ {tie.right}", tie.rows, tie.strength, f"{tie.measure} {tie.strength:.3f}") for tie in found]
     words = sum(table.kinds[name] != "numeric" for name in names)
