@@ -228,7 +228,7 @@ class Project(_ProjectResults):
 def _fingerprints(project: _ProjectFolder) -> dict[str, str]:
     c = project.config
     found = dict.fromkeys(("data", "current", "holdout", "model", *(f"record:{name}" for name in RECORDS)), "")
-    found["config"] = fingerprint(c.model_dump(exclude={"current", "tracking_uri", "engine"}))
+    found["config"] = fingerprint(c.model_dump(exclude={"current", "tracking_uri", "engine", "look_budget"}))
     for name, path in (("data", c.data), ("current", c.current)):
         files = sorted(project.path.glob(path)) if any(mark in path for mark in "*?[") else [project.path / path]
         files = [file for file in files if path and file.is_file()]
