@@ -41,7 +41,10 @@ def load_keys(
     config: ProjectConfig,  # the roles of its columns
 ) -> pd.DataFrame:  # key, and where their columns are named: time, entity (missing ones each their own), target
     "What decides the side of every row."
-    typed = Table(table.expr.mutate(key__=row_hash(table.expr)), table.name, given_kinds=(*table.kinds.items(), ("key__", "id"))).typed
+    kinds = table.kinds | {"key__": "id"}
+    if config.time and table.kinds[table.check_column(config.time, "time")] == "datetime":
+        kinds[config.time] = "text"  # dates that are text are read by _times: the engine would drop their zone
+    typed = Table(table.expr.mutate(key__=row_hash(table.expr)), table.name, given_kinds=tuple(kinds.items())).typed
     wanted: dict[str, ir.Value] = {"key": typed.key__}
     for role, name in (("time", config.time), ("entity", config.entity), ("target", config.target)):
         if name:
