@@ -83,8 +83,9 @@ class Written:
     def missing(self) -> dict[str, int]:
         "Every way in which missing is written, and how often."
         found = {"(null)": self.null} if self.null else {}
+        signs = sum(n for value, n in self.counts.items() if symbolic(value) and not stands_for_missing(value))
         for value, count in self.counts.items():
-            if stands_for_missing(value):
+            if stands_for_missing(value) and not (symbolic(value) and signs > 0.05 * self.filled):  # among plus signs a dash is a minus
                 name = value.strip() or "(blank)"
                 found[name] = found.get(name, 0) + count
         return found
