@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['BUDGET', 'Seal', 'Holdout', 'holdout_html', 'seal', 'open_holdout', 'shared_rows', 'tampering', 'findings']
+__all__ = ['BUDGET', 'Seal', 'Holdout', 'seal', 'open_holdout', 'shared_rows', 'tampering', 'findings']
 
 # %% ../../nbs/02e_data.holdout.ipynb #e954d82f
 BUDGET = 10  # looks after which a holdout counts as worn, unless the project says otherwise
@@ -84,9 +84,8 @@ class Holdout:
     def changed(self, name: str = "holdout") -> str:
         "What happened to a file since it was sealed: nothing (empty), or that it was changed or is gone."
         path = self.folder / f"{name}.parquet"
-        if not path.exists():
-            return "is gone"
-        return "" if file_fingerprint(path) == (self.seal.hash if name == "holdout" else self.seal.train_hash) else "was changed"
+        wanted = self.seal.hash if name == "holdout" else self.seal.train_hash
+        return "is gone" if not path.exists() else "" if file_fingerprint(path) == wanted else "was changed"
 
     def _sealed(self) -> Table:
         if state := self.changed():
@@ -114,10 +113,10 @@ class Holdout:
         return open_table(self.folder / "train.parquet", name="train").like(self.like)
 
     def _repr_html_(self) -> str:
-        return holdout_html(self)
+        return _holdout_html(self)
 
 # %% ../../nbs/02e_data.holdout.ipynb #95f8a4ce
-def holdout_html(
+def _holdout_html(
     holdout: Holdout,  # a sealed holdout
 ) -> str:  # HTML
     "What is known without looking, and who looked."

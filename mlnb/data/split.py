@@ -72,8 +72,7 @@ def _grouped(entity: np.ndarray, fraction: float, rng: np.random.Generator) -> t
         if counts[group] <= left:
             held[group], left = 1, left - counts[group]
     if not held.any() and len(counts) > 1:
-        held[counts.argmin()] = 1
-        note = f"every entity has more rows than the share asked for, so the smallest is held out: {counts.min() / len(entity):.0%} of the rows"
+        held[counts.argmin()], note = 1, f"every entity has more rows than the share asked for, so the smallest is held out: {counts.min() / len(entity):.0%} of the rows"
     return held[entity], note
 
 
