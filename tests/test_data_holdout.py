@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlnb.core.errors import InputError, MissingError
+from mlnb.core.fingerprint import file_fingerprint
 from mlnb.core.project import Project
-from mlnb.data.holdout import BUDGET, findings, open_holdout, seal, shared_rows
+from mlnb.data.holdout import BUDGET, findings, open_holdout, seal, shared_rows, tampering
+from mlnb.data.looks import adjusted_level
 from mlnb.data.split import split_rows
 
 
@@ -49,8 +52,10 @@ def test_every_split_keeps_its_promise(n: int, fraction: float, seed: int, strat
     if "grouped" in split.strategy:
         assert not set(who[train]) & set(who[held])
     if split.strategy == "stratified":
-        for c in range(3):
-            assert abs(held[classes == c].sum() - fraction * (classes == c).sum()) <= 0.5 + 1e-9
+        sizes = np.bincount(classes, minlength=3)
+        taken = np.bincount(classes[held], minlength=3)
+        assert (np.abs(taken - fraction * sizes)[sizes > 1] < 1).all() and (taken[sizes == 1] == 0).all()
+        assert abs(taken.sum() - fraction * sizes[sizes > 1].sum()) <= 0.5 + 1e-9
     again = split_rows(n, strategy, fraction, when.astype("datetime64[s]"), who, classes, seed)
     assert (again.side == split.side).all()
 
@@ -134,21 +139,20 @@ def test_new_data_and_earlier_exploration_are_said(tmp_path: Path) -> None:
 
 
 KILLED = """
-import sys, os, signal
-import mlnb.data.holdout as h
+import os, signal, sys
 from mlnb.core.project import Project
+from mlnb.data.holdout import open_holdout, seal
 real = os.replace
 def replace(a, b):
     real(a, b)
     if str(b).endswith(sys.argv[2]):
         os.kill(os.getpid(), signal.SIGKILL)
 os.replace = replace
-h.os.replace = replace
-h.seal(Project(sys.argv[1]))
+seal(Project(sys.argv[1]))
 """
 
 
-@pytest.mark.parametrize("after", ["train.parquet", "holdout.parquet"])
+@pytest.mark.parametrize("after", ["train.parquet", "holdout.parquet", "looks.head"])
 def test_a_kill_in_the_middle_leaves_no_half_seal(tmp_path: Path, after: str) -> None:
     p = project(tmp_path, frame())
     process = subprocess.run([sys.executable, "-c", KILLED, str(p.path), after], check=False)
@@ -157,6 +161,135 @@ def test_a_kill_in_the_middle_leaves_no_half_seal(tmp_path: Path, after: str) ->
         open_holdout(p)
     holdout = seal(p)
     assert holdout.seal.rows + holdout.seal.train_rows == 300 and holdout.rows(why="t").rows == holdout.seal.rows
+    assert [f.status.value for f in findings(p, holdout)] == ["pass", "pass"]
+
+
+def test_a_kill_after_the_seal_leaves_a_whole_one_that_is_recorded_later(tmp_path: Path) -> None:
+    p = project(tmp_path, frame())
+    assert subprocess.run([sys.executable, "-c", KILLED, str(p.path), "seal.json"], check=False).returncode == -signal.SIGKILL
+    assert not p.ledger.entries()
+    holdout = seal(p)
+    assert [e.body.code for e in p.ledger.entries()] == ["LEAK06", "EVAL01"] and not tampering(p, holdout)
+
+
+LOOKING = """
+import os, signal, sys
+import mlnb.core.ledger as ledger
+from mlnb.core.project import Project
+from mlnb.data.holdout import open_holdout
+holdout, point = open_holdout(Project(sys.argv[1])), sys.argv[2]
+real = ledger._write
+def write(path, data):
+    if point == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(path, data[: len(data) // 2] if point == "middle" else data)
+    os.kill(os.getpid(), signal.SIGKILL)
+ledger._write = write
+print(holdout.rows(why="killed").rows)
+"""
+
+
+@pytest.mark.parametrize(("point", "looks"), [("before", 1), ("middle", 2), ("after", 2)])
+def test_a_kill_in_a_look_loses_no_look_and_breaks_nothing(tmp_path: Path, point: str, looks: int) -> None:
+    p = project(tmp_path, frame())
+    holdout = seal(p)
+    holdout.rows(why="first")
+    process = subprocess.run([sys.executable, "-c", LOOKING, str(p.path), point], check=False, capture_output=True)
+    assert process.returncode == -signal.SIGKILL and not process.stdout
+    assert holdout.book.count == looks and not tampering(p, holdout)
+    holdout.rows(why="next")
+    assert holdout.book.count == looks + 1 and holdout.looks[-1].body.message == "next" and not tampering(p, holdout)
+
+
+def test_several_processes_look_at_once_and_every_look_is_there(tmp_path: Path) -> None:
+    p = project(tmp_path, frame())
+    holdout = seal(p)
+    code = ("import sys; from mlnb.data.holdout import open_holdout; from mlnb.core.project import Project\n"
+            "h = open_holdout(Project(sys.argv[1]))\nfor i in range(5): h.rows(why=f'{sys.argv[2]} {i}')")
+    running = [subprocess.Popen([sys.executable, "-c", code, str(p.path), name]) for name in "ab"]
+    assert [process.wait(timeout=300) for process in running] == [0, 0]
+    assert sorted(e.body.message for e in holdout.looks) == sorted(f"{name} {i}" for name in "ab" for i in range(5))
+    assert not tampering(p, holdout)
+
+
+def _edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def _drop_last(p: Project, everything: bool = False) -> None:
+    path = p.holdout_dir / "looks.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[: 1 if everything else -1]))
+
+
+@pytest.mark.parametrize(("what", "tamper", "broken"), [
+    ("an edited look", lambda p: _edit(p.holdout_dir / "looks.jsonl", "second", "nothing"), "EVAL01"),
+    ("the last look taken out", lambda p: _drop_last(p), "EVAL01"),
+    ("all looks taken out, and the count as well", lambda p: (_drop_last(p, True), (p.holdout_dir / "looks.head").unlink()), "EVAL01"),
+    ("the book thrown away", lambda p: [f.unlink() for f in p.holdout_dir.glob("looks*")], "EVAL01"),
+    ("a larger budget in the seal", lambda p: _edit(p.holdout_dir / "seal.json", '"budget": 10', '"budget": 99'), "LEAK06"),
+    ("an earlier date in the seal", lambda p: _edit(p.holdout_dir / "seal.json", '"sealed": "2', '"sealed": "1'), "LEAK06"),
+    ("files swapped and the seal fitted to them", "swap", "LEAK06"),
+    ("the training rows written over", lambda p: frame(50, 9).to_parquet(p.holdout_dir / "train.parquet"), "EVAL01"),
+])
+def test_tampering_is_found(tmp_path: Path, what: str, tamper: object, broken: str) -> None:
+    p = project(tmp_path, frame())
+    holdout = seal(p)
+    for why in ("first", "second"):
+        holdout.rows(why=why)
+    p.note(findings(p, holdout), source="check")
+    if tamper == "swap":
+        frame(60, 5).to_parquet(p.holdout_dir / "holdout.parquet")
+        _edit(p.holdout_dir / "seal.json", holdout.seal.hash, file_fingerprint(p.holdout_dir / "holdout.parquet"))
+    else:
+        tamper(p)  # type: ignore[operator]
+    found = findings(p, open_holdout(p))
+    assert found.get(broken).status.value == "fail" and found.get("EVAL01").status.value == "fail", what
+
+
+def test_a_second_seal_over_the_same_data_is_said(tmp_path: Path) -> None:
+    p = project(tmp_path, frame())
+    seal(p).rows(why="peek")
+    p.note(findings(p, open_holdout(p)), source="check")
+    p.holdout_dir.rename(p.path / "old")
+    again = seal(p, random_state=1)
+    message = findings(p, again).get("LEAK06").message
+    assert "sealed before" in message and "1 times" in message and findings(p, again).get("LEAK06").status.value == "warn"
+
+
+def test_the_budget_is_the_projects_or_the_seals_own(tmp_path: Path) -> None:
+    p = project(tmp_path, frame(), look_budget=2)
+    holdout = seal(p)
+    assert holdout.seal.budget == 2
+    for i in range(3):
+        holdout.rows(why=str(i))
+    assert findings(p, holdout).get("EVAL01").status.value == "warn" and findings(p, holdout).get("EVAL01").threshold == 2
+    (tmp_path / "b").mkdir()
+    assert seal(project(tmp_path / "b", frame()), budget=5).seal.budget == 5
+    with pytest.raises(InputError, match="budget"):
+        seal(Project(p.path), budget=0)
+
+
+def test_intervals_of_several_looks_hold_together() -> None:
+    rng, looks, missed = np.random.default_rng(0), 8, 0
+    z = statistics.NormalDist().inv_cdf(0.5 + adjusted_level(0.95, looks) / 2)
+    for _ in range(2000):
+        missed += bool((np.abs(rng.normal(size=looks)) > z).any())
+    assert missed / 2000 < 0.05 + 3 * (0.05 * 0.95 / 2000) ** 0.5
+    assert adjusted_level(0.9, 4) == pytest.approx(0.975)
+
+
+@pytest.mark.parametrize(("variable", "value"), [("JPY_SESSION_NAME", "/some/where/threshold.ipynb"), ("MLNB_NOTEBOOK", "threshold.ipynb")])
+def test_a_look_knows_its_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    p = project(tmp_path, frame())
+    holdout = seal(p)
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("MLNB_USER", "R. Diaz")
+    holdout.rows(why="final", where="evaluation")
+    seen = dict(holdout.looks[-1].body.evidence)
+    assert seen == {"by": "R. Diaz", "where": "evaluation", "notebook": "threshold.ipynb"}
+    assert "threshold.ipynb" in holdout._repr_html_()
 
 
 def test_two_processes_seal_one_holdout(tmp_path: Path) -> None:
@@ -182,3 +315,42 @@ def test_odd_columns_survive_the_split(tmp_path: Path) -> None:
     data = frame(100).assign(**{"<script>alert(1)</script>": "x", "row__x": 1.5, "inf": np.inf, "none": None})
     holdout = seal(project(tmp_path, data))
     assert list(holdout.train.columns) == list(data.columns)
+
+
+def test_times_with_mixed_zones_are_one_order(tmp_path: Path) -> None:
+    when = [f"2025-01-01T{h:02}:00:00+02:00" for h in range(10, 20)] + [f"2025-01-01T{h:02}:30:00Z" for h in range(8, 18)]  # the same hours in UTC
+    data = pd.DataFrame({"when": when, "x": range(20), "y": [0, 1] * 10})
+    holdout = seal(project(tmp_path, data, time="when"))
+    utc = pd.to_datetime(data["when"], utc=True)
+    assert set(holdout.rows(why="t").frame()["x"]) == set(data["x"][utc > pd.Timestamp(holdout.seal.cutoff, tz="UTC")]) and holdout.seal.rows == 3
+
+
+def test_rows_without_a_time_are_on_neither_side(tmp_path: Path) -> None:
+    data = frame(100).assign(when=lambda d: d["when"].dt.strftime("%Y-%m-%d").where(d.index >= 20, "soon"))
+    holdout = seal(project(tmp_path, data, time="when"))
+    assert holdout.seal.no_time == 20 and holdout.seal.set_aside == 20 and holdout.seal.rows + holdout.seal.train_rows == 80
+
+
+def test_a_counter_is_a_time(tmp_path: Path) -> None:
+    holdout = seal(project(tmp_path, frame(100).assign(when=[2000 + i // 10 for i in range(100)]), time="when"))
+    assert (holdout.seal.strategy, holdout.seal.cutoff, holdout.seal.rows) == ("temporal", "2008", 10)
+
+
+def test_missing_entities_are_each_their_own(tmp_path: Path) -> None:
+    data = frame(200).assign(who=[None if i % 2 else f"c{i // 10}" for i in range(200)])
+    holdout = seal(project(tmp_path, data, entity="who"))
+    train, held = holdout.train.frame()["who"], holdout.rows(why="t").frame()["who"]
+    assert train.isna().any() and held.isna().any() and not set(train.dropna()) & set(held.dropna()) and 30 <= len(held) <= 40
+
+
+def test_entities_larger_than_the_share_and_classes_of_one_row() -> None:
+    big = split_rows(100, "grouped", 0.2, entity=np.repeat([0, 1, 2], [60, 25, 15]))
+    assert (big.side == 1).sum() == 15
+    huge = split_rows(100, "grouped", 0.2, entity=np.repeat([0, 1], [60, 40]))
+    assert (huge.side == 1).sum() == 40 and "40%" in huge.note
+    many = split_rows(200, "stratified", 0.2, classes=np.arange(200) // 2)  # a hundred classes of two rows
+    assert (many.side == 1).sum() == 40 and np.bincount(np.arange(200)[many.side == 1] // 2).max() == 1
+    with pytest.raises(InputError, match="one side empty"):
+        split_rows(50, "stratified", 0.2, classes=np.arange(50))
+    with pytest.raises(InputError, match="most rows have no place in time"):
+        split_rows(10, "temporal", time=np.array(["NaT"] * 6 + ["2025-01-01"] * 2 + ["2025-01-02"] * 2, "datetime64[s]"))

@@ -26,6 +26,7 @@ PARTS: Mapping[str, str] = {  # what a check may ask for, and how a person provi
     "train": "Seal a holdout first: mlnb run data.",
     "holdout": "Seal a holdout first: mlnb run data.",
     "quality": "Score the data first: mlnb run data.",
+    "integrity": "Inspect the data first: mlnb run data.",
     "experiment": "Train a model first: mlnb run training.",
     "model": "Train a model first: mlnb run training.",
     "pipeline": "Train a model first: mlnb run training.",

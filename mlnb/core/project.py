@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     from mlnb.core.tables import Table
 
 # %% auto #0
-__all__ = ['PROVIDERS', 'OTHER_FILES', 'PHASE_PANELS', 'INPUTS', 'needed_inputs', 'Project']
+__all__ = ['PROVIDERS', 'PHASE_PANELS', 'INPUTS', 'needed_inputs', 'Project']
 
 # %% ../../nbs/00i_core.project.ipynb #8683abf7
 PROVIDERS: Mapping[str, str] = {  # part -> function that takes the project
     "holdout": "data.holdout:open_holdout",
     "quality": "data.quality:project_quality",
+    "integrity": "data.integrity:project_integrity",
     "experiment": "experiments.tracking:current_experiment",
     "model": "experiments.training:load_model",
     "pipeline": "experiments.training:load_model",
@@ -44,7 +45,6 @@ PROVIDERS: Mapping[str, str] = {  # part -> function that takes the project
     "reference": "monitoring.batch:project_reference",
     "drift": "monitoring.batch:project_drift",
 }
-OTHER_FILES = ("data_rules",)  # files beside the records that the data phase reads by itself
 PHASE_PANELS: Mapping[str, str] = {"framing": "framing.panel:FramingPanel"}
 
 
@@ -133,14 +133,14 @@ class _ProjectRecords(_ProjectFolder):
 
     def records(self) -> dict[str, BaseModel]:
         "All records that exist on disk."
-        return {p.stem: self.record(p.stem) for p in sorted((self.path / "records").glob("*.yaml")) if p.stem not in OTHER_FILES}
+        return {p.stem: self.record(p.stem) for p in sorted((self.path / "records").glob("*.yaml"))}
 
 # %% ../../nbs/00i_core.project.ipynb #1ef05304
 _MODEL = ("model", "holdout", "data", "config")
 INPUTS: Mapping[str, tuple[str, ...]] = {  # part that a check needs -> what it is computed from
     **dict.fromkeys(("config", "target", "time", "entity", "protected"), ("config",)),
     "brief": ("record:problem_brief",), "records": tuple(f"record:{name}" for name in RECORDS),
-    "data": ("data", "config"), "quality": ("data", "config", "record:data_rules"), "current": ("current", "config"),
+    "data": ("data", "config"), "quality": ("data", "config"), "integrity": ("data", "holdout", "config"), "current": ("current", "config"),
     **dict.fromkeys(("train", "holdout"), ("holdout", "data", "config")),
     **dict.fromkeys(("experiment", "model", "pipeline", "evaluation", "predictions", "reference"), _MODEL), "drift": ("current", *_MODEL),
 }
@@ -228,7 +228,7 @@ class Project(_ProjectResults):
 def _fingerprints(project: _ProjectFolder) -> dict[str, str]:
     c = project.config
     found = dict.fromkeys(("data", "current", "holdout", "model", *(f"record:{name}" for name in RECORDS)), "")
-    found["config"] = fingerprint(c.model_dump(exclude={"current", "tracking_uri", "engine"}))
+    found["config"] = fingerprint(c.model_dump(exclude={"current", "tracking_uri", "engine", "look_budget"}))
     for name, path in (("data", c.data), ("current", c.current)):
         files = sorted(project.path.glob(path)) if any(mark in path for mark in "*?[") else [project.path / path]
         files = [file for file in files if path and file.is_file()]

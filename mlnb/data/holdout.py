@@ -6,105 +6,31 @@
 from __future__ import annotations
 
 import datetime
-import getpass
 import json
-import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from ..core import catalog
 from ..core.checks import Context, finding, verifier
 from ..core.errors import InputError, MissingError
 from ..core.files import unwritable, write_atomic
-from ..core.findings import Finding, Findings, Status
-from ..core.fingerprint import file_fingerprint
-from ..core.ledger import Entry, Ledger
-from ..core.readers import translate
+from ..core.findings import Finding, Findings
+from ..core.fingerprint import combine, file_fingerprint
+from ..core.ledger import Entry
 from ..core.tables import Table, open_table
-from .split import STRATEGIES, Split, choose_strategy, split_rows
+from .looks import LookBook, adjusted_level, origin
+from .sealing import decide, row_hash, write_sides
+from .split import STRATEGIES
 
 if TYPE_CHECKING:
-    import ibis.expr.types as ir
-
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['BUDGET', 'row_hash', 'Seal', 'Holdout', 'seal', 'open_holdout', 'shared_rows', 'findings']
+__all__ = ['BUDGET', 'Seal', 'Holdout', 'seal', 'open_holdout', 'shared_rows', 'tampering', 'findings']
 
 # %% ../../nbs/02e_data.holdout.ipynb #e954d82f
-BUDGET = 10  # looks after which the holdout counts as worn
-
-
-def row_hash(
-    expr: ir.Table,  # an Ibis table
-) -> ir.IntegerColumn:  # 64-bit hash of each row's values
-    "A hash of the content of every row."
-    import ibis
-
-    return ibis.struct({f"c{i}": expr[name].cast("string") for i, name in enumerate(expr.columns)}).hash()
-
-
-def _codes(values: object) -> np.ndarray:
-    import pandas as pd
-
-    codes = pd.factorize(values, use_na_sentinel=False)[0]  # type: ignore[arg-type]
-    return codes.astype(np.int64)
-
-
-def _decide(project: Project, table: Table, fraction: float, strategy: str, random_state: int) -> tuple[Split, str, int]:
-    "The side of every row, why it was split this way, and how many duplicates were left out."
-    import pandas as pd
-
-    c, raw = project.config, table.expr
-    expr = Table(raw.mutate(key__=row_hash(raw)), table.name, given_kinds=(*table.kinds.items(), ("key__", "id"))).typed
-    wanted = {"key": expr["key__"]} | {role: expr[table.check_column(name, role)] for role, name in
-                                              (("time", c.time), ("entity", c.entity), ("target", c.target)) if name}
-    small = expr.select(**wanted).to_pandas()
-    first = ~small["key"].duplicated().to_numpy()
-    rows = small[first]
-    time = pd.to_datetime(rows["time"], errors="coerce", utc=True).dt.tz_localize(None).to_numpy("datetime64[s]") if c.time else None
-    entity = _codes(rows["entity"]) if c.entity else None
-    if entity is not None:  # rows without an entity are each their own
-        blank = rows["entity"].isna().to_numpy()
-        entity[blank] = entity.max() + 1 + np.arange(blank.sum())
-        entity = _codes(entity)
-    kind = table.kinds.get(c.target, "")
-    classes = kind in ("categorical", "boolean", "text") or kind == "numeric" and rows["target"].nunique() <= 20 if c.target else False
-    repeated = entity is not None and len(np.unique(entity)) < len(entity)
-    chosen, why = choose_strategy(time is not None, repeated, bool(classes)) if strategy == "auto" else (strategy, "asked for")
-    for needed, values in (("temporal", time), ("grouped", entity)):
-        if needed in chosen and values is None:
-            role = "time" if needed == "temporal" else "entity"
-            raise InputError(f"A {chosen} split needs a {role} column. Name it in mlnb.yaml ({role}: COLUMN).")
-    part = split_rows(len(rows), chosen, fraction, time, entity, _codes(rows["target"]) if c.target else np.zeros(len(rows), int),
-                      random_state)
-    side = np.full(len(small), -1, dtype=np.int8)
-    side[first] = part.side
-    return Split(side, part.strategy, part.cutoff, part.note), why, int((~first).sum())
-
-# %% ../../nbs/02e_data.holdout.ipynb #7d45c3fa
-def _write_sides(table: Table, side: np.ndarray, folder: Path) -> None:
-    import ibis
-    import pyarrow as pa
-
-    sides = ibis.memtable(pa.table({"row__": np.arange(len(side)), "side__": side}))
-    marked = table.expr.mutate(row__=ibis.row_number()).join(sides, "row__")
-    parts = {0: ("train.parquet", folder / ".train.tmp"), 1: ("holdout.parquet", folder / ".holdout.tmp")}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with translate(table.name):
-            for which, (_, path) in parts.items():
-                marked.filter(marked.side__ == which).order_by("row__").drop("row__", "side__").to_parquet(path)
-        for name, path in parts.values():
-            os.replace(path, folder / name)
-    except OSError as error:
-        raise unwritable(folder, error) from error
-    finally:
-        for _, path in parts.values():
-            path.unlink(missing_ok=True)
+BUDGET = 10  # looks after which a holdout counts as worn, unless the project says otherwise
 
 
 @dataclass(frozen=True)
@@ -118,14 +44,21 @@ class Seal:
     rows: int  # rows held out
     train_rows: int  # rows left to train on
     dropped_duplicates: int  # exact duplicates left out before the split
-    set_aside: int  # rows on neither side: later rows of entities known from train
+    set_aside: int  # rows on neither side: later rows of entities known from train, and rows without a time
     cutoff: str | None  # last moment of train
     hash: str  # fingerprint of the held-out file
     train_hash: str  # fingerprint of the training file
     data: str  # fingerprint of the data it was split from
     sealed: str  # when, ISO 8601 in UTC
+    no_time: int = 0  # rows set aside because their time could not be read
+    budget: int = BUDGET  # looks after which it counts as worn
 
-# %% ../../nbs/02e_data.holdout.ipynb #95f8a4ce
+    @property
+    def digest(self) -> str:
+        "Fingerprint of the seal itself, which the book of looks and the project's ledger keep."
+        return combine([json.dumps(asdict(self), sort_keys=True)])
+
+# %% ../../nbs/02e_data.holdout.ipynb #7d45c3fa
 @dataclass(frozen=True)
 class Holdout:
     "A sealed holdout. Its rows come with a reason only."
@@ -135,29 +68,44 @@ class Holdout:
     like: Table  # the data it was split from, for the reading of its columns
 
     @property
+    def book(self) -> LookBook:
+        "The book of looks."
+        return LookBook(self.folder)
+
+    @property
     def looks(self) -> list[Entry]:
         "Every look at the rows, oldest first."
-        return Ledger(self.folder / "looks.jsonl").entries()
+        return self.book.having("LOOK")
+
+    def level(self, level: float = 0.95) -> float:
+        "The level at which to make intervals, given how often the rows were looked at."
+        return adjusted_level(level, self.book.count)
+
+    def changed(self, name: str = "holdout") -> str:
+        "What happened to a file since it was sealed: nothing (empty), or that it was changed or is gone."
+        path = self.folder / f"{name}.parquet"
+        wanted = self.seal.hash if name == "holdout" else self.seal.train_hash
+        return "is gone" if not path.exists() else "" if file_fingerprint(path) == wanted else "was changed"
+
+    def _sealed(self) -> Table:
+        if state := self.changed():
+            raise InputError(f"holdout/holdout.parquet {state} since it was sealed on {self.seal.sealed[:10]}, so it proves nothing. "
+                             "Restore the file; or move the folder holdout/ away and seal a new one (mlnb run data).")
+        return open_table(self.folder / "holdout.parquet", name="holdout").like(self.like)
 
     def rows(self, why: str, by: str = "", where: str = "") -> Table:
         "The held-out rows; the look is written down before they are given out."
         if not why.strip():
             raise InputError("Every look at the holdout needs a reason, such as holdout.rows(why='final evaluation of EXP-2026-03-01-001').")
-        path = self.folder / "holdout.parquet"
-        if not path.exists() or file_fingerprint(path) != self.seal.hash:
-            state = "was changed" if path.exists() else "is gone"
-            raise InputError(f"holdout/holdout.parquet {state} since it was sealed on {self.seal.sealed[:10]}, so it proves nothing. "
-                             "Restore the file; or move the folder holdout/ away and seal a new one (mlnb run data).")
-        who = by or os.environ.get("MLNB_USER") or getpass.getuser()
-        Ledger(self.folder / "looks.jsonl").append(
-            [Finding("LOOK", Status.PASS, message=why, evidence={"by": who, "where": where})], source=where or who)
-        return open_table(path, name="holdout").like(self.like)
+        table = self._sealed()
+        self.book.add("LOOK", why, **origin(by, where))
+        return table
 
     def reread(self) -> Table:
         "The rows again for what they were already opened for; no further look, and refused when there was none."
         if not self.looks:
             raise InputError("The holdout was never opened, so it cannot be read again. Give a reason: holdout.rows(why=…).")
-        return open_table(self.folder / "holdout.parquet", name="holdout").like(self.like)
+        return self._sealed()
 
     @property
     def train(self) -> Table:
@@ -165,13 +113,24 @@ class Holdout:
         return open_table(self.folder / "train.parquet", name="train").like(self.like)
 
     def _repr_html_(self) -> str:
-        from mlnb.core.render import panel, table
+        return _holdout_html(self)
 
-        s, words = self.seal, {"cutoff": "train ends", "dropped_duplicates": "exact duplicates left out", "train_rows": "rows to train on",
-                               "rows": "rows held out", "set_aside": "rows set aside"}
-        facts = [(words.get(k, k), f"{v:,}" if isinstance(v, int) else v) for k, v in asdict(s).items() if k in words or k in ("strategy", "why") if v is not None]
-        looks = [(e.time[:16].replace("T", " "), e.body.evidence.get("by"), e.body.message) for e in self.looks]  # type: ignore[union-attr]
-        return panel("Sealed holdout", table(facts, ["", ""]) + table(looks or [("", "", "no look so far")], ["look", "by", "what for"]))
+# %% ../../nbs/02e_data.holdout.ipynb #95f8a4ce
+def _holdout_html(
+    holdout: Holdout,  # a sealed holdout
+) -> str:  # HTML
+    "What is known without looking, and who looked."
+    from mlnb.core.render import panel, table
+
+    s, words = holdout.seal, {"cutoff": "train ends", "dropped_duplicates": "exact duplicates left out", "train_rows": "rows to train on",
+                              "rows": "rows held out", "set_aside": "rows set aside", "no_time": "of them without a time", "budget": "looks it may take"}
+    facts = [(words.get(k, k), f"{v:,}" if isinstance(v, int) else v) for k, v in asdict(s).items()
+             if k in words or k in ("strategy", "why") if v is not None and (k != "no_time" or v)]
+    looks = [(e.time[:16].replace("T", " "), e.body.evidence.get("by"), e.body.evidence.get("notebook") or e.body.evidence.get("where"), e.body.message)  # type: ignore[union-attr]
+             for e in holdout.looks]
+    heads = ["look", "by", "from", "what for"]
+    return panel("Sealed holdout", table(facts, ["", ""]) + table(looks or [("", "", "", "no look so far")], heads),
+                 note=f"{holdout.book.count} of {s.budget} looks")
 
 # %% ../../nbs/02e_data.holdout.ipynb #cfa4d29e
 def seal(
@@ -179,34 +138,39 @@ def seal(
     fraction: float = 0.2,  # share of the rows to hold out
     strategy: str = "auto",  # random, stratified, grouped, temporal, grouped temporal; auto reads the roles of the columns
     random_state: int = 0,  # seed of what is drawn
+    budget: int | None = None,  # looks after which it counts as worn; `look_budget` of mlnb.yaml when None
 ) -> Holdout:  # the sealed holdout; the existing one when there is one
     "Split the holdout off and seal it, once. Raises `InputError` when the data cannot be split."
     from filelock import FileLock
 
     if strategy not in ("auto", *STRATEGIES):
         raise InputError(f"There is no strategy {strategy!r}. Strategies are auto, {', '.join(STRATEGIES)}.")
+    looks = project.config.look_budget if budget is None else budget
+    if looks < 1:
+        raise InputError(f"The budget of looks is {looks}; a holdout that may never be looked at proves nothing. Give 1 or more, such as {BUDGET}.")
     folder = project.holdout_dir
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
-            if (folder / "seal.json").exists():
-                return open_holdout(project)
-            table = project.table()
-            split, why, duplicates = _decide(project, table, fraction, strategy, random_state)
-            _write_sides(table, split.side, folder)
-            held, train = int((split.side == 1).sum()), int((split.side == 0).sum())
-            document = Seal(split.strategy, split.note or why, fraction, random_state, held, train, duplicates,
-                            len(split.side) - held - train - duplicates, split.cutoff, file_fingerprint(folder / "holdout.parquet"),
-                            file_fingerprint(folder / "train.parquet"), project.fingerprints()["data"],
-                            datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
-            write_atomic(folder / "seal.json", json.dumps(asdict(document), indent=1))
+            if not (folder / "seal.json").exists():
+                table = project.table()
+                made = decide(table, project.config, fraction, strategy, random_state)
+                write_sides(table, made, folder)
+                held, train = int((made.split.side == 1).sum()), int((made.split.side == 0).sum())
+                document = Seal(made.split.strategy, made.why, fraction, random_state, held, train, made.duplicates,
+                                len(made.keys) - held - train - made.duplicates, made.split.cutoff, file_fingerprint(folder / "holdout.parquet"),
+                                file_fingerprint(folder / "train.parquet"), project.fingerprints()["data"],
+                                datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), made.no_time, looks)
+                LookBook(folder).add("SEAL", f"{held:,} rows sealed", seal=document.digest, **origin())
+                write_atomic(folder / "seal.json", json.dumps(asdict(document), indent=1))
     except OSError as error:
         raise unwritable(folder, error) from error
     result = open_holdout(project)
-    project.note(findings(project, result), source="seal holdout", inputs=("holdout",))
+    if result.seal.digest not in _seals(project):  # also when an earlier run was cut off before it could say so
+        project.note(findings(project, result), source="seal holdout", inputs=("holdout",))
     return result
 
-
+# %% ../../nbs/02e_data.holdout.ipynb #6696ad0f
 def open_holdout(
     project: Project,  # the project
 ) -> Holdout:  # its sealed holdout
@@ -215,8 +179,10 @@ def open_holdout(
     if not path.exists():
         raise MissingError("No holdout is sealed yet. Run: mlnb run data")
     try:
-        document = Seal(**json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
+        found = json.loads(path.read_text())
+        later = set(found) - {f.name for f in fields(Seal)}
+        document = Seal(**{key: value for key, value in found.items() if key not in later})
+    except (ValueError, TypeError, AttributeError) as error:
         raise InputError("holdout/seal.json cannot be read, so the holdout proves nothing. Restore the file; or move the folder holdout/ "
                          f"away and seal a new one (mlnb run data). ({error})") from error
     return Holdout(project.holdout_dir, document, project.table())
@@ -232,10 +198,42 @@ def shared_rows(
     return int(held.select(key=row_hash(held)).semi_join(keys, "key").count().to_pyarrow().as_py())
 
 
-def _earlier(project: Project, sealed: str) -> list[str]:
-    "Checks of phase 2 and later that were recorded before the seal."
-    return sorted({e.body.code for e in project.ledger.entries() if isinstance(e.body, Finding) and e.time < sealed
-                   and e.body.code in catalog.ITEMS and catalog.item(e.body.code).phase >= 2})
+def _said(project: Project, code: str) -> list[tuple[str, Finding]]:
+    "What the ledger holds of a check: time and finding."
+    return [(e.time, e.body) for e in project.ledger.entries() if isinstance(e.body, Finding) and e.body.code == code and "seal" in e.body.evidence]
+
+
+def _seals(project: Project) -> dict[str, Finding]:
+    "The seals that the ledger knows, the latest last."
+    return {str(f.evidence["seal"]): f for _, f in _said(project, "LEAK06")}
+
+
+def tampering(
+    project: Project,  # the project
+    holdout: Holdout,  # its holdout
+) -> list[str]:  # what was done; empty when all is as it was
+    "What was changed since the sealing: files, seal, looks."
+    found = [f"{name}.parquet {state}" for name in ("holdout", "train") if (state := holdout.changed(name))]
+    digest, sealings = holdout.seal.digest, holdout.book.having("SEAL")
+    if not sealings:
+        found.append("the book of looks does not start with the sealing")
+    elif sealings[-1].body.evidence.get("seal") != digest or (seals := _seals(project)) and list(seals)[-1] != digest:  # type: ignore[union-attr]
+        found.append("seal.json is not what it was when it was sealed")
+    counted = max((int(f.evidence.get("looks", 0)) for _, f in _said(project, "EVAL01") if f.evidence["seal"] == digest), default=0)  # type: ignore[call-overload]
+    if counted > holdout.book.count:
+        found.append(f"there were {counted} looks already, and {holdout.book.count} are left")
+    return found + holdout.book.problems()
+
+# %% ../../nbs/02e_data.holdout.ipynb #f086ef5e
+def _before(project: Project, seal: Seal) -> str:
+    "What happened before the sealing, in words; empty when nothing did."
+    early = sorted({e.body.code for e in project.ledger.entries() if isinstance(e.body, Finding) and e.time < seal.sealed
+                    and e.body.code in catalog.ITEMS and catalog.item(e.body.code).phase >= 2})
+    again = [f for digest, f in _seals(project).items() if digest != seal.digest and f.evidence.get("data") == seal.data]
+    if again:
+        looks = max(int(f.evidence.get("looks", 0)) for _, f in _said(project, "EVAL01"))  # type: ignore[call-overload]
+        return f"The same data had been sealed before, on {again[-1].evidence.get('sealed')}, and was looked at {looks} times: its rows are known."
+    return f"Before the holdout was sealed, {', '.join(early[:5])} had been computed from all rows." if early else ""
 
 
 def findings(
@@ -243,26 +241,33 @@ def findings(
     holdout: Holdout,  # its holdout
 ) -> Findings:  # LEAK06 and EVAL01
     "What the holdout proves."
-    s, early, looks = holdout.seal, _earlier(project, holdout.seal.sealed), len(holdout.looks)
-    evidence = {"strategy": s.strategy, "rows": s.rows, "train rows": s.train_rows, "sealed": s.sealed[:10], "looks": looks}
-    if project.fingerprints().get("data") != s.data:
+    s, looks, broken = holdout.seal, holdout.book.count, tampering(project, holdout)
+    evidence = {"strategy": s.strategy, "rows": s.rows, "train rows": s.train_rows, "sealed": s.sealed[:10], "looks": looks, "seal": s.digest, "data": s.data,
+                "tampering": broken}
+    renew = {"fix": "Restore the files from a copy; or move the folder holdout/ away and seal a new holdout from new data."}
+    shared = 0 if holdout.changed() == "is gone" or holdout.changed("train") == "is gone" else shared_rows(holdout)
+    if any("seal" in words for words in broken):
+        first = finding("LEAK06", "fail", f"The seal is broken: {'; '.join(broken)}.", evidence=evidence, **renew)
+    elif project.fingerprints().get("data") != s.data:
         first = finding("LEAK06", "warn", "The data changed since the holdout was sealed: new rows are on neither side.", evidence=evidence)
-    elif early:
-        first = finding("LEAK06", "warn", f"Before the holdout was sealed, {', '.join(early[:5])} had been computed from all rows.",
-                        evidence=evidence)
+    elif before := _before(project, s):
+        first = finding("LEAK06", "warn", before, evidence=evidence)
     else:
         first = finding("LEAK06", "pass", f"{s.rows:,} of {s.rows + s.train_rows:,} rows were sealed before anything was computed "
                         f"({s.strategy} split).", evidence=evidence)
-    shared = shared_rows(holdout)
     if shared:
         return Findings([first, finding("EVAL01", "fail", f"{shared:,} held-out rows are in train as well.", value=shared, threshold=0,
                                         evidence=evidence)])
-    worn = looks > BUDGET
-    text = f"No held-out row is in train; the holdout was looked at {looks} time{'' if looks == 1 else 's'} (budget {BUDGET})."
-    return Findings([first, finding("EVAL01", "warn" if worn else "pass", text, value=looks, threshold=BUDGET, evidence=evidence,
+    if broken:
+        return Findings([first, finding("EVAL01", "fail", f"The holdout was tampered with: {'; '.join(broken)}.", value=looks, threshold=s.budget,
+                                        evidence=evidence, **renew)])
+    worn = looks > s.budget
+    text = f"No held-out row is in train; the holdout was looked at {looks} time{'' if looks == 1 else 's'} (budget {s.budget})."
+    level = f" Intervals at 95 % count at {adjusted_level(0.95, looks):.2%} for that many looks." if looks > 1 else ""
+    return Findings([first, finding("EVAL01", "warn" if worn else "pass", text + level, value=looks, threshold=s.budget, evidence=evidence,
                                     **({"fix": "Seal a new holdout from new data."} if worn else {}))])
 
-
+# %% ../../nbs/02e_data.holdout.ipynb #cb988a6a
 @verifier("LEAK06", "EVAL01")
 def _verify(context: Context, code: str) -> Finding:
     found = findings(context["project"], context["holdout"])  # type: ignore[arg-type]

@@ -46,9 +46,13 @@ class Split:
 
 
 def _temporal(time: np.ndarray, fraction: float) -> tuple[np.ndarray, str]:
-    known = np.sort(time[~np.isnat(time)])
+    unknown = np.isnat(time) if time.dtype.kind == "M" else np.isnan(time)
+    known = np.sort(time[~unknown])
     if not len(known):
         raise InputError("The time column holds no time that could be read. Give another one, or split without time (time: '').")
+    if unknown.mean() > 0.5:
+        raise InputError(f"The time of {unknown.sum():,} of {len(time):,} rows is missing or cannot be read, so most rows have no place in time. "
+                         "Repair the column, give another one, or split without time (time: '').")
     cutoff = known[min(int(len(known) * (1 - fraction)), len(known) - 1)]
     if cutoff == known[-1]:  # the latest moment holds more than the fraction: it is the holdout, if anything comes before
         earlier = known[known < cutoff]
@@ -56,24 +60,32 @@ def _temporal(time: np.ndarray, fraction: float) -> tuple[np.ndarray, str]:
             raise InputError(f"All rows have the same time ({cutoff}), so there is no later part to hold out. Give another time column, "
                              "or split without time (time: '').")
         cutoff = earlier[-1]
-    return (time > cutoff).astype(np.int8), str(np.datetime_as_string(cutoff, unit="s"))
+    side = np.where(unknown, -1, time > cutoff).astype(np.int8)
+    return side, str(np.datetime_as_string(cutoff, unit="s")) if time.dtype.kind == "M" else f"{cutoff:.12g}"
 
 
-def _grouped(entity: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
-    counts = np.bincount(entity)
+def _grouped(entity: np.ndarray, fraction: float, rng: np.random.Generator) -> tuple[np.ndarray, str]:
+    counts, left, note = np.bincount(entity), max(fraction * len(entity), 1.0), ""
     order = rng.permutation(len(counts))
-    taken = np.cumsum(counts[order]) <= max(fraction * len(entity), 1)
-    taken[0] = len(counts) > 1
     held = np.zeros(len(counts), dtype=np.int8)
-    held[order[taken]] = 1
-    return held[entity]
+    for group in order[np.cumsum(counts[order]) <= left] if counts.max() <= left else order:  # those that are too large are passed over
+        if counts[group] <= left:
+            held[group], left = 1, left - counts[group]
+    if not held.any() and len(counts) > 1:
+        held[counts.argmin()], note = 1, f"every entity has more rows than the share asked for, so the smallest is held out: {counts.min() / len(entity):.0%} of the rows"
+    return held[entity], note
 
 
 def _stratified(classes: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
+    counts = np.bincount(classes)
+    wanted = np.where(counts > 1, counts * fraction, 0.0)  # the only row of a class stays in train
+    take = np.floor(wanted).astype(int)
+    short = min(round(wanted.sum()) - take.sum(), int((wanted > take).sum()))
+    take[np.argsort(take - wanted, kind="stable")[:short]] += 1  # the largest remainders fill up the total
     side = np.zeros(len(classes), dtype=np.int8)
     order = rng.permutation(len(classes))
-    for rows in np.split(order[np.argsort(classes[order], kind="stable")], np.cumsum(np.bincount(classes))[:-1]):
-        side[rows[: round(len(rows) * fraction)]] = 1
+    for n, rows in zip(take, np.split(order[np.argsort(classes[order], kind="stable")], np.cumsum(counts)[:-1]), strict=True):
+        side[rows[:n]] = 1
     return side
 
 # %% ../../nbs/02ea_data.split.ipynb #24a71e6e
@@ -81,7 +93,7 @@ def split_rows(
     n: int,  # number of rows
     strategy: str,  # one of `STRATEGIES`
     fraction: float = 0.2,  # share of the rows to hold out
-    time: np.ndarray | None = None,  # shape (n,), datetime64, for the temporal strategies
+    time: np.ndarray | None = None,  # shape (n,), datetime64 or numbers, for the temporal strategies; unknown ones go to neither side
     entity: np.ndarray | None = None,  # shape (n,), codes from 0, for the grouped strategies
     classes: np.ndarray | None = None,  # shape (n,), codes from 0, for the stratified strategy
     random_state: int = 0,  # seed of what is drawn
@@ -97,12 +109,12 @@ def split_rows(
         if strategy.startswith("grouped"):
             known = np.isin(entity, entity[side == 0])  # type: ignore[index, arg-type]
             fresh = (side == 1) & ~known
-            if fresh.sum() >= 0.25 * side.sum():
-                side = np.where(fresh, 1, np.where(side == 1, -1, 0)).astype(np.int8)
+            if fresh.sum() >= 0.25 * (side == 1).sum():
+                side = np.where((side == 1) & known, -1, side).astype(np.int8)
             else:
                 strategy, note = "temporal", "nearly all later rows are of known entities, so entities are on both sides"
     elif strategy == "grouped":
-        side = _grouped(entity, fraction, rng)  # type: ignore[arg-type]
+        side, note = _grouped(entity, fraction, rng)  # type: ignore[arg-type]
     elif strategy == "stratified":
         side = _stratified(classes, fraction, rng)  # type: ignore[arg-type]
     else:
