@@ -80,7 +80,7 @@ FIELDS["data_quality"] = {
     "dimensions": dict.fromkeys(("completeness", "accuracy", "consistency", "timeliness", "relevance", "volume"), SCORED)}
 EXTRA = {  # what goes beyond the templates
     "problem_brief": {"signals", *(f"signals.{name}" for name in SIGNALS), "roi_estimate"},
-    "experiment": {"seed", "git_commit", "packages"}, "feature_plan": {"columns"},
+    "experiment": {"seed", "git_commit", "packages"}, "feature_plan": {"columns", "pairs", "left_out", "reasons", "lags", "windows", "pairs_measured"},
     "serving_config": {"infrastructure.instances.min", "infrastructure.instances.max"},
 }
 NAMES = list(records.RECORDS)
