@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -36,9 +36,8 @@ def comes_round(
     "Whether a column of numbers is an hour, a weekday, a month."
     there = np.unique(values[~np.isnan(values)])
     for what, (words, low, high, length) in ROUND.items():
-        if re.search(words, name.lower()) and len(there) and (there == np.round(there)).all() and there[0] >= low and there[-1] <= high:
-            if len(there) >= FILLED * length:
-                return what, length
+        if re.search(words, name.lower()) and len(there) >= FILLED * length and (there == np.round(there)).all() and there[0] >= low and there[-1] <= high:
+            return what, length
     return "", 0
 
 # %% ../../nbs/02bk_data.features_measures.ipynb #9031a046

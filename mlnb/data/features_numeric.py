@@ -5,6 +5,7 @@
 # %% ../../nbs/02bb_data.features_numeric.ipynb #0212620a
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,4 +156,4 @@ def _edges(values: np.ndarray, target: np.ndarray | None, step: Bins) -> np.ndar
 
 def _ranges(edges: np.ndarray) -> list[str]:
     words = [f"{edge:.6g}" for edge in edges]
-    return [f"below_{words[0]}", *(f"{a}_to_{b}" for a, b in zip(words, words[1:], strict=False)), f"from_{words[-1]}"] if words else ["any"]
+    return [f"below_{words[0]}", *(f"{a}_to_{b}" for a, b in pairwise(words)), f"from_{words[-1]}"] if words else ["any"]

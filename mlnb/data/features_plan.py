@@ -5,7 +5,7 @@
 # %% ../../nbs/02bn_data.features_plan.ipynb #aae54456
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,6 @@ from ..core.errors import did_you_mean, listed
 from .features_base import FeatureError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mlnb.core.records_data import FeaturePlan
 
 # %% auto #0
@@ -57,7 +55,7 @@ class Plan:
 
         in_use = {p for own in self.columns.values() for p in own} | {p for p, _, _ in self.pairs}
         types = {kind: [p for p in words if p in in_use] for kind, words in FeatureTypes().model_dump().items()}
-        return FeaturePlan(feature_types=types, columns={name: list(own) for name, own in self.columns.items()},
+        return FeaturePlan(feature_types=FeatureTypes(**types), columns={name: list(own) for name, own in self.columns.items()},
                            pairs={_pair_name(*pair): list(pair) for pair in self.pairs}, left_out=dict(self.left_out), reasons=dict(self.reasons),
                            lags=list(self.lags) if self.having("lag_features") else [], pairs_measured=self.pairs_measured,
                            windows=list(self.windows) if self.having("rolling_statistics") else [])

@@ -67,7 +67,7 @@ class PastStep(FeatureStep):
         if kind != self.clock_ and not np.isnan(when).all():
             words = {"number": "numbers", "naive": "dates without a zone", "zoned": "dates with a zone"}
             raise FeatureError(f"{self.time_} held {words[self.clock_]} in training and now holds {words[kind]}. Give it as it was.")
-        names, codes = _entities(frame, self.entity_, self.entities_)
+        _, codes = _entities(frame, self.entity_, self.entities_)
         past = _joined(Moments(self.past_entity_, self.past_time_, self.past_stats_), moments(codes, when, self._values(frame)))
         known = (codes >= 0) & ~np.isnan(when)
         found = np.full((len(frame), len(self._names())), np.nan)
