@@ -58,7 +58,7 @@ def _place(save: str) -> Path | None:
         return None
     return record
 
-
+# %% ../nbs/12cg_cli_features.ipynb #7543a1a4
 @commands.command("features")
 @guarded
 def features_command(

@@ -110,7 +110,7 @@ class FeatureTypes(Part):
                     raise ValueError(f"{kind} has {word!r}; allowed: {listed(allowed)}.{did_you_mean(word, allowed)}")
         return self
 
-
+# %% ../../nbs/00gt_core.records_data.ipynb #f440612c
 class FeaturePlan(Record):
     "Feature plan: which patterns are used, and which column gets which."
 

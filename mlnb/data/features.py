@@ -75,28 +75,16 @@ class FeaturePlanReport:
     findings: Findings = field(default_factory=Findings)  # FE-NUM to FE-INTER
 
     def __repr__(self) -> str:
-        return (f"FeaturePlanReport({len(self.plan.columns)} columns, {len(self.pairs)} pairs, {len(self.plan.left_out)} left out, "
+        return (f"FeaturePlanReport({len(self.plan.columns)} columns, {len(self.plan.left_out)} left out, combinations: {len(self.pairs)}, "
                 f"target {self.target!r})")
 
     def frame(self) -> pd.DataFrame:
         "One row per column and combination: patterns, reason, measures."
-        import pandas as pd
-
-        rows = [{"column": name, "kind": m.kind, "patterns": ", ".join(self.plan.columns.get(name, ())),
-                 "why": self.plan.reasons.get(name) or self.plan.left_out.get(name, ""), "signal": m.strength, "missing": m.missing, "levels": m.levels,
-                 "skewness": m.skewness} for name, m in self.measures.items()]
-        rows += [{"column": pair.name, "kind": "pair", "patterns": pair.pattern, "why": f"explains {pair.gain:.3f} more than all columns; shuffled {pair.chance:.3f}"}
-                 for pair in self.pairs]
-        return pd.DataFrame(rows, columns=["column", "kind", "patterns", "why", "signal", "missing", "levels", "skewness"])
+        return _report_frame(self)
 
     def to_dict(self) -> dict[str, object]:
         "The suggestion as plain JSON types."
-        plan = self.plan
-        columns = {name: {"patterns": list(plan.columns.get(name, ())), "reason": plan.reasons.get(name) or plan.left_out.get(name, ""), **m.to_dict()}
-                   for name, m in self.measures.items()}
-        return {"target": self.target, "task": self.task, "rows": self.rows, "family": self.family, "time": plan.time, "entity": plan.entity,
-                "columns": columns, "pairs": [pair.to_dict() for pair in self.pairs], "pairs_measured": plan.pairs_measured,
-                "history": plain(list(self.history)), "left_out": dict(plan.left_out), "lags": list(plan.lags), "windows": list(plan.windows)}
+        return _report_dict(self)
 
     def transformer(self, options: Mapping[str, Mapping[str, Any]] | None = None, random_state: int = 0) -> Any:
         "The unfitted step from a raw table to features; options are pattern -> parameters."
@@ -124,6 +112,26 @@ class FeaturePlanReport:
         from mlnb.data.features_view import report_html
 
         return report_html(self)
+
+# %% ../../nbs/02b_data.features.ipynb #42b145b4
+def _report_frame(report: FeaturePlanReport) -> pd.DataFrame:
+    import pandas as pd
+
+    plan = report.plan
+    rows = [{"column": name, "kind": m.kind, "patterns": ", ".join(plan.columns.get(name, ())), "why": plan.reasons.get(name) or plan.left_out.get(name, ""),
+             "signal": m.strength, "missing": m.missing, "levels": m.levels, "skewness": m.skewness} for name, m in report.measures.items()]
+    rows += [{"column": pair.name, "kind": "pair", "patterns": pair.pattern,
+              "why": f"explains {pair.gain:.3f} more than all columns; shuffled {pair.chance:.3f}"} for pair in report.pairs]
+    return pd.DataFrame(rows, columns=["column", "kind", "patterns", "why", "signal", "missing", "levels", "skewness"])
+
+
+def _report_dict(report: FeaturePlanReport) -> dict[str, object]:
+    plan = report.plan
+    columns = {name: {"patterns": list(plan.columns.get(name, ())), "reason": plan.reasons.get(name) or plan.left_out.get(name, ""), **m.to_dict()}
+               for name, m in report.measures.items()}
+    return {"target": report.target, "task": report.task, "rows": report.rows, "family": report.family, "time": plan.time, "entity": plan.entity,
+            "columns": columns, "pairs": [pair.to_dict() for pair in report.pairs], "pairs_measured": plan.pairs_measured,
+            "history": plain(list(report.history)), "left_out": dict(plan.left_out), "lags": list(plan.lags), "windows": list(plan.windows)}
 
 # %% ../../nbs/02b_data.features.ipynb #c72a9792
 ROWS = 20_000  # rows that are measured
@@ -230,8 +238,8 @@ def _history(table: Table, measures: Mapping[str, Measures], columns: Mapping[st
     lags, windows = tuple(n for n in Plan.lags if n < per), tuple(n for n in Plan.windows if n <= per)
     if not lags or len(rows) < 200:
         return [], lags or (1,), windows or (7,)
-    known = answer(rows[target], task, random_state)
-    picked = known.kept if len(known.kept) <= ROWS else np.sort(np.random.default_rng(random_state).choice(known.kept, ROWS, replace=False))
+    there = np.flatnonzero(rows[target].notna().to_numpy())
+    picked = there if len(there) <= ROWS else np.sort(np.random.default_rng(random_state).choice(there, ROWS, replace=False))
     small = answer(rows[target].iloc[picked], task, random_state)
     roles = [time, *([entity] if entity else [])]
     features = {}
@@ -255,7 +263,7 @@ def _whole_series(table: Table, names: list[str], time: str, entity: str) -> pd.
         return Table(expr.filter((codes + 1000) % 1000 < share), table.name, (), table.given_kinds).frame(names, HISTORY_ROWS * 2)
     return expr.select(names).order_by(expr[time].desc()).limit(HISTORY_ROWS).to_pandas()
 
-
+# %% ../../nbs/02b_data.features.ipynb #7f540405
 def _add_history(columns: dict[str, list[str]], reasons: dict[str, str], history: Sequence[History]) -> None:
     "Give lags or windows to the columns whose past adds most."
     best = sorted(history, key=lambda h: -max(h.lags, h.windows))

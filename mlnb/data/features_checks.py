@@ -137,7 +137,7 @@ def _only(plan: Plan, *patterns: str) -> Plan:
     columns = {name: kept for name, own in plan.columns.items() if (kept := tuple(p for p in own if p in patterns))}
     return Plan(columns, time=plan.time, entity=plan.entity, lags=plan.lags, windows=plan.windows)
 
-
+# %% ../../nbs/02bo_data.features_checks.ipynb #dae0f0d1
 def _tried_encoding(base: Finding, plan: Plan, frame: pd.DataFrame, y: np.ndarray) -> Finding:
     head = frame.head(TRIED)
     gap, chance = cross_fit_gap(build(_only(plan, "target_encoding")), head, np.asarray(y)[:len(head)])
@@ -169,7 +169,7 @@ def _tried_future(base: Finding, plan: Plan, frame: pd.DataFrame, pipeline: Any)
     return base.replace(status="pass", message=f"{base.message} Replacing all later rows changes none of {early:,} earlier rows.",
                         evidence={**base.evidence, **more})
 
-
+# %% ../../nbs/02bo_data.features_checks.ipynb #9c5edb44
 def _pairs(plan: Plan, kinds: Mapping[str, str]) -> Finding:
     numbers = [name for name, kind in kinds.items() if kind == "numeric"]
     if len(numbers) < 2:

@@ -115,7 +115,7 @@ def _surprise(counts: csr_matrix) -> csr_matrix:
     table.eliminate_zeros()
     return table
 
-
+# %% ../../nbs/02bd_data.features_embedding.ipynb #aad72083
 def _hashed(levels: pd.Series, name: str, length: int) -> np.ndarray:
     "A unit vector of signs for each level, shape (n, length); zero where missing."
     import pandas as pd

@@ -93,11 +93,8 @@ class LlmExtraction(FeatureStep):
         self.on_failure = on_failure
 
     def _learn(self, frame: pd.DataFrame, y: Any) -> None:
-        if self.form is None or self.client is None:
-            raise FeatureError("LlmExtraction needs form, a pydantic model of the fields, and client, a function from a prompt to an answer. "
-                               "Pattern tfidf needs neither.")
-        if self.on_failure not in ("raise", "flag"):
-            raise FeatureError(f"on_failure is {self.on_failure!r}; allowed are {listed(('raise', 'flag'))}.")
+        _check_form(self)
+        assert self.form is not None
         self.columns_, self.fields_ = list(frame.columns), _fields(self.form)
         self.failures_: list[dict[str, object]] = []
         if not self.fields_:
@@ -107,36 +104,13 @@ class LlmExtraction(FeatureStep):
         self.failures_, parts = [], []
         for name in self.columns_:
             words = texts(frame[name])
-            answers = {text: self._answer(text) for text in dict.fromkeys(words)}
+            answers = {text: _answer(self, text) for text in dict.fromkeys(words)}
             self.failures_ += [{"row": row, "column": name, "text": _key(text, "")[:16], "problem": answers[text]}
                                for row, text in enumerate(words) if isinstance(answers[text], str)]
             parts.append(np.array([_numbers(answers[text], self.fields_) for text in words]))
         if self.failures_ and self.on_failure == "raise":
-            first = self.failures_[0]
-            raise FeatureError(f"{len(self.failures_)} of {len(frame) * len(self.columns_)} texts could not be read, in rows "
-                               f"{listed((f['row'] for f in self.failures_), 8)}. The first problem: {first['problem']} Answers that fitted are kept; "
-                               "run again, or set on_failure='flag' to go on without these rows.")
+            raise _unread(self.failures_, len(frame) * len(self.columns_))
         return np.hstack(parts)
-
-    def _answer(self, text: str) -> Mapping[str, Any] | str:
-        "The fields as plain values, or what went wrong."
-        if not text.strip():
-            return "the text is empty"
-        assert self.form is not None and self.client is not None
-        about = json.dumps([self.form.model_json_schema(), self.instructions, self.model], sort_keys=True)
-        file = None if self.cache is None else Path(self.cache) / f"{_key(text, about)}.json"
-        if file is not None and file.exists():
-            try:
-                return self.form.model_validate_json(file.read_text()).model_dump()
-            except (ValueError, OSError):
-                pass  # a damaged answer is asked for again
-        try:
-            found = extract(text, self.form, self.client, self.instructions, self.tries)
-        except FeatureError as error:
-            return str(error)
-        if file is not None:
-            write_atomic(file, found.model_dump_json())
-        return found.model_dump()
 
     def _names(self) -> list[str]:
         return [f"{name}_{field}" for name in self.columns_ for field in
@@ -148,6 +122,40 @@ class LlmExtraction(FeatureStep):
         return tags
 
 # %% ../../nbs/02bi_data.features_extraction.ipynb #2c362357
+def _check_form(step: LlmExtraction) -> None:
+    if step.form is None or step.client is None:
+        raise FeatureError("LlmExtraction needs form, a pydantic model of the fields, and client, a function from a prompt to an answer. "
+                           "Pattern tfidf needs neither.")
+    if step.on_failure not in ("raise", "flag"):
+        raise FeatureError(f"on_failure is {step.on_failure!r}; allowed are {listed(('raise', 'flag'))}.")
+
+
+def _answer(step: LlmExtraction, text: str) -> Mapping[str, Any] | str:
+    "The fields as plain values, or what went wrong."
+    if not text.strip():
+        return "the text is empty"
+    assert step.form is not None and step.client is not None
+    about = json.dumps([step.form.model_json_schema(), step.instructions, step.model], sort_keys=True)
+    file = None if step.cache is None else Path(step.cache) / f"{_key(text, about)}.json"
+    if file is not None and file.exists():
+        try:
+            return step.form.model_validate_json(file.read_text()).model_dump()
+        except (ValueError, OSError):
+            pass  # a damaged answer is asked for again
+    try:
+        found = extract(text, step.form, step.client, step.instructions, step.tries)
+    except FeatureError as error:
+        return str(error)
+    if file is not None:
+        write_atomic(file, found.model_dump_json())
+    return found.model_dump()
+
+# %% ../../nbs/02bi_data.features_extraction.ipynb #91877424
+def _unread(failures: list[dict[str, object]], asked: int) -> FeatureError:
+    return FeatureError(f"{len(failures)} of {asked} texts could not be read, in rows {listed((f['row'] for f in failures), 8)}. The first problem: "
+                        f"{failures[0]['problem']} Answers that fitted are kept; run again, or set on_failure='flag' to go on without these rows.")
+
+
 def _key(text: str, about: str) -> str:
     return hashlib.sha256(f"{about}\n{text}".encode()).hexdigest()
 

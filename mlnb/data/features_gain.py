@@ -104,7 +104,7 @@ def _screened(numbers: Mapping[str, np.ndarray], target: pd.Series, task: str, r
             found.append(best)
     return [pair for _, pair in sorted(found, key=lambda item: -item[0])], tried
 
-
+# %% ../../nbs/02bm_data.features_gain.ipynb #5dcce521
 def _candidates(a: str, b: str, numbers: Mapping[str, np.ndarray]) -> Iterator[Pair]:
     for first, second in ((a, b), (b, a)):
         divisor = numbers[second]

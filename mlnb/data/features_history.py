@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['ZONED', 'clock', 'span', 'Moments', 'moments', 'place', 'pooled', 'before']
+__all__ = ['ZONED', 'clock', 'span', 'Moments', 'moments', 'place', 'pooled']
 
 # %% ../../nbs/02be_data.features_history.ipynb #9eac4d27
 ZONED = r"\d{1,2}:\d{2}.*(?:Z|[+-]\d{2}:?\d{2})$"  # text of a time that ends in a zone
@@ -156,7 +156,7 @@ def _merged(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.stack([n, a[1] + gap * share, off, np.minimum(a[3], b[3]), np.maximum(a[4], b[4])])
 
 # %% ../../nbs/02be_data.features_history.ipynb #485d1025
-def before(
+def _before(
     entity: np.ndarray,  # code of each row's entity, shape (n,)
     time: np.ndarray,  # time of each row, shape (n,); rows without one have no past and are nobody's
     values: np.ndarray,  # floats, shape (n,)

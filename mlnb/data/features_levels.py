@@ -71,15 +71,16 @@ def _sums(codes: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:
     return np.stack([np.bincount(codes, weights, minlength=size) for weights in (np.ones(len(y)), y, y * y)])
 
 
-def _smoothed(sums: np.ndarray, mean: float, variance: float, smooth: str | float) -> np.ndarray:
-    "The encoding of each level."
+def _smoothed(sums: np.ndarray, mean: Any, variance: Any, smooth: str | float) -> np.ndarray:
+    "The encoding of each level; mean and variance of all rows are numbers, or one per level."
     n, total, squares = sums
+    own = np.where(n > 0, total / np.maximum(n, 1), mean)
     with np.errstate(invalid="ignore", divide="ignore"):
-        own = np.where(n > 0, total / np.maximum(n, 1), mean)
         if smooth != "auto":
-            return np.where(n + smooth > 0, (total + smooth * mean) / (n + smooth), mean)
+            extra = float(smooth)
+            return np.where(n + extra > 0, (total + extra * mean) / (n + extra), mean)
         within = np.maximum(squares / np.maximum(n, 1) - own**2, 0)
-        weight = np.where(n * variance > 0, n * variance / (within + n * variance), 0.0) if variance > 0 else np.zeros_like(n)
+        weight = np.where(n * variance > 0, n * variance / (within + n * variance), 0.0)
     return weight * own + (1 - weight) * mean
 
 
@@ -132,12 +133,8 @@ class TargetEncoding(FeatureStep):
         return _cross_fitted(self, frame, _targets(self, y, len(frame)))
 
     def _learn(self, frame: pd.DataFrame, y: Any) -> None:
-        if self.smooth != "auto" and not (isinstance(self.smooth, (int, float)) and self.smooth >= 0):
-            raise FeatureError(f"smooth is {self.smooth!r}; allowed are 'auto' and numbers from 0.")
-        if not isinstance(self.folds, (int, np.integer)) or self.folds < 2:
-            raise FeatureError(f"folds is {self.folds!r}; at least 2 are needed to encode a row from other rows.")
-        self.roles_ = [name for role in ("group", "time") if getattr(self, role) is not None
-                       for name in pick(frame, getattr(self, role), role)]
+        _check_encoding(self)
+        self.roles_ = [pick(frame, given, role)[0] for role, given in (("group", self.group), ("time", self.time)) if given is not None]
         self.columns_ = [name for name in frame if name not in self.roles_]
         self.classes_, self.target_type_ = _classes(self, y, len(frame))
         targets = _targets(self, y, len(frame))
@@ -147,27 +144,40 @@ class TargetEncoding(FeatureStep):
             levels = levels_in(frame[name])
             self.categories_.append(_sorted_levels(levels))
             codes = _codes(levels, self.categories_[-1])
-            for column in targets.T:
-                sums = _sums(codes, column, len(self.categories_[-1]))
-                self.encodings_.append(_smoothed(sums, column.mean(), column.var(), self.smooth))
+            self.encodings_ += [_smoothed(_sums(codes, t, len(self.categories_[-1])), t.mean(), t.var(), self.smooth) for t in targets.T]
 
     def _make(self, frame: pd.DataFrame) -> np.ndarray:
-        means, parts = np.atleast_1d(self.target_mean_), []
-        for i, name in enumerate(self.columns_):
-            codes = _codes(levels_in(frame[name]), self.categories_[i])
-            for k, mean in enumerate(means):
-                parts.append(np.append(self.encodings_[i * len(means) + k], mean)[codes])
-        return np.column_stack(parts) if parts else np.empty((len(frame), 0))
+        return _encoded(self, frame)
 
     def _names(self) -> list[Any]:
-        if self.target_type_ != "multiclass":
-            return [f"{name}_encoded" for name in self.columns_]
-        return [f"{name}_encoded_{label}" for name in self.columns_ for label in self.classes_]
+        return _encoded_names(self)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.string = tags.input_tags.categorical = tags.target_tags.required = True
         return tags
+
+# %% ../../nbs/02bc_data.features_levels.ipynb #d32200da
+def _check_encoding(step: TargetEncoding) -> None:
+    if step.smooth != "auto" and not (isinstance(step.smooth, (int, float)) and step.smooth >= 0):
+        raise FeatureError(f"smooth is {step.smooth!r}; allowed are 'auto' and numbers from 0.")
+    if not isinstance(step.folds, (int, np.integer)) or step.folds < 2:
+        raise FeatureError(f"folds is {step.folds!r}; at least 2 are needed to encode a row from other rows.")
+
+
+def _encoded(step: TargetEncoding, frame: pd.DataFrame) -> np.ndarray:
+    means, parts = np.atleast_1d(step.target_mean_), []
+    for i, name in enumerate(step.columns_):
+        codes = _codes(levels_in(frame[name]), step.categories_[i])
+        for k, mean in enumerate(means):
+            parts.append(np.append(step.encodings_[i * len(means) + k], mean)[codes])
+    return np.column_stack(parts) if parts else np.empty((len(frame), 0))
+
+
+def _encoded_names(step: TargetEncoding) -> list[str]:
+    if step.target_type_ != "multiclass":
+        return [f"{name}_encoded" for name in step.columns_]
+    return [f"{name}_encoded_{label}" for name in step.columns_ for label in step.classes_]
 
 # %% ../../nbs/02bc_data.features_levels.ipynb #f0c4d065
 def _sorted_levels(levels: pd.Series) -> np.ndarray:
@@ -236,24 +246,13 @@ def _others(codes: np.ndarray, y: np.ndarray, folds: Any, size: int, smooth: str
 
 def _earlier(codes: np.ndarray, y: np.ndarray, when: np.ndarray, smooth: str | float) -> np.ndarray:
     "Each row from the rows before its time; missing where there are none."
-    from mlnb.data.features_history import before
+    from mlnb.data.features_history import _before
 
-    own, all_rows = before(codes, when, y), before(np.zeros(len(y), np.int64), when, y)
-    n, total, squares = own
-    found = np.full(len(y), np.nan)
-    some = all_rows[0] > 0
-    mean = all_rows[1][some] / all_rows[0][some]
-    variance = np.maximum(all_rows[2][some] / all_rows[0][some] - mean**2, 0)
-    if smooth != "auto":
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found[some] = np.where(n[some] + smooth > 0, (total[some] + smooth * mean) / (n[some] + smooth), mean)
-        return found
-    count = np.maximum(n[some], 1)
-    local = np.where(n[some] > 0, total[some] / count, mean)
-    within = np.maximum(squares[some] / count - local**2, 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        weight = np.where(n[some] * variance > 0, n[some] * variance / (within + n[some] * variance), 0.0)
-    found[some] = weight * local + (1 - weight) * mean
+    own, all_rows = _before(codes, when, y), _before(np.zeros(len(y), np.int64), when, y)
+    found, some = np.full(len(y), np.nan), all_rows[0] > 0
+    n, total, squares = all_rows[:, some]
+    mean = total / n
+    found[some] = _smoothed(own[:, some], mean, np.maximum(squares / n - mean**2, 0), smooth)
     return found
 
 

@@ -86,14 +86,7 @@ class Bins(FeatureStep):
         self.random_state = random_state
 
     def _learn(self, frame: pd.DataFrame, y: Any) -> None:
-        for name, allowed in (("method", ("quantile", "supervised")), ("encode", ("onehot", "ordinal"))):
-            if getattr(self, name) not in allowed:
-                raise FeatureError(f"{name} is {getattr(self, name)!r}; allowed are {listed(allowed)}.")
-        if not isinstance(self.bins, (int, np.integer)) or self.bins < 2:
-            raise FeatureError(f"bins is {self.bins!r}; at least 2 are needed.")
-        if self.method == "supervised" and y is None:
-            raise FeatureError("Supervised bins lie where the target changes, and requires y to be passed, but the target y is None. "
-                               "Use method='quantile' without a target.")
+        _check_bins(self, y)
         target = None if self.method == "quantile" else _labels(y, len(frame))
         self.columns_, self.edges_, self.gaps_ = list(frame.columns), [], []
         for name in frame:
@@ -125,6 +118,17 @@ class Bins(FeatureStep):
         return tags
 
 # %% ../../nbs/02bb_data.features_numeric.ipynb #8029f928
+def _check_bins(step: Bins, y: Any) -> None:
+    for name, allowed in (("method", ("quantile", "supervised")), ("encode", ("onehot", "ordinal"))):
+        if getattr(step, name) not in allowed:
+            raise FeatureError(f"{name} is {getattr(step, name)!r}; allowed are {listed(allowed)}.")
+    if not isinstance(step.bins, (int, np.integer)) or step.bins < 2:
+        raise FeatureError(f"bins is {step.bins!r}; at least 2 are needed.")
+    if step.method == "supervised" and y is None:
+        raise FeatureError("Supervised bins lie where the target changes, and requires y to be passed, but the target y is None. "
+                           "Use method='quantile' without a target.")
+
+
 def _labels(y: Any, rows: int) -> np.ndarray:
     "The target as class codes or as numbers."
     from sklearn.utils import column_or_1d

@@ -36,7 +36,7 @@ def numeric_pattern(
     if m.rows <= FEW_ROWS and m.bend >= BENT and m.tells and m.levels > ONE_HOT_MAX:
         return "bin_to_categorical", (f"the relation to the target bends (signal {m.strength:.2f} by bins, {m.straight:.2f} by order) and "
                                       f"{m.rows:,} rows are few")
-    long, log = m.skewness or 0.0, m.skewness_log or 0.0
+    long, log = m.skewness or 0.0, round(m.skewness_log or 0.0, 1) + 0.0  # no minus zero
     if long > SKEWED and abs(log) < abs(long) / 2:
         zeros = f"; {m.below_zero:.1%} are negative and keep their sign" if m.below_zero else ""
         return "log_transform", f"long right tail: skewness {long:.1f}, {log:.1f} after the logarithm{zeros}"

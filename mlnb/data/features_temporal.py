@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = ['STATISTICS', 'PastStep', 'Lags', 'Rolling', 'TimeSince']
 
 # %% ../../nbs/02bf_data.features_temporal.ipynb #3608490b
-class PastStep(FeatureStep):
-    "A step that looks back in time, per entity."
+class _Roles(FeatureStep):
+    "A step with a time, an entity, and columns to look back at."
 
     def __init__(
         self,
@@ -61,6 +61,10 @@ class PastStep(FeatureStep):
 
     def _values(self, frame: pd.DataFrame) -> np.ndarray:
         return np.column_stack([numbers_in(frame[name], name) for name in self.columns_])
+
+# %% ../../nbs/02bf_data.features_temporal.ipynb #a2400f30
+class PastStep(_Roles):
+    "A step that looks back in time, per entity."
 
     def _make(self, frame: pd.DataFrame) -> np.ndarray:
         when, kind = _when(frame, self.time_)
@@ -232,27 +236,10 @@ class TimeSince(PastStep):
 
     def _values(self, frame: pd.DataFrame) -> np.ndarray:
         "The time of each event, missing where there is none."
-        when, parts = _when(frame, self.time_)[0], []
-        for name in self.columns_:
-            column = frame[name]
-            if self.clock_ != "number" and (column.dtype.kind == "M" or column.dtype.kind not in "iufb" and _dated(column)):
-                parts.append(np.full(len(frame), np.nan))
-                continue
-            try:
-                happened = np.nan_to_num(numbers_in(column, name)) != 0
-            except FeatureError:
-                happened = levels_in(column).notna().to_numpy()
-            parts.append(np.where(happened, when, np.nan))
-        return np.column_stack(parts)
+        return _event_times(self, frame)
 
     def _make(self, frame: pd.DataFrame) -> np.ndarray:
-        found = super()._make(frame)
-        when = _when(frame, self.time_)[0]
-        for i, name in enumerate(self.columns_):
-            if self.clock_ != "number" and frame[name].dtype.kind not in "iufb" and _dated(frame[name]):
-                past = (when - _when(frame, name)[0] - self.shift_) / self.unit_
-                found[:, i] = np.where(past >= 0, past + self.shift_ / self.unit_, np.nan)
-        return found if self.never is None else np.where(np.isnan(found) & ~np.isnan(when)[:, None], self.never, found)
+        return _with_dates(self, frame, super()._make(frame))
 
     def _look(self, past: Moments, entity: np.ndarray, time: np.ndarray, first: np.ndarray, end: np.ndarray) -> np.ndarray:
         last = pooled(past, first, end)[4]
@@ -260,6 +247,30 @@ class TimeSince(PastStep):
 
     def _names(self) -> list[str]:
         return [f"time_since_{name}" for name in self.columns_]
+
+# %% ../../nbs/02bf_data.features_temporal.ipynb #a1403d0c
+def _event_times(step: TimeSince, frame: pd.DataFrame) -> np.ndarray:
+    when, parts = _when(frame, step.time_)[0], []
+    for name in step.columns_:
+        column = frame[name]
+        if step.clock_ != "number" and (column.dtype.kind == "M" or column.dtype.kind not in "iufb" and _dated(column)):
+            parts.append(np.full(len(frame), np.nan))
+            continue
+        try:
+            happened = np.nan_to_num(numbers_in(column, name)) != 0
+        except FeatureError:
+            happened = levels_in(column).notna().to_numpy()
+        parts.append(np.where(happened, when, np.nan))
+    return np.column_stack(parts)
+
+
+def _with_dates(step: TimeSince, frame: pd.DataFrame, found: np.ndarray) -> np.ndarray:
+    when = _when(frame, step.time_)[0]
+    for i, name in enumerate(step.columns_):
+        if step.clock_ != "number" and frame[name].dtype.kind not in "iufb" and _dated(frame[name]):
+            past = (when - _when(frame, name)[0] - step.shift_) / step.unit_
+            found[:, i] = np.where(past >= 0, past + step.shift_ / step.unit_, np.nan)
+    return found if step.never is None else np.where(np.isnan(found) & ~np.isnan(when)[:, None], step.never, found)
 
 
 def _dated(column: pd.Series) -> bool:

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['WORD', 'Tfidf', 'texts', 'Embedder', 'load_embedder', 'SentenceEmbeddings']
+__all__ = ['WORD', 'texts', 'Tfidf', 'Embedder', 'load_embedder', 'SentenceEmbeddings']
+
+# %% ../../nbs/02bh_data.features_text.ipynb #987c25f9
+def texts(
+    column: pd.Series,  # text, or anything that can be written as text, shape (n,)
+) -> list[str]:  # nothing where it is missing
+    "A column as texts."
+    return [str(value) if there else "" for value, there in zip(column.astype(object), column.notna(), strict=True)]
 
 # %% ../../nbs/02bh_data.features_text.ipynb #a3890623
 WORD = r"(?u)\b\w+\b"
@@ -42,27 +49,14 @@ class Tfidf(FeatureStep):
         self.random_state = random_state
 
     def _learn(self, frame: pd.DataFrame, y: Any) -> None:
-        from sklearn.decomposition import TruncatedSVD
-        from sklearn.feature_extraction.text import TfidfVectorizer
-
         if min(self.words, self.least) < 1 or self.topics < 0:
             raise FeatureError(f"words is {self.words!r}, least is {self.least!r} and topics is {self.topics!r}; at least 1, 1 and 0 are needed.")
-        self.columns_, self.parts_, names = list(frame.columns), [], []
+        self.columns_, names = list(frame.columns), []
+        self.parts_: list[tuple[Any, ...]] = []
         for name in frame:
-            vectors = TfidfVectorizer(max_features=self.words, ngram_range=(1, 2 if self.pairs else 1), token_pattern=WORD,
-                                      min_df=min(self.least, len(frame)), sublinear_tf=True)
-            try:
-                found = vectors.fit_transform(texts(frame[name]))
-            except ValueError:  # not a single word
-                self.parts_.append(())
-                continue
-            if self.topics and self.topics < min(found.shape):
-                svd = TruncatedSVD(self.topics, random_state=self.random_state).fit(found)
-                names += [f"{name}_topic_{i}" for i in range(self.topics)]
-                self.parts_.append((vectors, svd))
-            else:
-                names += [f"{name}_{word}" for word in vectors.get_feature_names_out()]
-                self.parts_.append((vectors,))
+            part, called = _words_of(self, texts(frame[name]), str(name))
+            self.parts_.append(part)
+            names += called
         self.names_ = names
 
     def _make(self, frame: pd.DataFrame) -> np.ndarray:
@@ -80,12 +74,22 @@ class Tfidf(FeatureStep):
         tags.input_tags.string = True
         return tags
 
+# %% ../../nbs/02bh_data.features_text.ipynb #c797d563
+def _words_of(step: Tfidf, words: list[str], name: str) -> tuple[tuple[Any, ...], list[str]]:
+    "What is fitted to one column (nothing where there is not a single word), and the names of its features."
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
-def texts(
-    column: pd.Series,  # text, or anything that can be written as text, shape (n,)
-) -> list[str]:  # nothing where it is missing
-    "A column as texts."
-    return [str(value) if there else "" for value, there in zip(column.astype(object), column.notna(), strict=True)]
+    vectors = TfidfVectorizer(max_features=step.words, ngram_range=(1, 2 if step.pairs else 1), token_pattern=WORD,
+                              min_df=min(step.least, len(words)), sublinear_tf=True)
+    try:
+        found = vectors.fit_transform(words)
+    except ValueError:  # not a single word
+        return (), []
+    if step.topics and step.topics < min(found.shape):
+        svd = TruncatedSVD(step.topics, random_state=step.random_state).fit(found)
+        return (vectors, svd), [f"{name}_topic_{i}" for i in range(step.topics)]
+    return (vectors,), [f"{name}_{word}" for word in vectors.get_feature_names_out()]
 
 # %% ../../nbs/02bh_data.features_text.ipynb #8e15bc4b
 class Embedder(Protocol):
@@ -109,7 +113,7 @@ def load_embedder(
     model = require("sentence_transformers", why="to embed sentences with a model from a folder").SentenceTransformer(str(given), local_files_only=True)
     return lambda words: model.encode(words, show_progress_bar=False)
 
-
+# %% ../../nbs/02bh_data.features_text.ipynb #0d7838e3
 class SentenceEmbeddings(FeatureStep):
     "A vector per text from an embedder (pattern sentence_embeddings)."
 

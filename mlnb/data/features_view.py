@@ -29,7 +29,7 @@ def chip(
 ) -> Raw:  # HTML
     "A pattern as a coloured word."
     colour = COLOURS[PATTERNS.get(pattern, "")]
-    return Raw(f'<span style="display:inline-block;border:1px solid {colour};border-radius:9px;padding:0 8px;margin:1px 3px 1px 0;font-size:12px">'
+    return Raw(f'<span style="display:inline-block;border:1px solid {colour};border-radius:9px;padding:0 8px;margin:1px 3px 1px 0;font-size:12px;white-space:nowrap">'
                f'<span style="color:{colour}">●</span> {esc(pattern)}</span>')
 
 
@@ -40,15 +40,18 @@ def report_html(
     rows = []
     for name, own in report.plan.columns.items():
         m = report.measures.get(name)
-        signal = Raw("") if m is None or m.strength is None else Raw(f'{bar(m.strength, COLOURS[PATTERNS[own[0]]], 70)} {m.strength:.2f}')
+        signal = Raw("")
+        if m is not None and m.strength is not None:
+            signal = Raw(f'<span style="white-space:nowrap">{bar(m.strength, COLOURS[PATTERNS[own[0]]], 70)} {m.strength:.2f}</span>')
         rows.append((name, m.kind if m else "", Raw("".join(chip(p) for p in own)), signal, f"{m.missing:.1%}" if m else "", report.plan.reasons.get(name, "")))
-    body = table(rows, ["column", "kind", "patterns", "signal", "missing", "why"])
+    body: str = table(rows, ["column", "kind", "patterns", "signal", "missing", "why"])
     if report.pairs:
         pairs = [(pair.name, chip(pair.pattern), f"{pair.gain:+.3f}", f"{pair.chance:+.3f}") for pair in report.pairs]
         body += table(pairs, ["combination", "pattern", "gain", "gain of a shuffled copy"],
                       caption=f"{report.plan.pairs_measured or 0:,} combinations were measured; gain is the share of {report.target} explained on top of all columns.")
     if report.plan.left_out:
-        body += details(f"{len(report.plan.left_out)} columns are left out", table(report.plan.left_out.items(), ["column", "why"]))
+        whole = len(set(report.plan.left_out) | set(report.plan.columns))
+        body += details(f"left out: {len(report.plan.left_out)} of {whole} columns", table(report.plan.left_out.items(), ["column", "why"]))
     if len(report.findings):
         body += details("checks of this plan", findings_html(report.findings))
     models = "made of trees" if report.family == "trees" else "that measure distances"
