@@ -36,6 +36,7 @@ HEAVY = set(
 AT_THE_TOP = {
     ("core.record", "pydantic"),  # records are pydantic models,
     ("core.project_config", "pydantic"),  # and so is what mlnb.yaml holds
+    ("data.features_", "sklearn"),  # a feature step is a scikit-learn transformer; nobody imports it who does not want one
     ("panel", "ipywidgets"),  # a panel is widgets; nobody imports it who does not want to see it
     ("app", "ipywidgets"),
 }

@@ -47,6 +47,7 @@ LOGIC = {
     "KILL3": "framing.kill", "LEAK04": "data.leakage", "LEAK05": "data.leakage", "LEAK06": "data.holdout",
     "LEAK07": "data.leakage", "EXP-RECORD": "experiments.tracking", "EXP-SELECT": "experiments.selection",
     "METRIC": "evaluation.metrics", "EVAL01": "data.holdout", "EVAL09": "evaluation.errors", "RUBRIC": "rubric.score",
+    **{f"FE-{name}": "data.features_checks" for name in ("NUM", "CAT", "TIME", "TEXT", "INTER")},
     **{f"DQ-{name.upper()}": "data.quality" for name in items_data.DQ_DIMENSIONS},
     **{f"DATA{number:02}": "data.integrity" for number in range(1, 17)},
     **{f"EVAL{number:02}": "evaluation.evaluate" for number in (2, 3, 4, 5, 6, 7, 8, 10)},

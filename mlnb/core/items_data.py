@@ -73,7 +73,7 @@ QUALITY = Items((
 ))
 
 # %% ../../nbs/00gb_core.items_data.ipynb #930137d3
-_feature = partial(_item, needs=("train",),
+_feature = partial(_item, needs=("train", "records"), logic="data.features_checks",
 missing="Training data, and the chosen patterns in `records/feature_plan.yaml`.")
 
 FEATURES = Items((

@@ -117,7 +117,7 @@ class FeatureTypes(Part):
                     raise ValueError(f"{kind} has {word!r}; allowed: {listed(allowed)}.{did_you_mean(word, allowed)}")
         return self
 
-
+# %% ../../nbs/00gt_core.records_data.ipynb #f440612c
 class FeaturePlan(Record):
     "Feature plan: which patterns are used, and which column gets which."
 
@@ -125,6 +125,31 @@ class FeaturePlan(Record):
 
     feature_types: FeatureTypes = note(FeatureTypes, "Patterns", "Patterns in use, by kind of column")
     columns: dict[str, list[str]] = note({}, "Columns", "Column and the patterns it gets, as 'amount: [log_transform]'")
+    pairs: dict[str, list[str]] = note({}, "Pairs", "Combined columns, as 'ctr: [ratios, clicks, views]'", optional=True)
+    left_out: dict[str, str] = note({}, "Left out", "Column that gives no feature, and why", optional=True)
+    reasons: dict[str, str] = note({}, "Reasons", "Why a column has its pattern", optional=True)
+    lags: list[int] = note([], "Lags", "How many moments back lag_features look", optional=True)
+    windows: list[int] = note([], "Windows", "Over how many moments rolling_statistics look", optional=True)
+    pairs_measured: int | None = note(None, "Pairs measured", "How many combinations were tried", ge=0, optional=True)
+
+    @model_validator(mode="after")
+    def _patterns(self) -> FeaturePlan:
+        from mlnb.core.errors import did_you_mean, listed
+        from mlnb.core.items_data import FEATURE_PATTERNS
+
+        allowed = {row[2]: row[1] for row in FEATURE_PATTERNS.rows}
+        for column, patterns in self.columns.items():
+            for word in patterns:
+                if word not in allowed:
+                    raise ValueError(f"columns gives {column} {word!r}; allowed: {listed(allowed, 17)}.{did_you_mean(word, allowed)}")
+        joins = [word for word, kind in allowed.items() if kind == "interaction"]
+        for name, parts in self.pairs.items():
+            if len(parts) != 3 or parts[0] not in joins:
+                raise ValueError(f"pairs gives {name} {parts!r}; allowed are a pattern ({listed(joins)}) and two columns")
+        wrong = [n for n in (*self.lags, *self.windows) if n < 1]
+        if wrong:
+            raise ValueError(f"lags and windows hold {wrong[0]}; allowed are whole numbers from 1, since others see the future")
+        return self
 
 # %% ../../nbs/00gt_core.records_data.ipynb #6a4eedc5
 SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}  # unit -> seconds; m are minutes
