@@ -165,7 +165,7 @@ def _shuffled(copy: Copy, share: float, rng: np.random.Generator) -> Copy:
     source = rng.permutation(np.flatnonzero(~copy.held))[: len(rows)]
     order = np.arange(len(copy.frame))
     order[rows[: len(source)]], order[source] = source, rows[: len(source)]
-    return replace(copy, frame=copy.frame.take(order).reset_index(drop=True), columns=(copy.time,))
+    return replace(copy, frame=copy.frame.take(order).reset_index(drop=True))
 
 
 def _future(copy: Copy, share: float, rng: np.random.Generator) -> Copy:

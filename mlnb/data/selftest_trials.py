@@ -106,7 +106,7 @@ class Sensitivity:
         return tuple(sorted({code for trial in self.trials for code in trial.codes}))
 
     def finding(self) -> Finding:
-        "As a finding: pass when all but the weakest are found, warn when only the strongest are, fail when the strongest is missed."
+        "As a finding: pass when it is found from the second strength on, warn when only above, fail when the strongest is missed."
         code, parts = f"SELF-{self.key.upper().replace('_', '-')}", {"title": f"Would notice: {self.title}", "severity": Severity.MEDIUM}
         if self.skipped:
             return Finding(code, Status.NOT_APPLICABLE, message=f"Not planted: {self.skipped}.", **parts)  # type: ignore[arg-type]
@@ -114,8 +114,7 @@ class Sensitivity:
         if self.unchecked:
             return Finding(code, Status.NOT_CHECKED, message=self.trials[-1].message, evidence=evidence, **parts)  # type: ignore[arg-type]
         least = self.found_from
-        missed = sum(not trial.found for trial in self.trials)
-        status = Status.FAIL if least is None else Status.PASS if missed <= 1 else Status.WARN
+        status = Status.FAIL if least is None else Status.PASS if least <= self.trials[min(1, len(self.trials) - 1)].strength else Status.WARN
         words = f"{self.title}, {self.measure} {self.trials[-1].strength:g}: not noticed." if least is None else \
             f"Found from {least:g} on ({self.measure}), by {listed(self.codes)}."
         fix = f"Do not rely on a clean audit for this: look for {self.title} by hand." if status is not Status.PASS else ""

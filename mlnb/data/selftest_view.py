@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlnb.data.selftest import SelfTest
 
 # %% auto #0
-__all__ = ['plot_sensitivity', 'selftest_html']
+__all__ = ['plot_sensitivity', 'amount', 'selftest_html']
 
 # %% ../../nbs/02fe_data.selftest_view.ipynb #e191e412
 _WORDS = {"fail": "alarm", "warn": "warning", "named": "named, still passes", "missed": "missed", "not_checked": "not checked"}
@@ -41,7 +41,8 @@ def plot_sensitivity(
             colour, heard = PALETTE[_COLOURS[trial.outcome]], trial.found
             ax.barh(row, 0.94, left=place, height=0.8, color=colour if heard else "none", edgecolor=colour, linewidth=1 if heard else 0.7,
                     alpha=1 if heard else 0.55, linestyle="-" if trial.outcome != "not_checked" else ":")
-            ax.text(place + 0.47, row, _amount(trial.strength, kind.measure), ha="center", va="center", fontsize=8,
+            said = amount(trial.strength, kind.measure) + (" ?" if trial.outcome == "not_checked" else "")
+            ax.text(place + 0.47, row, said, ha="center", va="center", fontsize=8,
                     color="white" if heard else PALETTE["grey"])
     ax.set_yticks(range(len(shown)), [kind.title for kind in shown])
     ax.set_xticks([])
@@ -52,8 +53,8 @@ def plot_sensitivity(
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     seen = {trial.outcome for kind in shown for trial in kind.trials}
-    marks = [Line2D([], [], marker="s", linestyle="", markersize=8, color=PALETTE[_COLOURS[o]], fillstyle="full" if o in ("fail", "warn", "named") else "none")
-             for o in _WORDS if o in seen]
+    marks = [Line2D([], [], marker="$?$" if o == "not_checked" else "s", linestyle="", markersize=8, color=PALETTE[_COLOURS[o]],
+                    fillstyle="none" if o == "missed" else "full") for o in _WORDS if o in seen]
     ax.legend(marks, [_WORDS[o] for o in _WORDS if o in seen], frameon=False, fontsize=8, ncol=5, labelcolor=PALETTE["grey"],
               loc="lower right", bbox_to_anchor=(1.0, 1.0), handletextpad=0.2, columnspacing=1.2)
     if title:
@@ -61,7 +62,11 @@ def plot_sensitivity(
     return fig
 
 
-def _amount(strength: float, measure: str) -> str:
+def amount(
+    strength: float,  # how much of a fault
+    measure: str,  # what it is a share or number of
+) -> str:  # such as "2%" or "40 d"
+    "A strength in words."
     return f"{strength:g} d" if measure.startswith("days") else f"{strength:.1%}".replace(".0%", "%")
 
 # %% ../../nbs/02fe_data.selftest_view.ipynb #ace0f450
@@ -80,9 +85,9 @@ def selftest_html(
     rows = []
     for each in test.kinds:
         found = each.finding()
-        least = "–" if each.found_from is None else _amount(each.found_from, each.measure)
+        least = "–" if each.found_from is None else amount(each.found_from, each.measure)
         rows.append((badge(found.status), each.title, least, Raw(f'<span style="opacity:.8">{cell(each.measure)}</span>'), ", ".join(each.codes),
-                     Raw(f'<span style="opacity:.8">{cell(each.skipped or ("" if each.found_from is not None else found.message))}</span>')))
+                     Raw(f'<span style="opacity:.8">{cell(each.skipped or (found.message if each.unchecked else ""))}</span>')))
     parts.append(details("What is found from where on", table(rows, ["", "planted", "found from", "strength is the", "by", ""])))
     own = test.untouched.having("fail", "warn")
     words = f"On the untouched copy {len(own)} of {len(test.untouched)} checks speak up; each is a fault that is there, or a false alarm: look." \
