@@ -91,9 +91,11 @@ def histogram(
     "The distribution of a column as a small picture."
     if not card.counts:
         return Raw(f'<span style="opacity:.6;font-size:12px;line-height:{height}px">no values</span>')
-    top, step = max(card.counts), width / len(card.counts)
-    bars = "".join(f'<rect x="{i * step:.1f}" y="{height - max(n / top * (height - 2), 1 if n else 0):.1f}" width="{max(step - 1, 1):.1f}" '
-                   f'height="{max(n / top * (height - 2), 1 if n else 0):.1f}" fill="{PALETTE["blue"]}"/>' for i, n in enumerate(card.counts))
+    rest = len(card.labels) > LEVELS  # the last bar is all other levels; it is cut off where it is longer than the others
+    top, step = max(card.counts[:-1] if rest else card.counts), width / len(card.counts)
+    tall = [max(min(n / top, 1) * (height - 2), 1 if n else 0) for n in card.counts]
+    bars = "".join(f'<rect x="{i * step:.1f}" y="{height - h:.1f}" width="{max(step - 1, 1):.1f}" height="{h:.1f}" '
+                   f'fill="{PALETTE["grey" if rest and i == len(tall) - 1 else "blue"]}"/>' for i, h in enumerate(tall))
     line = f'<rect x="0" y="{height - 0.6}" width="{width}" height="0.6" fill="{PALETTE["grey"]}"/>'
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">{bars}{line}</svg>'
     words = f"{card.name}: " + (", ".join(f"{name} {n}" for name, n in zip(card.labels, card.counts, strict=True)) if card.labels
@@ -113,7 +115,7 @@ def complaints(
     found: dict[str, list[Finding]] = {}
     for each in findings:
         if each.status in _WEIGHT:
-            for column in each.columns:
+            for column in dict.fromkeys(each.columns):
                 found.setdefault(column, []).append(each)
     return {name: sorted(some, key=lambda f: -_WEIGHT[f.status]) for name, some in found.items()}
 

@@ -70,18 +70,26 @@ class Adjustments(FormState):
         words = {"reason": "Why? Write the reason, so that somebody who was not there can judge it.", "by": "Who says so? Write a name."}
         return {key: text for key, text in words.items() if not str(entry[key]).strip()}
 
-    def adjust(self, name: str, score: float | None = None, reason: str | None = None, by: str | None = None) -> bool:
-        "Change a score, its reason or who says so; what is not named stays. Tells whether it is in the record now."
+    def want(self, name: str, score: float | None = None, reason: str | None = None, by: str | None = None) -> None:
+        "Change a score, its reason or who says so, without saving; what is not named stays."
         if name not in DQ_DIMENSIONS:
             raise InputError(f"There is no dimension {name!r}. Dimensions are {', '.join(DQ_DIMENSIONS)}.")
-        entry = self.entry(name) | {k: v for k, v in (("score", score), ("reason", reason), ("by", by)) if v is not None}
-        computed = self.computed(name)
-        if score is not None and computed is not None and abs(score - computed) < SAME:
-            return self.reset(name)
-        self.wanted = {**self.wanted, name: entry}
-        if entry["score"] is None or self.lacks(name):
+        changes = {key: value for key, value in (("score", score), ("reason", reason), ("by", by)) if value is not None}
+        self.wanted = {**self.wanted, name: self.entry(name) | changes}
+
+    def settle(self, name: str) -> bool:
+        "Save what is wanted when it is complete; a score on the computed one is no adjustment. Tells whether it is in the record now."
+        entry, computed = self.entry(name), self.computed(name)
+        if name not in self.wanted or entry["score"] is None:
             return False
-        return self._keep(name, f"{entry['score']:g}", entry["reason"].strip(), entry["by"].strip())
+        if computed is not None and abs(entry["score"] - computed) < SAME:
+            return self.reset(name)
+        return not self.lacks(name) and self._keep(name, f"{entry['score']:g}", entry["reason"].strip(), entry["by"].strip())
+
+    def adjust(self, name: str, score: float | None = None, reason: str | None = None, by: str | None = None) -> bool:
+        "Both at once."
+        self.want(name, score, reason, by)
+        return self.settle(name)
 
     def reset(self, name: str) -> bool:
         "Go back to the computed score."
@@ -134,7 +142,11 @@ class DataState(Adjustments):
         super().__init__(project)
         self.checks = ChecklistState(project, "data")
         self._cancel, self._busy = threading.Event(), threading.Lock()
-        kept = (project.result("columns") or {}).get("columns") or []
+        self.load_cards()
+
+    def load_cards(self) -> None:
+        "Read the cards of the latest run."
+        kept = (self.project.result("columns") or {}).get("columns") or []
         with contextlib.suppress(TypeError):  # a file of another version
             self.cards = tuple(ColumnCard(**{k: tuple(v) if isinstance(v, list) else v for k, v in card.items()}) for card in kept)  # type: ignore[attr-defined]
 
