@@ -111,8 +111,8 @@ class _Score:
         self.owner, self.state, self.name = owner, owner.state, name
         wide = {"description_width": "initial"}
         self.slider = w.FloatSlider(min=0, max=DQ_MAX, step=0.1, description=name.capitalize(), readout_format=".1f", continuous_update=False,
-                                    style={"description_width": "110px"}, layout={"width": "min(430px, 100%)"})
-        self.words, self.wrong = w.HTML(), w.HTML()
+                                    style={"description_width": "110px"}, layout={"width": "400px", "flex": "0 1 auto"})
+        self.words, self.wrong = w.HTML(layout={"flex": "1 1 300px", "min_width": "0"}), w.HTML()
         self.reason = w.Text(description=f"Reason for {name}", continuous_update=False, style=wide)
         self.by = w.Text(description=f"Who adjusts {name}", continuous_update=False, style=wide)
         back = w.Button(description=f"Back to computed {name}")
@@ -123,7 +123,7 @@ class _Score:
             note.add_class("mlnb-note")
         self.why = w.VBox([self.reason, self.by, self.wrong, back])
         self.why.add_class("mlnb-group")
-        self.widget = w.VBox([w.HBox([self.slider, self.words], layout={"flex_flow": "row wrap", "align_items": "center"}), self.why])
+        self.widget = w.VBox([w.HBox([self.slider, self.words], layout={"align_items": "flex-start"}), self.why])
         self.widget.add_class("mlnb-field")
         self._later, self._quiet = Later(lambda: self.state.settle(name), owner.pause), False
         self.slider.observe(lambda change: self._moved(change["new"]), "value")
@@ -180,7 +180,7 @@ def _browser(owner: DataPanel) -> tuple[Any, Callable[[], None]]:
     search.observe(lambda change: setattr(state, "search", change["new"]), "value")
     order.observe(lambda change: setattr(state, "order", change["new"]), "value")
     state.observe(show, ["search", "order"])
-    bar = w.HBox([search, order], layout={"flex_flow": "row wrap"})
+    bar = w.HBox([search, order], layout={"flex_flow": "row wrap", "grid_gap": "12px", "margin": "0 0 8px"})
     bar.add_class("mlnb-item")
     return w.VBox([w.HTML('<h3 style="margin:4px 0">Columns</h3>'), bar, shown]), show
 
