@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..core.findings import Finding, Status
@@ -62,25 +62,25 @@ def _card(name: str, column: pd.Series, kind: str) -> ColumnCard:
 
     filled = column.dropna()
     distinct = int(filled.astype("string").nunique()) if filled.dtype == object else int(filled.nunique())
-    common = {"name": name, "kind": kind, "rows": len(column), "missing": int(column.isna().sum()), "distinct": distinct}
+    bare = ColumnCard(name, kind, len(column), int(column.isna().sum()), distinct)
     number = filled.dtype.kind in "iuf" and kind in ("numeric", "id", "constant")
     if len(filled) and (number or filled.dtype.kind == "M"):
         values = filled.to_numpy(float) if number else filled.astype("int64").to_numpy(float)
         values = values[np.isfinite(values)]
         if not len(values):
-            return ColumnCard(**common)
+            return bare
         low, high = (f"{v:.6g}" for v in (values.min(), values.max())) if number else (str(v)[:10] for v in (filled.min(), filled.max()))
         edges = np.quantile(values, [0.005, 0.995])
         few = np.unique(values)
         bins = min(BINS, max(len(few), 1))
         counts = np.histogram(np.clip(values, *edges), bins=bins, range=tuple(edges) if edges[1] > edges[0] else None)[0]
-        return ColumnCard(**common, low=low, high=high, counts=tuple(counts.tolist()))
+        return replace(bare, low=low, high=high, counts=tuple(counts.tolist()))
     levels = pd.Series(filled.astype("string").str.slice(0, 60), dtype="string").value_counts()
     shown, rest = levels.head(LEVELS), int(levels.iloc[LEVELS:].sum())
-    names, counts = [str(name) for name in shown.index], [int(n) for n in shown]
+    names, sizes = [str(name) for name in shown.index], [int(n) for n in shown]
     if rest:
-        names, counts = [*names, f"{len(levels) - LEVELS:,} more"], [*counts, rest]
-    return ColumnCard(**common, counts=tuple(counts), labels=tuple(names))
+        names, sizes = [*names, f"{len(levels) - LEVELS:,} more"], [*sizes, rest]
+    return replace(bare, counts=tuple(sizes), labels=tuple(names))
 
 # %% ../../nbs/02za_data.column_browser.ipynb #e5352481
 def histogram(

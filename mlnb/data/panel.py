@@ -137,10 +137,10 @@ class _Score:
             self.state.want(self.name, round(score, 2), by=by)
             self._later()
 
-    def _said(self, **words: str) -> None:
+    def _said(self, reason: str | None = None, by: str | None = None) -> None:
         if not self._quiet:
-            self.owner.name = words.get("by", self.owner.name).strip()
-            self.state.adjust(self.name, **words)
+            self.owner.name = (by or self.owner.name).strip()
+            self.state.adjust(self.name, reason=reason, by=by)
 
     def show(self) -> None:
         "Take over what the state has."
@@ -217,16 +217,18 @@ def _build(owner: DataPanel) -> Any:
     state.observe(lambda _: call(show), ["draft", "status", "wanted"])
     state.observe(lambda _: call(follow), ["running", "progress", "doing"])
     state.observe(lambda _: call(stand), ["cards", "running"])
-    state.checks.observe(lambda _: call(lambda: (show(), stand())), "findings")
+    for each in (show, stand):
+        state.checks.observe(lambda _, each=each: call(each), "findings")
     owner.changed = stand  # type: ignore[method-assign]
     go.on_click(lambda _: owner.start())
     stop.on_click(lambda _: state.cancel())
-    for each in (show, stand, follow):
-        each()
-    for each in (go, stop):
-        each.add_class("mlnb-small")
-    for each in (top, holdout, doing):
-        each.add_class("mlnb-note")
+    show()
+    stand()
+    follow()
+    for button in (go, stop):
+        button.add_class("mlnb-small")
+    for note in (top, holdout, doing):
+        note.add_class("mlnb-note")
     bar = w.HBox([go, stop, progress, doing], layout={"align_items": "center"})
     parts = [part.widget for part in (owner.leaks, owner.integrity) if len(part.shown)]
     box = w.VBox([w.HTML(STYLE, layout={"display": "none"}), keep_keys(), top, bar, *(score.widget for score in scores), holdout, *parts, columns,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import traitlets
@@ -113,14 +113,18 @@ def _number(text: object) -> float | None:
         return None
 
 
+def _read(kind: Any, data: Mapping[str, Any]) -> Any:
+    "A dataclass of plain data from its JSON; fields of another version are left out."
+    known = {f.name for f in dataclasses.fields(kind)}
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key in known})
+
+
 def _renote(project: Project, name: str, score: str, reason: str) -> None:
     "Put the finding of an adjusted dimension into the ledger, and the score into the kept result."
     kept = project.result("quality", fresh=True)
     if not kept:
         return
-    known = {f.name for f in dataclasses.fields(DimensionScore)}
-    parts = {key: DimensionScore(**{k: tuple(v) if isinstance(v, list) else v for k, v in d.items() if k in known})
-             for key, d in kept["dimensions"].items()}  # type: ignore[attr-defined]
+    parts = {key: _read(DimensionScore, each) for key, each in kept["dimensions"].items()}  # type: ignore[attr-defined]
     parts[name] = dataclasses.replace(parts[name], adjusted=_number(score), reason=reason)
     report = QualityReport(parts, int(kept["rows"]), int(kept["columns"]))  # type: ignore[call-overload]
     new = {key: plain(part) | {"score": part.score} for key, part in report.dimensions.items()}  # type: ignore[operator]
@@ -148,7 +152,7 @@ class DataState(Adjustments):
         "Read the cards of the latest run."
         kept = (self.project.result("columns") or {}).get("columns") or []
         with contextlib.suppress(TypeError):  # a file of another version
-            self.cards = tuple(ColumnCard(**{k: tuple(v) if isinstance(v, list) else v for k, v in card.items()}) for card in kept)  # type: ignore[attr-defined]
+            self.cards = tuple(_read(ColumnCard, card) for card in kept)  # type: ignore[attr-defined]
 
     @property
     def gate(self) -> str:

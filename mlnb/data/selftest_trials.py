@@ -50,8 +50,8 @@ def heard(
     if all(found.status is Status.NOT_CHECKED for found in mine):
         reason = mine[0].message if mine else f"No check with a code such as {listed(fault.codes)} was run."
         return Trial(fault.key, strength, "not_checked", (), reason, tuple(columns))
-    said = [(_outcome(before.get(found.code), found, set(columns)), found) for found in mine]
-    said = sorted([(OUTCOMES.index(outcome), found) for outcome, found in said if outcome != "missed"], key=lambda pair: pair[0])
+    outcomes = [(OUTCOMES.index(_outcome(before.get(found.code), found, set(columns))), found) for found in mine]
+    said = sorted([pair for pair in outcomes if OUTCOMES[pair[0]] != "missed"], key=lambda pair: pair[0])
     if not said:
         return Trial(fault.key, strength, "missed", columns=tuple(columns))
     return Trial(fault.key, strength, OUTCOMES[said[0][0]], tuple(dict.fromkeys(f.code for _, f in said)), said[0][1].message, tuple(columns))

@@ -77,7 +77,7 @@ def selftest_html(
     from mlnb.core.figures import figure_img
     from mlnb.core.render import Raw, badge, cell, details, findings_html, panel, table
 
-    parts = []
+    parts: list[str] = []
     for kind, heading in (("leak", "Leaks"), ("quality", "Quality faults")):
         mine = [each for each in test.kinds if each.kind == kind]
         if any(each.trials for each in mine):

@@ -123,7 +123,7 @@ def test_what_others_write_is_shown_and_survives_reload_and_restart(notebook: Ca
     book.run()
     page = book.output
     record = assessed.record("data_quality")
-    record.dimensions.volume.adjusted, record.dimensions.volume.reason, record.dimensions.volume.by = 3.5, "more rows in May", "Grace"
+    record.dimensions.volume.reason, record.dimensions.volume.by, record.dimensions.volume.adjusted = "more rows in May", "Grace", 3.5
     assessed.save_record("data_quality", record)
     volume = page.get_by_role("slider").nth(5)
     wait(lambda: float(volume.get_attribute("aria-valuenow")) == 3.5)
