@@ -97,10 +97,10 @@ def histogram(
     bars = "".join(f'<rect x="{i * step:.1f}" y="{height - h:.1f}" width="{max(step - 1, 1):.1f}" height="{h:.1f}" '
                    f'fill="{PALETTE["grey" if rest and i == len(tall) - 1 else "blue"]}"/>' for i, h in enumerate(tall))
     line = f'<rect x="0" y="{height - 0.6}" width="{width}" height="0.6" fill="{PALETTE["grey"]}"/>'
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">{bars}{line}</svg>'
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" preserveAspectRatio="none">{bars}{line}</svg>'
     words = f"{card.name}: " + (", ".join(f"{name} {n}" for name, n in zip(card.labels, card.counts, strict=True)) if card.labels
                                 else f"from {card.low} to {card.high}")
-    return Raw(f'<img width="{width}" height="{height}" alt="{esc(words[:300])}" '
+    return Raw(f'<img style="width:100%;max-width:{2 * width}px;height:{height}px" alt="{esc(words[:300])}" '
                f'src="data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}">')
 
 # %% ../../nbs/02za_data.column_browser.ipynb #274a25d2
