@@ -10,7 +10,7 @@ import contextlib
 import functools
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .checklist_state import ChecklistState
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['finding_html', 'ChecklistPanel']
+__all__ = ['finding_html', 'ChecklistPanel', 'in_loop']
 
 # %% ../../nbs/00na_core.checklist.ipynb #c09c7378
 def finding_html(
@@ -108,14 +108,25 @@ class ChecklistPanel:
         self,
         project: Project,  # an open project
         phase: int | str = "framing",  # number or key of a phase
+        state: ChecklistState | None = None,  # the checks of the phase where another panel shows a part of them too
+        only: Sequence[str] = (),  # starts of the codes to show; all when empty
+        title: str = "",  # heading; the phase when empty
+        waive: str = "Waive",  # what accepting a failure is called
+        runs: bool = True,  # whether there are buttons to run the checks
     ) -> None:
-        self.state = ChecklistState(project, phase)
+        self.state = state or ChecklistState(project, phase)
+        self.only, self.title, self.waive, self.runs = tuple(only), title or f"Checks: {self.state.phase.title}", waive, runs
         self._seen = self._stamp()
 
     @functools.cached_property
     def widget(self) -> Any:
         "The live panel."
         return _build(self)
+
+    @property
+    def shown(self) -> Findings:
+        "The checks that are shown here."
+        return Findings(found for found in self.state.findings if not self.only or found.code.startswith(self.only))
 
     def start(self) -> threading.Thread:
         "Run the checks in a thread of its own."
@@ -137,10 +148,10 @@ class ChecklistPanel:
         return 0, 0
 
     def __repr__(self) -> str:
-        return f"ChecklistPanel({self.state.phase.title}: {self.state.findings!r})"
+        return f"ChecklistPanel({self.state.phase.title}: {self.shown!r})"
 
     def _repr_html_(self) -> str:
-        return panel(f"Checks: {self.state.phase.title}", findings_html(self.state.findings), _counts(self.state.findings))
+        return panel(self.title, findings_html(self.shown), _counts(self.shown))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         live = self.widget._repr_mimebundle_()
@@ -151,7 +162,7 @@ def _counts(findings: Findings) -> str:
     return " · ".join(f"{count} {status.replace('_', ' ')}" for status, count in findings.summary().items() if count)
 
 # %% ../../nbs/00na_core.checklist.ipynb #b78ca0cf
-def _in_loop() -> Callable[[Callable[[], object]], object]:
+def in_loop() -> Callable[[Callable[[], object]], object]:  # takes a function without parameters
     "A way to call something in the loop that runs now; at once where there is none."
     try:
         loop = asyncio.get_running_loop()
@@ -173,7 +184,7 @@ def _row(owner: ChecklistPanel, code: str, box: _SignBox) -> tuple[Any, Callable
     def show(found: Finding) -> None:
         act = owner.state.act(found)
         text.value = finding_html(found)
-        button.description = f"{act.capitalize()} {found.code}"
+        button.description = f"{owner.waive if act == 'waive' else act.capitalize()} {found.code}"
         button.layout.visibility = "visible" if act else "hidden"
 
     def close() -> None:
@@ -193,8 +204,8 @@ def _row(owner: ChecklistPanel, code: str, box: _SignBox) -> tuple[Any, Callable
 # %% ../../nbs/00na_core.checklist.ipynb #d0c28f7d
 def _build(owner: ChecklistPanel) -> Any:
     w = require("ipywidgets")
-    state, box, call = owner.state, _SignBox(owner.state), _in_loop()
-    rows = {found.code: _row(owner, found.code, box) for found in state.findings}
+    state, box, call = owner.state, _SignBox(owner.state), in_loop()
+    rows = {found.code: _row(owner, found.code, box) for found in owner.shown}
     go, stop = w.Button(description="Run checks", icon="play"), w.Button(description="Cancel", icon="stop", disabled=True)
     progress, status = w.FloatProgress(value=0, min=0, max=1, layout={"width": "160px", "visibility": "hidden"}), w.HTML()
     head = w.HTML()
@@ -204,9 +215,9 @@ def _build(owner: ChecklistPanel) -> Any:
         each.add_class("mlnb-note")
 
     def show() -> None:
-        head.value = (f'<h3 style="margin:4px 0">Checks: {esc(state.phase.title)}</h3><div class="mlnb-help">{esc(state.phase.purpose)} '
-                      f"{esc(_counts(state.findings))}.</div>")
-        for found in state.findings:
+        why = "" if owner.only else f"{state.phase.purpose} "
+        head.value = f'<h3 style="margin:4px 0">{esc(owner.title)}</h3><div class="mlnb-help">{esc(why + _counts(owner.shown))}.</div>'
+        for found in owner.shown:
             rows[found.code][1](found)
 
     def follow() -> None:
@@ -220,7 +231,7 @@ def _build(owner: ChecklistPanel) -> Any:
     stop.on_click(lambda _: state.cancel())
     show()
     follow()
-    bar = w.HBox([go, stop, progress, status], layout={"align_items": "center"})
+    bar = w.HBox([go, stop, progress, status] if owner.runs else [status], layout={"align_items": "center"})
     all_ = w.VBox([w.HTML(STYLE, layout={"display": "none"}), keep_keys(), head, bar, *(row for row, _ in rows.values())])
     all_.add_class("mlnb-form")
     watch(owner, "look")

@@ -45,7 +45,7 @@ PROVIDERS: Mapping[str, str] = {  # part -> function that takes the project
     "reference": "monitoring.batch:project_reference",
     "drift": "monitoring.batch:project_drift",
 }
-PHASE_PANELS: Mapping[str, str] = {"framing": "framing.panel:FramingPanel"}
+PHASE_PANELS: Mapping[str, str] = {"framing": "framing.panel:FramingPanel", "data": "data.panel:DataPanel"}
 
 
 def _read_json(path: Path) -> dict[str, object] | None:
