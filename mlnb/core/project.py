@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mlnb.core.tables import Table
 
 # %% auto #0
-__all__ = ['PROVIDERS', 'PHASE_PANELS', 'INPUTS', 'needed_inputs', 'Project']
+__all__ = ['PROVIDERS', 'OTHER_FILES', 'PHASE_PANELS', 'INPUTS', 'needed_inputs', 'Project']
 
 # %% ../../nbs/00i_core.project.ipynb #8683abf7
 PROVIDERS: Mapping[str, str] = {  # part -> function that takes the project
@@ -45,6 +45,7 @@ PROVIDERS: Mapping[str, str] = {  # part -> function that takes the project
     "reference": "monitoring.batch:project_reference",
     "drift": "monitoring.batch:project_drift",
 }
+OTHER_FILES = ("data_rules",)  # files beside the records that the data phase reads by itself
 PHASE_PANELS: Mapping[str, str] = {"framing": "framing.panel:FramingPanel", "data": "data.panel:DataPanel"}
 
 
@@ -133,14 +134,15 @@ class _ProjectRecords(_ProjectFolder):
 
     def records(self) -> dict[str, BaseModel]:
         "All records that exist on disk."
-        return {p.stem: self.record(p.stem) for p in sorted((self.path / "records").glob("*.yaml"))}
+        return {p.stem: self.record(p.stem) for p in sorted((self.path / "records").glob("*.yaml")) if p.stem not in OTHER_FILES}
 
 # %% ../../nbs/00i_core.project.ipynb #1ef05304
 _MODEL = ("model", "holdout", "data", "config")
 INPUTS: Mapping[str, tuple[str, ...]] = {  # part that a check needs -> what it is computed from
     **dict.fromkeys(("config", "target", "time", "entity", "protected"), ("config",)),
     "brief": ("record:problem_brief",), "records": tuple(f"record:{name}" for name in RECORDS),
-    "data": ("data", "config"), "quality": ("data", "config"), "integrity": ("data", "holdout", "config"), "current": ("current", "config"),
+    "data": ("data", "config"), "quality": ("data", "config", "record:data_rules"),
+    "integrity": ("data", "holdout", "config"), "current": ("current", "config"),
     **dict.fromkeys(("train", "holdout"), ("holdout", "data", "config")),
     **dict.fromkeys(("experiment", "model", "pipeline", "evaluation", "predictions", "reference"), _MODEL), "drift": ("current", *_MODEL),
 }

@@ -90,7 +90,7 @@ def read_files(
         with translate(name):
             if engine == "spark":  # reads one path at a time
                 parts = [connection.read_parquet(file) for file in files]
-                return parts[0] if len(parts) == 1 else parts[0].union(*parts[1:])
+                return parts[0].union(*parts[1:]) if parts[1:] else parts[0]
             return connection.read_parquet(list(files))
     if not name.lower().removesuffix(".gz").endswith((".csv", ".tsv", ".txt", ".data")):
         raise InputError(f"{name} is neither CSV nor Parquet by its name. Readable are .csv, .tsv, .txt (also .gz) and .parquet.")
