@@ -21,6 +21,7 @@ from ..core.items_data import DQ_DIMENSIONS, DQ_GATE, DQ_MAX
 from ..core.record_types import record_model
 from .column_browser import ColumnCard, describe_columns
 from .holdout import Holdout, open_holdout, seal
+from .integrity import project_integrity
 from .leakage import project_leakage
 from .quality import DimensionScore, QualityReport, project_quality
 
@@ -128,8 +129,10 @@ def _renote(project: Project, name: str, score: str, reason: str) -> None:
     parts[name] = dataclasses.replace(parts[name], adjusted=_number(score), reason=reason)
     report = QualityReport(parts, int(kept["rows"]), int(kept["columns"]))  # type: ignore[call-overload]
     new = {key: plain(part) | {"score": part.score} for key, part in report.dimensions.items()}  # type: ignore[operator]
-    project.save_result("quality", kept | {"dimensions": new, "total": report.total, "gate": report.gate}, inputs=("data",))
-    project.note([found for found in report.findings if found.code == f"DQ-{name.upper()}"], source="panel", inputs=("data",))
+    before = project.ledger.current().get(f"DQ-{name.upper()}")
+    inputs = tuple(before.inputs) if before is not None else ("data",)
+    project.save_result("quality", kept | {"dimensions": new, "total": report.total, "gate": report.gate}, inputs=inputs)
+    project.note([found for found in report.findings if found.code == f"DQ-{name.upper()}"], source="panel", inputs=inputs)
 
 # %% ../../nbs/02zb_data.panel_state.ipynb #82444b65
 class DataState(Adjustments):
@@ -188,17 +191,11 @@ def _columns(state: DataState) -> None:
     state.project.save_result("columns", {"columns": plain(state.cards)}, inputs=("data",))
 
 
-def _integrity(state: DataState) -> None:
-    codes = [check.code for check in state.checks.checks if check.code.startswith("DATA")]
-    if codes:
-        state.checks.run(codes)
-
-
 STEPS: tuple[tuple[str, str, Callable[[DataState], object]], ...] = (
     ("holdout", "Sealing the holdout", lambda state: seal(state.project)),
     ("quality", "Scoring the quality", lambda state: project_quality(state.project)),
     ("leaks", "Looking for leaks", lambda state: project_leakage(state.project)),
-    ("integrity", "Checking integrity", _integrity),
+    ("integrity", "Checking integrity", lambda state: project_integrity(state.project)),
     ("columns", "Counting the columns", _columns),
 )
 

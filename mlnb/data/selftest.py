@@ -146,13 +146,16 @@ def _spoilt(copy: Copy, job: _Job, random_state: int) -> tuple[Copy, dict[str, t
 # %% ../../nbs/02f_data.selftest.ipynb #85e65f66
 def _look(copy: Copy, kind: str, random_state: int) -> Findings:
     "What the checks say about a copy."
+    from mlnb.data.integrity import inspect
     from mlnb.data.leakage import audit
     from mlnb.data.quality import assess
 
     try:
         if kind == "leak":
             return audit(copy.train, copy.test, copy.target, copy.time, copy.entity, copy.answers.task, random_state=random_state).findings
-        return assess(open_table(copy.frame), copy.target, copy.time, copy.answers.task, copy.today, random_state=random_state).findings
+        table = open_table(copy.frame)
+        found = assess(table, copy.target, copy.time, copy.answers.task, copy.today, random_state=random_state).findings
+        return found + inspect(table, None, copy.target, copy.entity, copy.time, random_state, (), copy.answers.task).findings
     except MlnbError as error:
         return Findings([Finding("SELF-ERROR", "not_checked", message=str(error))])  # type: ignore[arg-type]
 
