@@ -35,8 +35,8 @@ __all__ = ['SAME', 'STEPS', 'Adjustments', 'DataState']
 SAME = 0.05  # points below which a slider stands on the computed score
 
 
-class Adjustments(FormState):
-    "The record of data quality, with the adjustments that are not complete yet."
+class _Scores(FormState):
+    "The record of data quality, with the scores that are wanted and not complete yet."
 
     wanted = traitlets.Dict()  # dimension -> score, reason and name as they stand in the panel
 
@@ -70,6 +70,10 @@ class Adjustments(FormState):
             return {}
         words = {"reason": "Why? Write the reason, so that somebody who was not there can judge it.", "by": "Who says so? Write a name."}
         return {key: text for key, text in words.items() if not str(entry[key]).strip()}
+
+# %% ../../nbs/02zb_data.panel_state.ipynb #7b8b74ae
+class Adjustments(_Scores):
+    "The record of data quality, with a way to adjust its scores."
 
     def want(self, name: str, score: float | None = None, reason: str | None = None, by: str | None = None) -> None:
         "Change a score, its reason or who says so, without saving; what is not named stays."
@@ -106,7 +110,7 @@ class Adjustments(FormState):
             _renote(self.project, name, score, reason)
         return saved
 
-
+# %% ../../nbs/02zb_data.panel_state.ipynb #53254efa
 def _number(text: object) -> float | None:
     try:
         return float(str(text))
@@ -184,7 +188,7 @@ class DataState(Adjustments):
             self._cancel.set()
             self.doing = "Stops after the step that is running."
 
-
+# %% ../../nbs/02zb_data.panel_state.ipynb #52a656e5
 def _columns(state: DataState) -> None:
     sealed = (state.project.holdout_dir / "seal.json").exists()
     state.cards = describe_columns(state.project.train() if sealed else state.project.table())  # the holdout is not looked at
