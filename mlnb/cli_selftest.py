@@ -44,7 +44,7 @@ def _lines(test: SelfTest) -> Iterator[str]:
         yield test.noise_words
     yield summary_line(test.findings)
 
-
+# %% ../nbs/12ci_cli_selftest.ipynb #11cd8066
 @commands.command("selftest")
 @guarded
 def selftest_command(

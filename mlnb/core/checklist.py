@@ -116,7 +116,7 @@ class ChecklistPanel:
     ) -> None:
         self.state = state or ChecklistState(project, phase)
         self.only, self.title, self.waive, self.runs = tuple(only), title or f"Checks: {self.state.phase.title}", waive, runs
-        self._seen = self._stamp()
+        self._seen = _stamp(self.state.project)
 
     @functools.cached_property
     def widget(self) -> Any:
@@ -136,16 +136,10 @@ class ChecklistPanel:
 
     def look(self) -> None:
         "Take over what somebody else wrote into the ledger."
-        now = self._stamp()
+        now = _stamp(self.state.project)
         if now != self._seen and not self.state.running:
             self._seen = now
             self.state.refresh()
-
-    def _stamp(self) -> tuple[int, int]:
-        with contextlib.suppress(OSError):
-            stat = self.state.project.ledger.path.stat()
-            return stat.st_mtime_ns, stat.st_size
-        return 0, 0
 
     def __repr__(self) -> str:
         return f"ChecklistPanel({self.state.phase.title}: {self.shown!r})"
@@ -156,6 +150,13 @@ class ChecklistPanel:
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         live = self.widget._repr_mimebundle_()
         return {**live, "text/plain": repr(self), "text/html": self._repr_html_()}
+
+# %% ../../nbs/00na_core.checklist.ipynb #f23970e8
+def _stamp(project: Project) -> tuple[int, int]:
+    with contextlib.suppress(OSError):
+        stat = project.ledger.path.stat()
+        return stat.st_mtime_ns, stat.st_size
+    return 0, 0
 
 
 def _counts(findings: Findings) -> str:

@@ -46,7 +46,7 @@ class ColumnCard:
         "Share of missing values."
         return self.missing / max(self.rows, 1)
 
-
+# %% ../../nbs/02za_data.column_browser.ipynb #0e06be07
 def describe_columns(
     table: Table,  # any table
     random_state: int = 0,  # draws the rows that are counted
@@ -137,7 +137,7 @@ def browse(
         return found
     return sorted(found, key=lambda card: (-sum(_WEIGHT[f.status] for f in said.get(card.name, ())), -card.gaps))
 
-
+# %% ../../nbs/02za_data.column_browser.ipynb #44cc94dd
 def cards_html(
     cards: Sequence[ColumnCard],  # what to show, in this order
     said: Mapping[str, Sequence[Finding]],  # what is said about each

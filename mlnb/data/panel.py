@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 __all__ = ['DataPanel']
 
 # %% ../../nbs/02z_data.panel.ipynb #64f5682a
-class DataPanel:
-    "Quality, leaks, holdout and columns of a project, live."
+class _Parts:
+    "The state of the panel and its checklists, kept up with what happens on disk."
 
     def __init__(
         self,
@@ -44,11 +44,6 @@ class DataPanel:
         self.rest = ChecklistPanel(project, "data", checks, ("DQ-", "FE-", "FS-"), "Checks of the phase", "Accept")
         self.name = ""  # who adjusted last in this panel
         self._seen = self._stamps()
-
-    @functools.cached_property
-    def widget(self) -> Any:
-        "The live panel."
-        return _build(self)
 
     def start(self) -> threading.Thread:
         "Compute everything in a thread of its own."
@@ -74,6 +69,15 @@ class DataPanel:
     def _stamps(self) -> tuple[float, ...]:
         files = (self.project.holdout_dir / "seal.json", self.project.holdout_dir / "looks.jsonl", self.project.path / "results" / "columns.json")
         return tuple(_written(file) for file in files)
+
+# %% ../../nbs/02z_data.panel.ipynb #09d23d6f
+class DataPanel(_Parts):
+    "Quality, leaks, holdout and columns of a project, live."
+
+    @functools.cached_property
+    def widget(self) -> Any:
+        "The live panel."
+        return _build(self)
 
     def cards(self, most: int = 24) -> str:
         "The columns that are searched for, as HTML."
@@ -102,34 +106,41 @@ def _written(file: Path) -> float:
     return 0.0
 
 # %% ../../nbs/02z_data.panel.ipynb #a70d663d
-class _Score:
-    "One dimension."
+class _Controls:
+    "The widgets of one dimension."
 
-    def __init__(self, owner: DataPanel, name: str) -> None:
+    def __init__(self, name: str) -> None:
         import ipywidgets as w
 
-        self.owner, self.state, self.name = owner, owner.state, name
         wide = {"description_width": "initial"}
         self.slider = w.FloatSlider(min=0, max=DQ_MAX, step=0.1, description=name.capitalize(), readout_format=".1f", continuous_update=False,
                                     style={"description_width": "110px"}, layout={"width": "400px", "flex": "0 1 auto"})
         self.words, self.wrong = w.HTML(layout={"flex": "1 1 300px", "min_width": "0"}), w.HTML()
         self.reason = w.Text(description=f"Reason for {name}", continuous_update=False, style=wide)
         self.by = w.Text(description=f"Who adjusts {name}", continuous_update=False, style=wide)
-        back = w.Button(description=f"Back to computed {name}")
-        back.add_class("mlnb-small")
+        self.back = w.Button(description=f"Back to computed {name}")
+        self.back.add_class("mlnb-small")
         for field in (self.reason, self.by):
             field.add_class("mlnb-control")
         for note in (self.words, self.wrong):
             note.add_class("mlnb-note")
-        self.why = w.VBox([self.reason, self.by, self.wrong, back])
+        self.why = w.VBox([self.reason, self.by, self.wrong, self.back])
         self.why.add_class("mlnb-group")
         self.widget = w.VBox([w.HBox([self.slider, self.words], layout={"align_items": "flex-start"}), self.why])
         self.widget.add_class("mlnb-field")
+
+# %% ../../nbs/02z_data.panel.ipynb #0706eeca
+class _Score(_Controls):
+    "One dimension, linked to the state."
+
+    def __init__(self, owner: DataPanel, name: str) -> None:
+        super().__init__(name)
+        self.owner, self.state, self.name = owner, owner.state, name
         self._later, self._quiet = Later(lambda: self.state.settle(name), owner.pause), False
         self.slider.observe(lambda change: self._moved(change["new"]), "value")
         self.reason.observe(lambda change: self._said(reason=change["new"]), "value")
         self.by.observe(lambda change: self._said(by=change["new"]), "value")
-        back.on_click(lambda _: self.state.reset(name))
+        self.back.on_click(lambda _: self.state.reset(name))
 
     def _moved(self, score: float) -> None:
         if not self._quiet:
@@ -184,7 +195,7 @@ def _browser(owner: DataPanel) -> tuple[Any, Callable[[], None]]:
     bar.add_class("mlnb-item")
     return w.VBox([w.HTML('<h3 style="margin:4px 0">Columns</h3>'), bar, shown]), show
 
-
+# %% ../../nbs/02z_data.panel.ipynb #e9100abc
 def _build(owner: DataPanel) -> Any:
     import ipywidgets as w
 
@@ -225,12 +236,10 @@ def _build(owner: DataPanel) -> Any:
     show()
     stand()
     follow()
-    for button in (go, stop):
-        button.add_class("mlnb-small")
-    for note in (top, holdout, doing):
-        note.add_class("mlnb-note")
+    for part, style in ((go, "mlnb-small"), (stop, "mlnb-small"), (top, "mlnb-note"), (holdout, "mlnb-note"), (doing, "mlnb-note")):
+        part.add_class(style)
     bar = w.HBox([go, stop, progress, doing], layout={"align_items": "center"})
-    parts = [part.widget for part in (owner.leaks, owner.integrity) if len(part.shown)]
+    parts = [each.widget for each in (owner.leaks, owner.integrity) if len(each.shown)]
     box = w.VBox([w.HTML(STYLE, layout={"display": "none"}), keep_keys(), top, bar, *(score.widget for score in scores), holdout, *parts, columns,
                   owner.rest.widget])
     box.add_class("mlnb-form")

@@ -21,6 +21,7 @@ from ..core.items_data import DQ_DIMENSIONS, DQ_GATE, DQ_MAX
 from ..core.record_types import record_model
 from .column_browser import ColumnCard, describe_columns
 from .holdout import Holdout, open_holdout, seal
+from .integrity import project_integrity
 from .leakage import project_leakage
 from .quality import DimensionScore, QualityReport, project_quality
 
@@ -34,8 +35,8 @@ __all__ = ['SAME', 'STEPS', 'Adjustments', 'DataState']
 SAME = 0.05  # points below which a slider stands on the computed score
 
 
-class Adjustments(FormState):
-    "The record of data quality, with the adjustments that are not complete yet."
+class _Scores(FormState):
+    "The record of data quality, with the scores that are wanted and not complete yet."
 
     wanted = traitlets.Dict()  # dimension -> score, reason and name as they stand in the panel
 
@@ -69,6 +70,10 @@ class Adjustments(FormState):
             return {}
         words = {"reason": "Why? Write the reason, so that somebody who was not there can judge it.", "by": "Who says so? Write a name."}
         return {key: text for key, text in words.items() if not str(entry[key]).strip()}
+
+# %% ../../nbs/02zb_data.panel_state.ipynb #7b8b74ae
+class Adjustments(_Scores):
+    "The record of data quality, with a way to adjust its scores."
 
     def want(self, name: str, score: float | None = None, reason: str | None = None, by: str | None = None) -> None:
         "Change a score, its reason or who says so, without saving; what is not named stays."
@@ -105,7 +110,7 @@ class Adjustments(FormState):
             _renote(self.project, name, score, reason)
         return saved
 
-
+# %% ../../nbs/02zb_data.panel_state.ipynb #53254efa
 def _number(text: object) -> float | None:
     try:
         return float(str(text))
@@ -128,8 +133,10 @@ def _renote(project: Project, name: str, score: str, reason: str) -> None:
     parts[name] = dataclasses.replace(parts[name], adjusted=_number(score), reason=reason)
     report = QualityReport(parts, int(kept["rows"]), int(kept["columns"]))  # type: ignore[call-overload]
     new = {key: plain(part) | {"score": part.score} for key, part in report.dimensions.items()}  # type: ignore[operator]
-    project.save_result("quality", kept | {"dimensions": new, "total": report.total, "gate": report.gate}, inputs=("data",))
-    project.note([found for found in report.findings if found.code == f"DQ-{name.upper()}"], source="panel", inputs=("data",))
+    before = project.ledger.current().get(f"DQ-{name.upper()}")
+    inputs = tuple(before.inputs) if before is not None else ("data",)
+    project.save_result("quality", kept | {"dimensions": new, "total": report.total, "gate": report.gate}, inputs=inputs)
+    project.note([found for found in report.findings if found.code == f"DQ-{name.upper()}"], source="panel", inputs=inputs)
 
 # %% ../../nbs/02zb_data.panel_state.ipynb #82444b65
 class DataState(Adjustments):
@@ -181,24 +188,18 @@ class DataState(Adjustments):
             self._cancel.set()
             self.doing = "Stops after the step that is running."
 
-
+# %% ../../nbs/02zb_data.panel_state.ipynb #52a656e5
 def _columns(state: DataState) -> None:
     sealed = (state.project.holdout_dir / "seal.json").exists()
     state.cards = describe_columns(state.project.train() if sealed else state.project.table())  # the holdout is not looked at
     state.project.save_result("columns", {"columns": plain(state.cards)}, inputs=("data",))
 
 
-def _integrity(state: DataState) -> None:
-    codes = [check.code for check in state.checks.checks if check.code.startswith("DATA")]
-    if codes:
-        state.checks.run(codes)
-
-
 STEPS: tuple[tuple[str, str, Callable[[DataState], object]], ...] = (
     ("holdout", "Sealing the holdout", lambda state: seal(state.project)),
     ("quality", "Scoring the quality", lambda state: project_quality(state.project)),
     ("leaks", "Looking for leaks", lambda state: project_leakage(state.project)),
-    ("integrity", "Checking integrity", _integrity),
+    ("integrity", "Checking integrity", lambda state: project_integrity(state.project)),
     ("columns", "Counting the columns", _columns),
 )
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..core.errors import InputError, MlnbError, did_you_mean, listed
 from ..core.findings import Finding, Findings
+from ..core.optional import resolve
 from ..core.tables import open_table
 from .leak_faults import LEAK_FAULTS
 from .quality_faults import QUALITY_FAULTS
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 __all__ = ['FAULTS', 'NOISE', 'SelfTest', 'self_test']
 
 # %% ../../nbs/02f_data.selftest.ipynb #029a5b6d
-FAULTS: tuple[Fault, ...] = (*LEAK_FAULTS, *QUALITY_FAULTS)
-
-
 @dataclass(frozen=True)
 class SelfTest:
     "What would be noticed in this data."
@@ -65,9 +63,9 @@ class SelfTest:
         "One row for each planted fault."
         import pandas as pd
 
-        columns = ["kind", "fault", "measure", "strength", "outcome", "checks", "message"]
         return pd.DataFrame([(kind.kind, kind.title, kind.measure, trial.strength, trial.outcome, ", ".join(trial.codes), trial.message)
-                             for kind in self.kinds for trial in kind.trials], columns=columns)
+                             for kind in self.kinds for trial in kind.trials],
+                            columns=["kind", "fault", "measure", "strength", "outcome", "checks", "message"])
 
     def to_dict(self) -> dict[str, Any]:
         "As plain JSON types."
@@ -77,17 +75,13 @@ class SelfTest:
 
     def plot(self) -> Figure:
         "Which strengths were noticed, and how loudly."
-        from mlnb.data.selftest_view import plot_sensitivity
-
-        return plot_sensitivity(self.kinds)
+        return resolve("data.selftest_view:plot_sensitivity")(self.kinds)  # type: ignore[operator, no-any-return]
 
     def __repr__(self) -> str:
         return f"SelfTest({self.name}: {self.findings!r})"
 
     def _repr_html_(self) -> str:
-        from mlnb.data.selftest_view import selftest_html
-
-        return selftest_html(self)
+        return resolve("data.selftest_view:selftest_html")(self)  # type: ignore[operator, no-any-return]
 
 # %% ../../nbs/02f_data.selftest.ipynb #aa705a34
 @dataclass(frozen=True)
@@ -112,6 +106,7 @@ def _jobs(chosen: Sequence[Fault]) -> Iterator[_Job]:
             yield _Job(faults[0].kind, tuple((fault.key, fault.strength(level)) for fault in faults if level < len(fault.strengths)))
 
 
+FAULTS: tuple[Fault, ...] = (*LEAK_FAULTS, *QUALITY_FAULTS)
 NOISE = 12  # columns of noise
 _BY_KEY = {fault.key: fault for fault in FAULTS}
 
@@ -146,13 +141,16 @@ def _spoilt(copy: Copy, job: _Job, random_state: int) -> tuple[Copy, dict[str, t
 # %% ../../nbs/02f_data.selftest.ipynb #85e65f66
 def _look(copy: Copy, kind: str, random_state: int) -> Findings:
     "What the checks say about a copy."
+    from mlnb.data.integrity import inspect
     from mlnb.data.leakage import audit
     from mlnb.data.quality import assess
 
     try:
         if kind == "leak":
             return audit(copy.train, copy.test, copy.target, copy.time, copy.entity, copy.answers.task, random_state=random_state).findings
-        return assess(open_table(copy.frame), copy.target, copy.time, copy.answers.task, copy.today, random_state=random_state).findings
+        table = open_table(copy.frame)
+        found = assess(table, copy.target, copy.time, copy.answers.task, copy.today, random_state=random_state).findings
+        return found + inspect(table, None, copy.target, copy.entity, copy.time, random_state, (), copy.answers.task).findings
     except MlnbError as error:
         return Findings([Finding("SELF-ERROR", "not_checked", message=str(error))])  # type: ignore[arg-type]
 

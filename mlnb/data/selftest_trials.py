@@ -5,6 +5,7 @@
 # %% ../../nbs/02fd_data.selftest_trials.ipynb #4a5e99b9
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -37,7 +38,7 @@ class Trial:
         "Whether anything was said about it."
         return self.outcome in ("fail", "warn", "named")
 
-
+# %% ../../nbs/02fd_data.selftest_trials.ipynb #6fe8b21a
 def heard(
     before: Findings,  # about the copy as it was
     after: Findings,  # about the spoilt copy
@@ -88,12 +89,8 @@ class Sensitivity:
     @property
     def found_from(self) -> float | None:
         "Weakest strength from which on nothing was missed; None when the strongest was missed."
-        least = None
-        for trial in reversed(self.trials):
-            if not trial.found:
-                break
-            least = trial.strength
-        return least
+        heard = itertools.takewhile(lambda trial: trial.found, reversed(self.trials))
+        return min((trial.strength for trial in heard), default=None)
 
     @property
     def unchecked(self) -> bool:
@@ -115,14 +112,14 @@ class Sensitivity:
             return Finding(code, Status.NOT_CHECKED, message=self.trials[-1].message, evidence=evidence, **parts)  # type: ignore[arg-type]
         least = self.found_from
         status = Status.FAIL if least is None else Status.PASS if least <= self.trials[min(1, len(self.trials) - 1)].strength else Status.WARN
-        words = f"{self.title}, {self.measure} {self.trials[-1].strength:g}: not noticed." if least is None else \
-            f"Found from {least:g} on ({self.measure}), by {listed(self.codes)}."
+        words = f"Found from {least:g} on ({self.measure}), by {listed(self.codes)}." if least is not None else \
+            f"{self.title}, {self.measure} {self.trials[-1].strength:g}: not noticed."
         fix = f"Do not rely on a clean audit for this: look for {self.title} by hand." if status is not Status.PASS else ""
         return Finding(code, status, message=words[0].upper() + words[1:], value=least, threshold=self.trials[min(1, len(self.trials) - 1)].strength,
                        evidence=evidence, fix=fix, columns=(), **parts)  # type: ignore[arg-type]
 
     def to_dict(self) -> Mapping[str, object]:
         "As plain JSON types."
+        trials = [{"strength": t.strength, "outcome": t.outcome, "checks": list(t.codes), "message": t.message} for t in self.trials]
         return {"title": self.title, "kind": self.kind, "measure": self.measure, "found_from": self.found_from, "checks": list(self.codes),
-                "skipped": self.skipped, "trials": [{"strength": t.strength, "outcome": t.outcome, "checks": list(t.codes), "message": t.message}
-                                                    for t in self.trials]}
+                "skipped": self.skipped, "trials": trials}
