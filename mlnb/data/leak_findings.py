@@ -5,16 +5,20 @@
 # %% ../../nbs/02dg_data.leak_findings.ipynb #06916138
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..core.checks import finding
 from ..core.errors import listed
 from ..core.findings import Finding
 from .overlap import Overlap
 from .signal import Answer
 from .single_feature import NEAR_CERTAIN, ColumnSignal, Examined
+from .time_travel import Travel
 from .time_order import Dependence, TimeOrder
 
 # %% auto #0
-__all__ = ['MEASURE', 'COPIED', 'REPEATED', 'ENOUGH', 'AGREE', 'from_target', 'time_ordered', 'time_unnamed', 'on_both_sides']
+__all__ = ['MEASURE', 'COPIED', 'REPEATED', 'ENOUGH', 'AGREE', 'from_target', 'time_ordered', 'time_unnamed', 'from_future',
+           'on_both_sides']
 
 # %% ../../nbs/02dg_data.leak_findings.ipynb #71cab456
 MEASURE = {"binary": "ROC-AUC", "multiclass": "mean ROC-AUC", "regression": "R² of ranks"}
@@ -102,6 +106,33 @@ def time_unnamed(
         return finding("LEAK05", "warn", text, value=position.alike, evidence=evidence, fix=fix)
     text = "No time column is named, and the target moves neither with a date nor with the order of the rows."
     return finding("LEAK05", "not_applicable", text, evidence=evidence)
+
+# %% ../../nbs/02dg_data.leak_findings.ipynb #163117f0
+def from_future(
+    travels: Sequence[Travel],  # columns that know the future
+    target: str,  # the target's column
+    time: str,  # column that orders the rows; empty when none was named
+    worth: tuple[float, float] | None = None,  # score of all columns together with these, and without them
+    measure: str = "score",  # what that score is
+) -> Finding:  # LEAK01
+    "Whether a column knows the future."
+    evidence: dict[str, object] = {"time": time, "columns": {t.column: vars(t) for t in travels}}
+    if travels:
+        names = tuple(travel.column for travel in travels)
+        rest = f" And {len(travels) - 3} more." if len(travels) > 3 else ""
+        cost = ""
+        if worth is not None:
+            evidence |= {"score with all columns": worth[0], "score without them": worth[1]}
+            cost = f" A quick model reaches {measure} {worth[0]:.3f} with and {worth[1]:.3f} without."
+        fix = f"Compute {listed(names, 3)} from rows that are over when {target} is predicted (shift forward, windows that end before the row), " \
+              "or list them under `exclude` in `mlnb.yaml`."
+        return finding("LEAK01", "fail", " ".join(f"{t.sentence()}." for t in travels[:3]) + rest + cost, columns=names,
+                       value=max(t.share for t in travels), threshold=0.0, evidence=evidence, fix=fix)
+    if time:
+        text = f"No column agrees with later rows better than with earlier ones, and no date lies after {time} without being a plan."
+        return finding("LEAK01", "pass", text, evidence=evidence)
+    text = "No column agrees with later rows in the order of the file or of a date. No time column is named, so no more can be said."
+    return finding("LEAK01", "not_checked", text, evidence=evidence | {"missing": "time"})
 
 # %% ../../nbs/02dg_data.leak_findings.ipynb #ce1dd145
 COPIED, REPEATED = 0.005, 0.01  # share of copied test rows that fails: copies across the sides; copies that train is full of as well

@@ -16,12 +16,13 @@ from ..core.errors import InputError
 from ..core.findings import Finding, Findings, Status
 from ..core.tables import Table, open_table
 from .identity import identities
-from .leak_findings import from_target, on_both_sides, time_ordered, time_unnamed
+from .leak_findings import MEASURE, from_future, from_target, on_both_sides, time_ordered, time_unnamed
 from .overlap import Overlap, overlap
 from .sample import local, sample_rows
 from .signal import Answer, answer
 from .single_feature import Examined, examine
 from .time_order import Dependence, TimeOrder, dependence, time_order
+from .time_travel import Travel, future
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,18 +125,19 @@ def audit(
     for column, role in ((target, "target"), (time, "time column"), (entity, "entity column")):
         if column:
             left.check_column(column, role)
-    examined, prepared, moves = _columns(left, target, {time, entity, *exclude}, task, random_state)
+    travels, usual = _future(left, right, target, time, entity, {*exclude}, task)
+    examined, prepared, moves = _columns(left, right, target, {time, entity, *exclude}, task, usual, [t.column for t in travels], random_state)
     order = shared = None
     if right is not None and time:
         order = time_order(left, right, time, target, random_state)
     if right is not None:
         shared = overlap(left, right, target if target in right.columns else "", entity if entity in right.columns else "")
-    found = [from_target(examined, prepared, target), _in_time(order, time, moves), _on_both_sides(left, shared, order)]
+    found = [from_future(travels, target, time, _worth(examined), MEASURE[prepared.task]), from_target(examined, prepared, target), _in_time(order, time, moves), _on_both_sides(left, shared, order)]
     return LeakReport(target, prepared.task, len(prepared.values), examined, Findings(found), order, shared)
 
 # %% ../../nbs/02d_data.leakage.ipynb #dcda87d6
-def _columns(train: Table, target: str, leave_out: set[str], task: str,
-             random_state: int) -> tuple[Examined, Answer, dict[str, Dependence]]:
+def _columns(train: Table, test: Table | None, target: str, leave_out: set[str], task: str, usual: float,
+             ahead: Sequence[str], random_state: int) -> tuple[Examined, Answer, dict[str, Dependence]]:
     "Every candidate feature alone on a sample, the prepared target, and how it depends on dates and on the position of the rows."
     rows = sample_rows(train, min(20_000, max(CELLS // len(train.columns), 200)), random_state=random_state)
     prepared = answer(rows[target], task, random_state)
@@ -146,10 +148,36 @@ def _columns(train: Table, target: str, leave_out: set[str], task: str,
         moves |= {"": dependence(prepared, np.arange(len(rows)), random_state)}
     features = rows.drop(columns=[name for name in {target, *leave_out} if name in rows.columns])
     known: dict[str, str] = {}
-    if prepared.task == "regression":
-        for identity in identities(features, rows[target].to_numpy(float, na_value=np.nan)):
+    raw = rows[target].to_numpy(float, na_value=np.nan) if prepared.task == "regression" else None
+    if raw is not None:
+        for identity in identities(features, raw):
             known |= {name: f"is a part of the target: {target} = {identity.formula}" for name in identity.columns}
-    return examine(features, prepared, known, random_state), prepared, moves
+
+    def repeated(name: str) -> float | None:
+        if test is None or name not in test.columns:
+            return None
+        seen = test.frame([name])[name].astype("string").dropna()
+        return float(seen.isin(set(train.frame([name])[name].astype("string"))).mean()) if len(seen) else None
+
+    return examine(features, prepared, known, random_state, raw, usual, repeated, ahead), prepared, moves
+
+
+def _future(train: Table, test: Table | None, target: str, time: str, entity: str, leave_out: set[str],
+            task: str) -> tuple[list[Travel], float]:
+    "Columns that know later rows, and how much of the target the rows before settle."
+    import pandas as pd
+
+    names = [name for name in train.columns if name not in leave_out and (test is None or name in test.columns)]
+    if target not in names:
+        names = [name for name in train.columns if name not in leave_out]
+        test = None
+    sides = [side.frame(names) for side in (train, test) if side is not None]
+    frame = pd.concat(sides, ignore_index=True)
+    return future(frame, target, time, entity, task)
+
+
+def _worth(examined: Examined) -> tuple[float, float] | None:
+    return None if examined.past is None else (examined.everything.score, examined.past.score)
 
 
 def _in_time(order: TimeOrder | None, time: str, moves: dict[str, Dependence]) -> Finding:

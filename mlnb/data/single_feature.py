@@ -5,31 +5,38 @@
 # %% ../../nbs/02dc_data.single_feature.ipynb #146cbd28
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .quick_model import together
+from .certainty import follows, pure_values, settled, words
+from .quick_model import measured, predicted, skill, together
 from .signal import Answer, Signal, coded, encode, noise, single
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['NEAR_CERTAIN', 'COARSE', 'COARSE_SCORE', 'ALONE', 'ALONE_COARSE', 'STRONG', 'FEW_ROWS', 'SEVERITY', 'ColumnSignal',
-           'verdict', 'Examined', 'examine']
+__all__ = ['NEAR_CERTAIN', 'PART', 'SURE', 'COARSE', 'COARSE_SCORE', 'ALONE', 'ALONE_NUMBER', 'ALONE_COARSE', 'UNEXPECTED',
+           'STEPS', 'STEPS_MISSING', 'COMPANY', 'STRONG', 'FEW_ROWS', 'FEW_PART', 'SEVERITY', 'ColumnSignal', 'Look',
+           'looks', 'verdict', 'Examined', 'examine']
 
 # %% ../../nbs/02dc_data.single_feature.ipynb #5bec83dd
-NEAR_CERTAIN: Mapping[str, float] = {  # explained share from which next to nothing is left open
-    "binary": 0.9, "multiclass": 0.9, "regression": 0.99}
+NEAR_CERTAIN: Mapping[str, float] = {  # settled share from which next to nothing is left open
+    "binary": 0.92, "multiclass": 0.92, "regression": 0.9}
+PART = 0.975  # the same where a column says something about some rows only
+SURE = 0.97  # share from which a number is a copy of a numeric target, however few the other columns
 COARSE = 10  # different values up to which a column is a flag or a code rather than a measurement
 COARSE_SCORE = 0.92  # ROC-AUC, at the lower end of its interval, that no honest flag or code has
-ALONE, ALONE_COARSE = 0.5, 0.8  # what a leak leaves open, as a share of what all others together leave open; a flag or a code
+ALONE, ALONE_NUMBER, ALONE_COARSE = 0.5, 0.35, 0.8  # what a leak leaves open, as a share of what all others leave open
+UNEXPECTED = 0.15  # surprise of the other columns, in nats a row, where one value settles the outcome
+STEPS, STEPS_MISSING = 0.02, 0.2  # changes along the target, against chance, of a step function of it; of gaps
+COMPANY = 8  # other columns there have to be before outdoing them all is remarkable
 STRONG: Mapping[str, float] = {  # strength from which outdoing all others is worth a warning
     "binary": 0.6, "multiclass": 0.6, "regression": 0.95}
-FEW_ROWS = 30  # below this many rows nothing is certain
+FEW_ROWS, FEW_PART = 30, 20  # rows below which nothing is certain; in a part
 SEVERITY: Mapping[str, int] = {"pass": 0, "warn": 1, "fail": 2}
 
 
@@ -38,57 +45,184 @@ class ColumnSignal:
     "What one column tells, and what that means."
 
     column: str  # its name
-    through: str  # "values", "missing" (whether the cell is filled) or "filled rows" (its values where there are any)
+    through: str  # "values", "missing", "filled rows", "other rows" (than those with its usual value), "one value", "one word" or "steps"
     groups: int  # how many groups its values were taken as
     coarse: bool  # whether it is a flag or a code rather than a measurement: few different values
     rows: int  # rows it was measured on
     signal: Signal  # what it tells alone
-    rest: Signal | None = None  # what the other columns tell together on the same rows; None when nobody had to know
+    share: float = 0.0  # how much of what is open it settles, on those rows
+    others: float | None = None  # how much the other columns settle together, on the same rows; None when nobody had to know
+    rest: Signal | None = None  # what the other columns tell together on all rows
     verdict: str = "pass"  # pass, warn or fail
     reason: str = ""  # why, as a phrase
 
     def to_dict(self) -> dict[str, object]:
         "One row of a table."
         return {"column": self.column, "through": self.through, "score": self.signal.score, "explained": self.signal.explained,
-                "strength": self.signal.strength, "others": None if self.rest is None else self.rest.score, "groups": self.groups,
-                "rows": self.rows, "verdict": self.verdict, "reason": self.reason}
+                "strength": self.signal.strength, "settled": self.share, "settled by others": self.others,
+                "others": None if self.rest is None else self.rest.score, "groups": self.groups, "rows": self.rows,
+                "verdict": self.verdict, "reason": self.reason}
 
 # %% ../../nbs/02dc_data.single_feature.ipynb #6991c716
+@dataclass(frozen=True)
+class Look:
+    "Something about a column that is too good."
+
+    column: str  # its name
+    through: str  # as in `ColumnSignal`
+    inside: np.ndarray  # rows it speaks about, shape (n,), booleans
+    groups: np.ndarray  # its groups on all rows, shape (n,)
+    share: float  # how much of what is open it settles there
+    low: float = 1.0  # the same, one standard error lower
+    detail: str = ""  # the value or word
+    outcome: int = -1  # the class that a value or word goes with
+
+
+def looks(
+    column: pd.Series,  # a candidate feature, shape (n,)
+    groups: np.ndarray,  # its groups, 0 for missing
+    target: Answer,  # the target of the same rows
+    raw: np.ndarray | None = None,  # the target as numbers, where it is one
+    doubt: float = 14.0,  # nats that chance has to be beaten by
+) -> Iterator[Look]:  # those that are too good
+    "What is too good about a column, before it is compared with the others."
+    n, name, everywhere = len(groups), str(column.name), np.ones(len(groups), dtype=bool)
+    number = column.to_numpy(float, na_value=np.nan) if column.dtype.kind in "iufb" else None
+    codes = groups if number is None else np.unique(number, return_inverse=True, equal_nan=True)[1]
+    filled = groups > 0
+    measured = settled(groups if number is None else number, target, number is not None, raw)
+    if column.dtype.kind != "M" and not _counter(column) and measured.nats > doubt and measured.share >= NEAR_CERTAIN[target.task]:
+        yield Look(name, "values", everywhere, groups, measured.share, measured.low)
+    if target.task == "regression" and column.dtype.kind != "M":
+        yield from _steps(name, codes, target)
+    if not filled.all() and filled.any() and len(np.unique(groups)) > 2:
+        yield from _gaps(name, filled.astype(np.int64), target, doubt)
+    usual = np.bincount(codes[filled], minlength=1).argmax() if filled.any() else -1
+    apart = filled & (codes != usual)
+    muddled = filled & (codes != _muddled(codes, target, filled))
+    for through, part in (("filled rows", filled), ("other rows", apart), ("other rows", muddled)):
+        if FEW_PART <= part.sum() < 0.99 * n and column.dtype.kind != "M":
+            yield from _part(name, through, part, groups, codes, number, target, raw, doubt)
+    if target.task != "regression" and column.dtype.kind not in "M":
+        yield from _single_values(column, codes, groups, apart, target, doubt)
+
+    if number is None and column.dtype.kind not in "M" and target.task != "regression":
+        yield from _single_words(column, groups, target, doubt)
+
+# %% ../../nbs/02dc_data.single_feature.ipynb #031e8bd2
+def _counter(column: pd.Series) -> bool:
+    "Whether a column numbers the rows."
+    return column.dtype.kind in "iu" and len(column) > 2 * COARSE and column.is_unique and column.max() - column.min() < 3 * len(column)
+
+
+def _muddled(codes: np.ndarray, target: Answer, filled: np.ndarray) -> int:
+    "The value with the most rows that do not have its most frequent outcome, which may be the one that says nothing; -1 for numeric targets."
+    if target.task == "regression" or not filled.any():
+        return -1
+    k = target.outcomes
+    counts = np.bincount(codes[filled] * k + target.values[filled], minlength=(int(codes.max()) + 1) * k).reshape(-1, k)
+    return int((counts.sum(axis=1) - counts.max(axis=1)).argmax())
+
+
+def _part(name: str, through: str, part: np.ndarray, groups: np.ndarray, codes: np.ndarray, number: np.ndarray | None, target: Answer,
+          raw: np.ndarray | None, doubt: float) -> Iterator[Look]:
+    "What the values say where there are some that are not the usual one."
+    inside = replace(target, values=target.values[part], folds=target.folds[part])
+    if inside.values.std() == 0 or (target.task != "regression" and np.sort(np.bincount(inside.values))[-2] < 3):
+        return
+    found = settled(codes[part] if number is None else number[part], inside, number is not None, None if raw is None else raw[part])
+    if found.nats > doubt and found.share >= PART:
+        yield Look(name, through, part, groups, found.share, found.low)
+
+
+def _gaps(name: str, filled: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
+    "Whether being filled in follows the target."
+    everywhere = np.ones(len(filled), dtype=bool)
+    if min(filled.sum(), len(filled) - filled.sum()) < FEW_PART:
+        return
+    if target.task == "regression":
+        if (changes := follows(filled, target)) <= STEPS_MISSING:
+            yield Look(name, "missing", everywhere, filled, 1 - changes)
+        return
+    hits, rows = np.bincount(target.values, filled, target.outcomes), np.bincount(target.values, minlength=target.outcomes)
+    rate = hits / np.maximum(rows, 1)
+    large = rows >= FEW_PART
+    share = settled(filled, target, False)
+    clear = large.sum() >= 2 and (np.minimum(rate, 1 - rate)[large] <= 0.06).all() and (rate[large] > 0.5).any() and (rate[large] < 0.5).any()
+    if share.nats > doubt and (clear or share.share >= NEAR_CERTAIN[target.task]):
+        yield Look(name, "missing", everywhere, filled, share.share, share.low)
+
+
+def _steps(name: str, codes: np.ndarray, target: Answer) -> Iterator[Look]:
+    "Whether a column is a step function of the target."
+    counts = np.bincount(codes)
+    many = int((counts > 0).sum())
+    if 2 <= many <= len(codes) / 10 and len(codes) - counts.max() >= FEW_PART and follows(codes, target) <= STEPS:
+        yield Look(name, "steps", np.ones(len(codes), dtype=bool), codes, 1.0)
+
+
+def _single_values(column: pd.Series, codes: np.ndarray, groups: np.ndarray, apart: np.ndarray, target: Answer,
+                   doubt: float) -> Iterator[Look]:
+    "Values, gaps and the lack of the usual value that go with one outcome only."
+    n = len(codes)
+    if len(np.unique(codes)) < 2:
+        return
+    for pure in pure_values(np.arange(n), codes, target)[:1]:
+        if pure.nats > doubt and (codes == pure.group).sum() < n:
+            inside = codes == pure.group
+            value = column[inside].iloc[0]
+            through = "missing" if not (groups[inside] > 0).any() else "one value"
+            yield Look(str(column.name), through, inside, inside.astype(np.int64), pure.purity, 1.0, str(value), pure.outcome)
+    for pure in pure_values(np.arange(n), apart.astype(np.int64), target)[:1]:
+        if pure.nats > doubt and pure.group == 1 and apart.sum() < 0.7 * n:
+            yield Look(str(column.name), "one value", apart, apart.astype(np.int64), pure.purity, 1.0, "anything but the usual", pure.outcome)
+
+
+def _single_words(column: pd.Series, groups: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
+    "Words that go with one outcome only."
+    some = column.dropna().head(200)
+    if column.nunique() <= 2 * COARSE or not len(some) or some.map(lambda text: len(str(text).split())).mean() < 2:
+        return
+    place, word, names = words(column)
+    for pure in pure_values(place, word, target)[:1]:
+        if pure.nats > doubt + np.log(len(names)):
+            inside = np.zeros(len(groups), dtype=bool)
+            inside[place[word == pure.group]] = True
+            yield Look(str(column.name), "one word", inside, inside.astype(np.int64), pure.purity, 1.0, names[pure.group], pure.outcome)
+
+# %% ../../nbs/02dc_data.single_feature.ipynb #f65a71ed
 def verdict(
-    found: ColumnSignal,  # what the column tells; `rest` filled in
-    target: Answer,  # the target of the rows it was measured on
-    one_to_one: bool,  # each group is one class and each class one group, without exception
-    chance: float,  # strength that the best column reaches by chance
-    others: int,  # how many other columns there are
-) -> ColumnSignal:  # with verdict and reason
-    "Decide what a column is."
-    rest = found.rest or Signal(0.5, 0.0, 0.0)
-    left_open = (1 - found.signal.explained) / max(1 - rest.explained, 1e-9)
-    if found.rows < FEW_ROWS or found.signal.strength <= chance:
-        return found
-    if one_to_one and np.bincount(target.values).min() >= 5:
-        return replace(found, verdict="fail", reason="is the target under other names: one value for each class, without exception")
-    if _candidate(found, target) and left_open <= (ALONE_COARSE if _coarse(found, target) else ALONE):
-        if found.groups > found.rows / 20 and found.groups > 2 * COARSE:
-            return replace(found, verdict="warn", reason="identifies the rows or whom they are about, and with them the target")
-        how = {"values": "leaves next to nothing open", "missing": "gives the target away by being filled in or not",
-               "filled rows": "is filled in for some rows only, and there leaves next to nothing open"}[found.through]
-        return replace(found, verdict="fail", reason=f"{how}, unlike all other columns together")
-    ahead = (found.signal.score if target.task == "regression" else _low(found.signal.score, target)) > rest.score
-    level = found.signal.explained > rest.explained - 0.02
-    if found.through == "values" and found.signal.strength >= STRONG[target.task] and others >= 3 and ahead and level:
-        return replace(found, verdict="warn", reason="tells more than all other columns together")
-    return found
-
-
-def _candidate(found: ColumnSignal, target: Answer) -> bool:
-    "Whether a column is so good that it has to be compared with the others."
-    return found.signal.explained >= NEAR_CERTAIN[target.task] or _coarse(found, target)
-
-
-def _coarse(found: ColumnSignal, target: Answer) -> bool:
-    "Whether a column is a flag or a code, and better than those are."
-    return target.task != "regression" and found.coarse and _low(found.signal.score, target) >= COARSE_SCORE
+    look: Look,  # what is too good
+    target: Answer,  # the target of all rows
+    others: np.ndarray,  # what the other columns predict for each row, as from `predicted`
+    company: int,  # how many other columns there are
+    usual: float = 0.0,  # share that the best other column alone, or the target of the row before, settles
+) -> tuple[bool, float, str]:  # whether it is a leak, what the others settle there, and the reason as a phrase
+    "Decide whether a look is a leak."
+    inside = None if look.inside.all() else look.inside
+    if look.outcome >= 0:
+        expected = others[look.inside, look.outcome] / others[look.inside].sum(axis=1)
+        surprise = float(-np.log(np.clip(expected, 1e-6, 1)).mean())
+        what = {"one word": f"the word {look.detail!r}", "one value": f"the value {look.detail!r}" if " " not in look.detail else look.detail,
+                "missing": "a gap"}[look.through]
+        rows = int(look.inside.sum())
+        return surprise >= UNEXPECTED, float(expected.mean()), (
+            f"settles the outcome of {rows:,} rows by {what}: {look.share:.1%} of them are {target.classes[look.outcome]!r}, where the other "
+            f"columns expect {expected.mean():.0%}")
+    settled_there = skill(others, target, inside)
+    if look.through == "steps":
+        return settled_there <= 0.98, settled_there, "changes its value only where the target passes a line: it is the target, rounded or cut into bins"
+    if look.through != "missing":
+        settled_there = max(settled_there, usual)
+    left = (1 - look.low) / max(1 - settled_there, 1e-9)
+    if look.through == "missing":
+        return left <= ALONE_COARSE or settled_there < NEAR_CERTAIN[target.task], settled_there, "gives the target away by being filled in or not"
+    alone = left <= ALONE
+    if target.task == "regression" and look.share < SURE and inside is None:
+        alone = left <= ALONE_NUMBER and company >= 3
+    where = {"values": "", "filled rows": "is filled in for some rows only, and there ", "other rows": "differs from its usual value for "
+             "some rows only, and there "}[look.through]
+    return alone, settled_there, f"{where}leaves next to nothing open ({look.share:.1%} settled, {max(settled_there, 0):.1%} by all other columns together)"
 
 
 def _low(score: float, target: Answer) -> float:
@@ -104,85 +238,126 @@ def _low(score: float, target: Answer) -> float:
 class Examined:
     "The columns of a table and what they tell about the target."
 
-    columns: tuple[ColumnSignal, ...]  # one entry per column, the way of looking that says most; the worst and strongest first
+    columns: tuple[ColumnSignal, ...]  # one entry per column, the look that says most; the worst and strongest first
     chance: float  # strength that the best column reaches by chance
     everything: Signal  # all columns together
     skipped: tuple[str, ...]  # columns that one value at a time says nothing about: free text, names, identifiers
     worth: Mapping[str, Signal]  # suspicious column -> all columns together without it
     clean: Signal  # all columns together without those that fail
+    past: Signal | None = None  # all columns together without those that know the future; None when there are none
 
     def named(self, verdict: str) -> tuple[str, ...]:
         "Columns with a verdict, strongest first."
         return tuple(found.column for found in self.columns if found.verdict == verdict)
 
-# %% ../../nbs/02dc_data.single_feature.ipynb #adc27a92
+
 def examine(
     frame: pd.DataFrame,  # candidate features, rows as in the target, shape (n, columns)
     target: Answer,  # the prepared target of these rows
     known: Mapping[str, str] | None = None,  # columns known to be leaks for another reason, and that reason as a phrase
     random_state: int = 0,  # draws the shuffles
+    raw: np.ndarray | None = None,  # the target as numbers, where it is one, shape (n,)
+    usual: float = 0.0,  # share of the target that the row before in time settles, so that lags are no leaks
+    repeated: Callable[[str], float | None] | None = None,  # column -> share of test rows whose value is in train, where there are any
+    future: Sequence[str] = (),  # columns that know the future
 ) -> Examined:  # signals and verdicts
     "Look at every column alone."
     known, groups, skipped = known or {}, {}, []
-    for name in frame.columns:
-        found = coded(frame[name])
+    coded_columns = {str(name): coded(frame[name]) for name in frame.columns}
+    for name, found in coded_columns.items():
         if len(np.unique(found)) > len(found) / 2 and len(found) > FEW_ROWS:
-            skipped.append(str(name))
+            skipped.append(name)
         else:
-            groups[str(name)] = found
+            groups[name] = found
     signals = {name: single(found, target) for name, found in groups.items()}
     order = sorted(signals, key=lambda name: -signals[name].strength)
     chance = float(noise(list(groups.values()), target, random_state=random_state).max(initial=0.0))
     predictions = {name: encode(groups[name], target) for name in order[:80]}
-    coarse = {name: frame[name].nunique() <= COARSE for name in order}
-    looks = [look for name in order for look in _looks(name, groups[name], coarse[name], signals[name], target)]
-    suspects = {found.column for found, part, _ in looks if _candidate(found, part)} | set(known)
-    judged = [_judge(found, part, inside, groups, predictions, suspects, chance) for found, part, inside in looks]
-    judged = [replace(f, verdict="fail", reason=known[f.column]) if f.column in known and f.through == "values" else f for f in judged]
-    worst: dict[str, ColumnSignal] = {}
-    for look in judged:  # one line per column: the look that says most against it
-        if look.column not in worst or SEVERITY[look.verdict] > SEVERITY[worst[look.column].verdict]:
-            worst[look.column] = look
-    judged = sorted(worst.values(), key=lambda found: (-SEVERITY[found.verdict], -found.signal.strength))
-    suspicious = {found.column for found in judged if found.verdict != "pass"}
-    leaks = {found.column for found in judged if found.verdict == "fail"}
+    doubt = 10 + np.log(max(len(frame.columns), 1))
+    seen: list[Look] = []
+    shares: dict[str, float] = {}
+    if len(target.values) >= FEW_ROWS:
+        for name, found in coded_columns.items():
+            number = frame[name].to_numpy(float, na_value=np.nan) if frame[name].dtype.kind in "iufb" else None
+            shares[name] = settled(found if number is None else number, target, number is not None, raw).share if name in groups else 0.0
+            wanted = looks(frame[name].rename(name), found, target, raw, doubt) if name in groups else _only_words(frame[name].rename(name), found, target, doubt)
+            seen += [*wanted, *([_coarse(name, found, signals[name], target)] if name in groups else [])]
+    seen = [look for look in seen if look is not None]
+    grave = {look.column for look in seen if look.through != "values" or look.share >= 0.995} | {*known, *future}
+    best: dict[str, ColumnSignal] = {}
+    for look in seen:
+        alone = max((share for name, share in shares.items() if name != look.column and name not in grave), default=0.0)
+        judged = _judged(look, target, predictions, groups, grave, max(usual, alone if look.inside.all() else 0.0), repeated,
+                         frame[look.column].dtype.kind in "fM")
+        if look.column not in best or SEVERITY[judged.verdict] > SEVERITY[best[look.column].verdict]:
+            best[look.column] = judged
+    for name in order:
+        coarse = frame[name].nunique() <= COARSE
+        plain = ColumnSignal(name, "values", len(np.unique(groups[name])), coarse, len(target.values), signals[name], shares.get(name, 0.0))
+        if name in known:
+            best[name] = replace(plain, verdict="fail", reason=known[name], share=1.0)
+        elif name not in best or best[name].verdict == "pass":
+            best[name] = _ahead(best.get(name, plain), target, predictions, grave, chance)
+    judged_all = sorted(best.values(), key=lambda found: (-SEVERITY[found.verdict], -found.signal.strength))
+    suspicious = {found.column for found in judged_all if found.verdict != "pass"}
+    leaks = {found.column for found in judged_all if found.verdict == "fail"}
 
     def without(names: set[str]) -> Signal:
         return together([p for name, p in predictions.items() if name not in names], target)
 
     everything = without(set())
-    return Examined(tuple(judged), chance, everything, tuple(skipped), {name: without({name}) for name in sorted(suspicious)},
-                    without(leaks) if leaks else everything)
+    return Examined(tuple(judged_all), chance, everything, tuple(skipped), {name: without({name}) for name in sorted(suspicious)},
+                    without(leaks) if leaks else everything, without(set(future)) if future else None)
 
-# %% ../../nbs/02dc_data.single_feature.ipynb #a65905f8
-def _looks(name: str, groups: np.ndarray, coarse: bool, own: Signal, target: Answer) -> list[tuple[ColumnSignal, Answer, np.ndarray]]:
-    "The ways to look at a column: what was found, on which target, on which rows."
-    everywhere, filled = np.ones(len(groups), dtype=bool), groups > 0
-    found = [(ColumnSignal(name, "values", len(np.unique(groups)), coarse, len(groups), own), target, everywhere)]
-    if filled.all() or not filled.any():
-        return found
-    if found[0][0].groups > 2:
-        gaps = ColumnSignal(name, "missing", 2, True, len(groups), single(filled.astype(np.int64), target))
-        found.append((gaps, target, everywhere))
-    part = replace(target, values=target.values[filled], folds=target.folds[filled])
-    enough = target.task == "regression" or np.bincount(part.values, minlength=target.outcomes).min() >= 10
-    if filled.sum() >= 2 * FEW_ROWS and enough and part.values.std() > 0:
-        inside = single(np.unique(groups[filled], return_inverse=True)[1], part)
-        found.append((ColumnSignal(name, "filled rows", len(np.unique(groups[filled])), False, int(filled.sum()), inside), part, filled))
-    return found
+# %% ../../nbs/02dc_data.single_feature.ipynb #474cbcd4
+def _only_words(column: pd.Series, groups: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
+    "Looks at a column whose values hardly repeat."
+    if column.dtype.kind not in "iufbM" and target.task != "regression":
+        yield from _single_words(column, groups, target, doubt)
+    elif column.dtype.kind == "M" and not (groups > 0).all():
+        yield from _gaps(str(column.name), (groups > 0).astype(np.int64), target, doubt)
 
 
-def _judge(found: ColumnSignal, part: Answer, inside: np.ndarray, groups: Mapping[str, np.ndarray],
-           predictions: Mapping[str, np.ndarray], suspects: set[str], chance: float) -> ColumnSignal:
-    if not _candidate(found, part) and (found.signal.strength < STRONG[part.task] or found.through != "values"):
-        return found
-    rest = together([p[inside] for name, p in predictions.items() if name != found.column and name not in suspects], part)
-    own = groups[found.column] > 0 if found.through == "missing" else groups[found.column][inside]
-    chance = chance * (len(inside) / inside.sum()) ** 0.5  # fewer rows, more luck
-    return verdict(replace(found, rest=rest), part, _one_to_one(own, part), chance, len(predictions) - 1)
+def _coarse(name: str, groups: np.ndarray, own: Signal, target: Answer) -> Look | None:
+    "A flag or a code that is better than those are."
+    if target.task == "regression" or len(np.unique(groups)) > COARSE + 1 or _low(own.score, target) < COARSE_SCORE:
+        return None
+    return Look(name, "values", np.ones(len(groups), dtype=bool), groups, (found := settled(groups, target, False)).share, found.low, "coarse")
 
 
-def _one_to_one(groups: np.ndarray, target: Answer) -> bool:
-    if target.task == "regression" or len(np.unique(groups)) != target.outcomes:
+def _judged(look: Look, target: Answer, predictions: Mapping[str, np.ndarray], groups: Mapping[str, np.ndarray], grave: set[str],
+            usual: float, repeated: Callable[[str], float | None] | None, measurement: bool) -> ColumnSignal:
+    own = groups.get(look.column, look.groups)
+    rich = not measurement and look.through in ("values", "one value", "one word") and len(np.unique(own)) > 2 * target.outcomes + 2
+    company = {name for name, other in groups.items() if rich and name != look.column and _nested(own, other, target)}
+    counted = [p for name, p in predictions.items() if name != look.column and (name not in grave or name in company)]
+    others = predicted(counted, target)
+    leak, share, reason = verdict(look, target, others, len(predictions) - 1, usual)
+    if look.detail == "coarse":
+        leak = (1 - look.share) / max(1 - max(share, usual), 1e-9) <= ALONE_COARSE
+    many = len(np.unique(look.groups))
+    leak = leak and not company  # whatever tells the same entities apart says the same about them
+    if leak and rich and len(np.unique(own)) > len(own) / 20 and repeated is not None:
+        again = repeated(look.column)
+        leak = again is None or again >= 0.05  # values that are new in the test rows tell nothing there
+    return ColumnSignal(look.column, look.through, many, many <= COARSE, int(look.inside.sum()), single(look.groups, target), look.share, share,
+                        measured(others, target), "fail" if leak else "pass", reason if leak else "")
+
+
+def _nested(one: np.ndarray, other: np.ndarray, target: Answer) -> bool:
+    "Whether two columns tell the same entities apart, one perhaps more finely."
+    sizes = len(np.unique(one)), len(np.unique(other))
+    if min(sizes) <= 2 * target.outcomes + 2:
         return False
-    return len(np.unique(groups.astype(np.int64) * target.outcomes + target.values)) == target.outcomes
+    return len(np.unique(one.astype(np.int64) * (int(other.max()) + 1) + other)) <= 1.05 * max(sizes)
+
+
+def _ahead(found: ColumnSignal, target: Answer, predictions: Mapping[str, np.ndarray], grave: set[str], chance: float) -> ColumnSignal:
+    "A column that outdoes all others together, though these say a lot."
+    if found.signal.strength < max(STRONG[target.task], chance) or len(predictions) <= COMPANY:
+        return found
+    rest = together([p for name, p in predictions.items() if name != found.column and name not in grave], target)
+    ahead = (found.signal.score if target.task == "regression" else _low(found.signal.score, target)) > rest.score
+    if ahead and found.signal.explained > rest.explained - 0.02 and rest.strength >= 0.4:
+        return replace(found, rest=rest, verdict="warn", reason="tells more than all other columns together")
+    return replace(found, rest=rest)

@@ -256,6 +256,14 @@ def _text(case: Case, slip: float, rng: np.random.Generator) -> Made:
     return {"": np.array([" ".join(rng.permutation([*rng.choice(WORDS, 5), words[c]])) for c in y])}
 
 
+def _enough(case: Case) -> bool:
+    """Whether 5 % of the training rows hold enough of two outcomes to be told from chance."""
+    if not case.classes:
+        return len(case.y) >= 600
+    early = case.y[: int(len(case.y) * 0.7)]  # what a split by time leaves to train on
+    return len(case.y) >= 600 and np.sort(np.bincount(early))[-2] * 0.05 >= 6
+
+
 def _partial_numeric(case: Case, share: float, rng: np.random.Generator) -> Made:
     known = rng.random(len(case.y)) < share
     return {"": np.where(known, case.y * 1.0, np.nan)}
@@ -275,12 +283,13 @@ def _one_class(case: Case) -> np.ndarray:
     """The rarer outcome, or the upper part of a number."""
     if not case.classes:
         return case.y > np.quantile(case.y, 0.7)
-    return case.y == (counts := np.bincount(case.y)).argmin() if counts_ok(case) else case.y == counts.argmax()
+    counts = np.bincount(case.y)
+    return case.y == (counts.argmin() if counts_ok(case) else counts.argmax())
 
 
 def counts_ok(case: Case) -> bool:
     """Whether the rarest class has some rows."""
-    return np.bincount(case.y).min() >= 20
+    return np.bincount(case.y[: int(len(case.y) * 0.7)], minlength=case.y.max() + 1).min() >= 20
 
 
 def _status(case: Case, share: float, rng: np.random.Generator) -> Made:
@@ -301,7 +310,8 @@ def _missing_text(case: Case, slip: float, rng: np.random.Generator) -> Made:
 
 
 def _times(case: Case, s: float, rng: np.random.Generator) -> Made:
-    return {"": case.y * (1 + s * rng.normal(0, 1, len(case.y)))}
+    level = min(1.0, 2 * case.y.std() / max(abs(case.y.mean()), 1e-9))  # noise that drowns the target altogether hides the leak, too
+    return {"": case.y * (1 + s * level * rng.normal(0, 1, len(case.y)))}
 
 
 def _parts(case: Case, k: float, rng: np.random.Generator) -> Made:
@@ -463,10 +473,10 @@ PLANTS = (
     Plant("several codes a class", "LEAK04", (3, 10, 25), _codes, _classes),
     Plant("numeric codes", "LEAK04", (1, 4, 10), _numeric_codes, _classes),
     Plant("text with a word of the class", "LEAK04", (0.0, 0.02), _text, _classes),
-    Plant("known for some rows, number", "LEAK04", (0.05, 0.1, 0.3, 0.7), _partial_numeric),
-    Plant("known for some rows, code", "LEAK04", (0.05, 0.1, 0.3, 0.7), _partial_code, _classes),
-    Plant("known for some rows, default elsewhere", "LEAK04", (0.05, 0.1, 0.3), _partial_default),
-    Plant("status after the outcome", "LEAK04", (0.05, 0.1, 0.2), _status),
+    Plant("known for some rows, number", "LEAK04", (0.05, 0.1, 0.3, 0.7), _partial_numeric, _enough),
+    Plant("known for some rows, code", "LEAK04", (0.05, 0.1, 0.3, 0.7), _partial_code, lambda c: c.classes and _enough(c)),
+    Plant("known for some rows, default elsewhere", "LEAK04", (0.05, 0.1, 0.3), _partial_default, _enough),
+    Plant("status after the outcome", "LEAK04", (0.05, 0.1, 0.2), _status, lambda c: c.classes and _enough(c) and counts_ok(c)),
     Plant("filled in after the outcome", "LEAK04", (0.0, 0.01, 0.03), _missing),
     Plant("filled in after the outcome, text", "LEAK04", (0.0, 0.02), _missing_text),
     Plant("target times noise", "LEAK04", (0.01, 0.05, 0.1), _times, _regression),
@@ -485,7 +495,7 @@ PLANTS = (
     Plant("date after the row, some rows", "LEAK01", (3, 30), _closed, _timed),
     Plant("target mean by category", "LEAK03", (0,), _target_mean("category", 0), _has_category),
     Plant("target mean by category, smoothed", "LEAK03", (10,), _target_mean("category", 10), _has_category),
-    Plant("target mean by entity", "LEAK03", (0,), _target_mean("entity", 0), lambda case: bool(case.entity) and case.name != "hospital_clean"),
+    Plant("target mean by entity", "LEAK03", (0,), _target_mean("entity", 0), lambda case: bool(case.entity) and not case.name.startswith("hospital")),
     *(Plant(f"scaled before the split, {k}", "LEAK08", (1,), _scaled(k), _has_numbers, replaces=True) for k in SCALERS),
     Plant("imputed before the split, mean", "LEAK08", (0.05, 0.2), _imputed("mean"), _has_numbers, replaces=True),
     Plant("imputed before the split, median", "LEAK08", (0.05, 0.2), _imputed("median"), _has_numbers, replaces=True),
