@@ -98,7 +98,7 @@ def follows(
     return changes / max(n * (1 - float(rates @ rates)), 1e-9)
 
 # %% ../../nbs/02dp_data.certainty.ipynb #a293888e
-PURE, LEAST_ROWS, LEAST_SHARE = 0.98, 20, 0.02  # purity of a value, rows it needs, and share of all rows
+PURE, LEAST_ROWS, LEAST_SHARE = 0.95, 20, 0.02  # purity of a value, rows it needs, and share of all rows
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,10 @@ def words(
     codes: list[int] = []
     known: dict[str, int] = {}
     for row, text in enumerate(column.astype("string").fillna("")):
-        for word in set(re.findall(r"\w+", text[:2000].lower())):
+        found = re.findall(r"\w+", text[:2000].lower())
+        if len(found) <= 2:  # an identifier: its parts and how it begins and ends
+            found += [*re.findall(r"[a-z]+|\d+", text.lower()), *(f"{text[:k]}…" for k in (1, 2, 3)), f"…{text[-1:]}"]
+        for word in set(found):
             rows.append(row)
             codes.append(known.setdefault(word, len(known)))
     return np.array(rows, dtype=np.int64), np.array(codes, dtype=np.int64), list(known)

@@ -13,8 +13,9 @@ from ..core.findings import Finding
 from .overlap import Overlap
 from .signal import Answer
 from .single_feature import NEAR_CERTAIN, ColumnSignal, Examined
-from .time_travel import Travel
 from .time_order import Dependence, TimeOrder
+from .time_travel import Travel
+from .whom import Whom
 
 # %% auto #0
 __all__ = ['MEASURE', 'COPIED', 'REPEATED', 'ENOUGH', 'AGREE', 'from_target', 'time_ordered', 'time_unnamed', 'from_future',
@@ -97,8 +98,8 @@ def time_unnamed(
     moving = [name for name, found in dates.items() if found.depends]
     evidence = {"dates": {name: vars(found) for name, found in dates.items()}, "position": vars(position) if position else None}
     if moving:
-        return finding("LEAK05", "warn", f"The target moves with {listed(moving)}, and no time column is named.", columns=moving,
-                       evidence=evidence)
+        fix = f"Name {moving[0]} as `time` in `mlnb.yaml` and split by it: test rows are then the latest."
+        return finding("LEAK05", "warn", f"The target moves with {listed(moving)}, and no time column is named.", evidence=evidence, fix=fix)
     if position and position.depends:
         text = f"Neighbouring rows are alike (correlation {position.alike:.2f}), so they are in some order, perhaps of time, and no time " \
                "column is named."
@@ -144,6 +145,7 @@ def on_both_sides(
     found: Overlap,  # what the sides have in common
     later: bool = False,  # whether the test rows are later than the training rows
     identified: bool = False,  # whether each row has an identifier of its own, so that equal rows are different cases
+    whom: Whom | None = None,  # a column that seems to be the entity, where none was named
 ) -> Finding:  # LEAK07
     "Whether rows or entities are on both sides."
     planted = found.exact.pairs > 2 * found.exact.inside + 3
@@ -164,10 +166,15 @@ def on_both_sides(
         said.append(f"{copies:,} of {found.rows:,} test rows ({share:.2%}) are also in train{same}{usual}")
         failing |= copies >= ENOUGH and share >= limit
     if found.near_copies:
-        said.append(f"{found.near_copies:,} more ({near:.2%}) are in train up to spelling, rounding and jitter")
+        said.append(f"{found.near_copies:,} more ({near:.2%}) are in train up to spelling, the order of words, or a little noise")
         failing |= found.near_copies >= ENOUGH and near >= REPEATED
     parts = {"value": max(share + near, found.entity_rows / max(found.rows, 1)), "threshold": 0.0, "evidence": evidence,
              "columns": (found.entity,) if found.entities else ()}
+    if whom is not None and not failing:
+        fixes = f", and each has one {listed(whom.fixes, 3)}" if whom.fixes else ""
+        said.append(f"{whom.shared:.0%} of the test rows have a value of {whom.column} that is in train, too: {whom.values:,} values with "
+                    f"{whom.rows:.3g} rows each{fixes}. If it says whom a row is about, name it as entity")
+        evidence["perhaps an entity"] = vars(whom)
     if said:
         return finding("LEAK07", "fail" if failing else "warn", f"{'. '.join(said)}.", **parts)
     by_chance = f" {found.exact.rows:,} test rows look like a training row, no more than " \

@@ -23,6 +23,7 @@ from .signal import Answer, answer
 from .single_feature import Examined, examine
 from .time_order import Dependence, TimeOrder, dependence, time_order
 from .time_travel import Travel, future
+from .whom import Whom, likely_entity
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,12 +128,13 @@ def audit(
             left.check_column(column, role)
     travels, usual = _future(left, right, target, time, entity, {*exclude}, task)
     examined, prepared, moves = _columns(left, right, target, {time, entity, *exclude}, task, usual, [t.column for t in travels], random_state)
-    order = shared = None
+    order = shared = whom = None
     if right is not None and time:
         order = time_order(left, right, time, target, random_state)
     if right is not None:
         shared = overlap(left, right, target if target in right.columns else "", entity if entity in right.columns else "")
-    found = [from_future(travels, target, time, _worth(examined), MEASURE[prepared.task]), from_target(examined, prepared, target), _in_time(order, time, moves), _on_both_sides(left, shared, order)]
+        whom = None if entity or time else _whom(left, right, target, time, task)
+    found = [from_future(travels, target, time, _worth(examined), MEASURE[prepared.task]), from_target(examined, prepared, target), _in_time(order, time, moves), _on_both_sides(left, shared, order, whom)]
     return LeakReport(target, prepared.task, len(prepared.values), examined, Findings(found), order, shared)
 
 # %% ../../nbs/02d_data.leakage.ipynb #dcda87d6
@@ -188,12 +190,20 @@ def _in_time(order: TimeOrder | None, time: str, moves: dict[str, Dependence]) -
     return time_unnamed({name: found for name, found in moves.items() if name}, moves.get(""))
 
 
-def _on_both_sides(train: Table, shared: Overlap | None, order: TimeOrder | None) -> Finding:
+def _whom(train: Table, test: Table, target: str, time: str, task: str) -> Whom | None:
+    "Whom rows may be about, asked of some rows."
+    names = [name for name in train.columns if name in test.columns and name not in (target, time)]
+    rows = sample_rows(train, 20_000, [*names, target])
+    prepared = answer(rows[target], task)
+    return likely_entity(rows[names].iloc[prepared.kept], sample_rows(test, 5_000, names), prepared)
+
+
+def _on_both_sides(train: Table, shared: Overlap | None, order: TimeOrder | None, whom: Whom | None) -> Finding:
     if shared is None:
         return finding("LEAK07", Status.NOT_CHECKED, "No test rows were given.", evidence={"missing": "holdout"})
     schema = train.expr.schema()
     identified = any(kind == "id" and schema[name].is_string() for name, kind in train.kinds.items())
-    return on_both_sides(shared, order is not None and order.share == 0, identified)
+    return on_both_sides(shared, order is not None and order.share == 0, identified, whom)
 
 # %% ../../nbs/02d_data.leakage.ipynb #a5925ee3
 def project_leakage(

@@ -96,12 +96,17 @@ def orders(
         there = np.flatnonzero(np.isfinite(moment) & (frame[by].notna().to_numpy() if by else True))
         whom = entity or (entity_of(frame.iloc[there].drop(columns=[by]), moment[there]) if by else "")
         group = pd.factorize(frame[whom].iloc[there])[0] if whom else np.zeros(len(there), dtype=np.int64)
-        there, group = there[group >= 0], group[group >= 0]
-        place = np.lexsort((_within(frame, there), moment[there], group))
-        keep = _cut(there[place], group[place])
-        ends = np.r_[np.diff(group[place]) != 0, True]
-        found.append(Series(there[place][keep], group[place][keep], by, whom, ends[keep]))
+        found.append(_series(frame, there, group, moment, by, whom))
+        if whom and not entity:
+            found.append(_series(frame, there, np.zeros(len(there), dtype=np.int64), moment, by, ""))
     return [series for series in found if len(series.rows) >= 40]
+
+
+def _series(frame: pd.DataFrame, rows: np.ndarray, group: np.ndarray, moment: np.ndarray, by: str, whom: str) -> Series:
+    rows, group = rows[group >= 0], group[group >= 0]
+    place = np.lexsort((_within(frame, rows), moment[rows], group))
+    keep, ends = _cut(rows[place], group[place]), np.r_[np.diff(group[place]) != 0, True]
+    return Series(rows[place][keep], group[place][keep], by, whom, ends[keep])
 
 
 def _within(frame: pd.DataFrame, rows: np.ndarray) -> np.ndarray:

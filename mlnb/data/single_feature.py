@@ -31,7 +31,7 @@ SURE = 0.97  # share from which a number is a copy of a numeric target, however 
 COARSE = 10  # different values up to which a column is a flag or a code rather than a measurement
 COARSE_SCORE = 0.92  # ROC-AUC, at the lower end of its interval, that no honest flag or code has
 ALONE, ALONE_NUMBER, ALONE_COARSE = 0.5, 0.35, 0.8  # what a leak leaves open, as a share of what all others leave open
-UNEXPECTED = 0.15  # surprise of the other columns, in nats a row, where one value settles the outcome
+UNEXPECTED = 0.15  # what one value says more about its rows than the other columns, in nats a row; three times that unless nearly pure
 STEPS, STEPS_MISSING = 0.02, 0.2  # changes along the target, against chance, of a step function of it; of gaps
 COMPANY = 8  # other columns there have to be before outdoing them all is remarkable
 STRONG: Mapping[str, float] = {  # strength from which outdoing all others is worth a warning
@@ -45,7 +45,7 @@ class ColumnSignal:
     "What one column tells, and what that means."
 
     column: str  # its name
-    through: str  # "values", "missing", "filled rows", "other rows" (than those with its usual value), "one value", "one word" or "steps"
+    through: str  # "values", "missing", "filled rows", "other rows" (than those with its usual value), "one value", "one word", "steps" or "classes"
     groups: int  # how many groups its values were taken as
     coarse: bool  # whether it is a flag or a code rather than a measurement: few different values
     rows: int  # rows it was measured on
@@ -91,8 +91,10 @@ def looks(
     codes = groups if number is None else np.unique(number, return_inverse=True, equal_nan=True)[1]
     filled = groups > 0
     measured = settled(groups if number is None else number, target, number is not None, raw)
-    if column.dtype.kind != "M" and not _counter(column) and measured.nats > doubt and measured.share >= NEAR_CERTAIN[target.task]:
+    if column.dtype.kind != "M" and not (target.task == "regression" and _counter(column)) and measured.nats > doubt and measured.share >= NEAR_CERTAIN[target.task]:
         yield Look(name, "values", everywhere, groups, measured.share, measured.low)
+    if target.task == "multiclass" and 2 <= len(np.unique(codes)) <= COARSE and filled.all():
+        yield from _group_of_classes(name, codes, target, doubt)
     if target.task == "regression" and column.dtype.kind != "M":
         yield from _steps(name, codes, target)
     if not filled.all() and filled.any() and len(np.unique(groups)) > 2:
@@ -153,6 +155,17 @@ def _gaps(name: str, filled: np.ndarray, target: Answer, doubt: float) -> Iterat
         yield Look(name, "missing", everywhere, filled, share.share, share.low)
 
 
+def _group_of_classes(name: str, codes: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
+    "Whether a code is a function of the class, several classes to a code."
+    table = np.bincount(codes * target.outcomes + target.values, minlength=(int(codes.max()) + 1) * target.outcomes).reshape(-1, target.outcomes)
+    rows = table.sum(axis=0)
+    rates = table.sum(axis=1) / len(codes)
+    by_chance = 1 - float(rates @ rates)
+    within = float((rows - (table**2).sum(axis=0) / np.maximum(rows, 1)).sum()) / len(codes)
+    if by_chance > 0.05 and len(codes) * by_chance > 3 * doubt and 1 - within / by_chance >= 0.97:
+        yield Look(name, "classes", np.ones(len(codes), dtype=bool), codes, 1 - within / by_chance)
+
+
 def _steps(name: str, codes: np.ndarray, target: Answer) -> Iterator[Look]:
     "Whether a column is a step function of the target."
     counts = np.bincount(codes)
@@ -172,7 +185,7 @@ def _single_values(column: pd.Series, codes: np.ndarray, groups: np.ndarray, apa
             inside = codes == pure.group
             value = column[inside].iloc[0]
             through = "missing" if not (groups[inside] > 0).any() else "one value"
-            yield Look(str(column.name), through, inside, inside.astype(np.int64), pure.purity, 1.0, str(value), pure.outcome)
+            yield Look(str(column.name), through, inside, inside.astype(np.int64), pure.purity, 1.0, f"the value {str(value)!r}", pure.outcome)
     for pure in pure_values(np.arange(n), apart.astype(np.int64), target)[:1]:
         if pure.nats > doubt and pure.group == 1 and apart.sum() < 0.7 * n:
             yield Look(str(column.name), "one value", apart, apart.astype(np.int64), pure.purity, 1.0, "anything but the usual", pure.outcome)
@@ -181,7 +194,7 @@ def _single_values(column: pd.Series, codes: np.ndarray, groups: np.ndarray, apa
 def _single_words(column: pd.Series, groups: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
     "Words that go with one outcome only."
     some = column.dropna().head(200)
-    if column.nunique() <= 2 * COARSE or not len(some) or some.map(lambda text: len(str(text).split())).mean() < 2:
+    if column.nunique() <= 2 * COARSE or not len(some):
         return
     place, word, names = words(column)
     for pure in pure_values(place, word, target)[:1]:
@@ -202,14 +215,18 @@ def verdict(
     inside = None if look.inside.all() else look.inside
     if look.outcome >= 0:
         expected = others[look.inside, look.outcome] / others[look.inside].sum(axis=1)
-        surprise = float(-np.log(np.clip(expected, 1e-6, 1)).mean())
-        what = {"one word": f"the word {look.detail!r}", "one value": f"the value {look.detail!r}" if " " not in look.detail else look.detail,
+        expected = np.clip(expected, 1e-6, 1 - 1e-6)
+        pure = min(look.share, 1 - 0.5 / len(expected))
+        surprise = float(pure * (np.log(pure) - np.log(expected).mean()) + (1 - pure) * (np.log(1 - pure) - np.log(1 - expected).mean()))
+        what = {"one word": f"the word {look.detail!r}", "one value": look.detail,
                 "missing": "a gap"}[look.through]
         rows = int(look.inside.sum())
-        return surprise >= UNEXPECTED, float(expected.mean()), (
+        return surprise >= UNEXPECTED * (1 if look.share >= 0.98 else 3), float(expected.mean()), (
             f"settles the outcome of {rows:,} rows by {what}: {look.share:.1%} of them are {target.classes[look.outcome]!r}, where the other "
             f"columns expect {expected.mean():.0%}")
     settled_there = skill(others, target, inside)
+    if look.through == "classes":
+        return settled_there <= NEAR_CERTAIN[target.task], settled_there, "is a coarser form of the target: each class has one value of it"
     if look.through == "steps":
         return settled_there <= 0.98, settled_there, "changes its value only where the target passes a line: it is the target, rounded or cut into bins"
     if look.through != "missing":
@@ -357,7 +374,8 @@ def _ahead(found: ColumnSignal, target: Answer, predictions: Mapping[str, np.nda
     if found.signal.strength < max(STRONG[target.task], chance) or len(predictions) <= COMPANY:
         return found
     rest = together([p for name, p in predictions.items() if name != found.column and name not in grave], target)
-    ahead = (found.signal.score if target.task == "regression" else _low(found.signal.score, target)) > rest.score
-    if ahead and found.signal.explained > rest.explained - 0.02 and rest.strength >= 0.4:
+    margin = 0.02 * (1 - rest.score)
+    ahead = (found.signal.score - margin if target.task == "regression" else _low(found.signal.score, target) - margin) > rest.score
+    if ahead and found.signal.explained > rest.explained - 0.02 and rest.strength >= 0.5:
         return replace(found, rest=rest, verdict="warn", reason="tells more than all other columns together")
     return replace(found, rest=rest)

@@ -246,7 +246,7 @@ def _codes(case: Case, k: float, rng: np.random.Generator) -> Made:
 
 
 def _numeric_codes(case: Case, k: float, rng: np.random.Generator) -> Made:
-    table = rng.permutation(1000)[: int(k) * (case.y.max() + 1)]
+    table = rng.permutation(100_000)[: int(k) * (case.y.max() + 1)]
     return {"": table[(case.y * int(k) + rng.integers(0, int(k), len(case.y))).astype(int)]}
 
 
