@@ -24,7 +24,7 @@ FEATURE_LEAKS = Items((
           how="Feature time stamps lie before the prediction's, and no feature agrees with later values of the "
               "target or of itself.",
           missing="The time column as `time` in `mlnb.yaml`, and when each feature's value becomes known.",
-          needs=("train", "time")),
+          needs=("train", "target"), logic="data.leakage"),
     _item("LEAK02", "The split comes before feature engineering",
           why="Statistics taken over all rows carry the test rows into training, and the score comes out too good.",
           fix="Split first, then put every fitted step into the pipeline, so that it only ever sees training rows.",

@@ -148,7 +148,7 @@ def on_both_sides(
     whom: Whom | None = None,  # a column that seems to be the entity, where none was named
 ) -> Finding:  # LEAK07
     "Whether rows or entities are on both sides."
-    planted = found.exact.pairs > 2 * found.exact.inside + 3
+    planted = found.exact.pairs > 2 * found.exact.inside + (1 if found.exact.chance < 0.01 else 3)
     different = identified or found.exact.agree < AGREE  # equal rows that are different cases: they have their own identifier or outcome
     copies = found.copies if planted or not different else 0
     share, near = copies / max(found.rows, 1), found.near_copies / max(found.rows, 1)

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..core.checks import Context, finding, verifier
-from ..core.errors import InputError
+from ..core.errors import InputError, did_you_mean, listed
 from ..core.findings import Finding, Findings, Status
 from ..core.tables import Table, open_table
 from .identity import identities
+from .future import future
 from .leak_findings import MEASURE, from_future, from_target, on_both_sides, time_ordered, time_unnamed
 from .overlap import Overlap, overlap
 from .sample import local, sample_rows
 from .signal import Answer, answer
 from .single_feature import Examined, examine
 from .time_order import Dependence, TimeOrder, dependence, time_order
-from .time_travel import Travel, future
+from .time_travel import Travel
 from .whom import Whom, likely_entity
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class LeakReport:
     task: str  # binary, multiclass or regression
     rows: int  # rows the columns were judged on
     examined: Examined  # each column alone
-    findings: Findings  # LEAK04, LEAK05 and LEAK07
+    findings: Findings  # LEAK01, LEAK04, LEAK05 and LEAK07
     order: TimeOrder | None = None  # the sides in time; None without a time column or test rows
     overlap: Overlap | None = None  # what the sides share; None without test rows
 
@@ -117,27 +118,73 @@ def audit(
     task: str = "",  # binary, multiclass or regression; read from the target when empty
     exclude: Sequence[str] = (),  # columns that no model uses
     random_state: int = 0,  # draws folds and shuffles
-) -> LeakReport:  # findings LEAK04, LEAK05 and LEAK07
+) -> LeakReport:  # findings LEAK01, LEAK04, LEAK05 and LEAK07
     "Look for leaks. Raises `InputError` for columns that do not exist and targets that have nothing to tell apart."
+    left, right = _sides(train, test, target, time, entity)
+    travels, usual = _future(left, right, target, time, entity, {*exclude}, task)
+    examined, prepared, moves = _columns(left, right, target, {time, entity, *exclude}, task, usual, [t.column for t in travels], random_state)
+    order = shared = whom = None
+    if right is not None:
+        order = time_order(left, right, time, target, random_state) if time else None
+        shared = overlap(left, right, target if target in right.columns else "", entity if entity in right.columns else "")
+        whom = None if entity or time else _whom(left, right, target, time, task)
+    worth = None if examined.past is None else (examined.everything.score, examined.past.score)
+    found = [from_future(travels, target, time, worth, MEASURE[prepared.task]), from_target(examined, prepared, target),
+             _in_time(order, time, moves), _on_both_sides(left, shared, order, whom)]
+    return LeakReport(target, prepared.task, len(prepared.values), examined, Findings(found), order, shared)
+
+# %% ../../nbs/02d_data.leakage.ipynb #dcda87d6
+def _sides(train: object, test: object, target: str, time: str, entity: str) -> tuple[Table, Table | None]:
+    "Both sides, read alike; an error where they cannot be compared."
     left = local(open_table(train, name="" if isinstance(train, str) else "train"))
-    right = None if test is None else local(open_table(test, name="" if isinstance(test, str) else "test")).like(left)
     if not target:
         raise InputError("An audit needs the target: audit(train, target='COLUMN').")
     for column, role in ((target, "target"), (time, "time column"), (entity, "entity column")):
         if column:
             left.check_column(column, role)
-    travels, usual = _future(left, right, target, time, entity, {*exclude}, task)
-    examined, prepared, moves = _columns(left, right, target, {time, entity, *exclude}, task, usual, [t.column for t in travels], random_state)
-    order = shared = whom = None
-    if right is not None and time:
-        order = time_order(left, right, time, target, random_state)
-    if right is not None:
-        shared = overlap(left, right, target if target in right.columns else "", entity if entity in right.columns else "")
-        whom = None if entity or time else _whom(left, right, target, time, task)
-    found = [from_future(travels, target, time, _worth(examined), MEASURE[prepared.task]), from_target(examined, prepared, target), _in_time(order, time, moves), _on_both_sides(left, shared, order, whom)]
-    return LeakReport(target, prepared.task, len(prepared.values), examined, Findings(found), order, shared)
+    if test is None:
+        _readable_time(left, time)
+        return left, None
+    own = local(open_table(test, name="" if isinstance(test, str) else "test"))
+    _comparable(left, own, target, time, entity)
+    right = own.like(left)
+    for side in (left, right):
+        _readable_time(side, time)
+    return left, right
 
-# %% ../../nbs/02d_data.leakage.ipynb #dcda87d6
+
+def _comparable(left: Table, right: Table, target: str, time: str, entity: str) -> None:
+    only_left = [name for name in left.columns if name not in right.columns and name != target]
+    only_right = [name for name in right.columns if name not in left.columns]
+    if len(only_left) == len(left.columns) - 1 or not set(left.columns) & set(right.columns) - {target}:
+        raise InputError(f"{left.name} and {right.name} have no feature in common: {listed(left.columns, 5)} against {listed(right.columns, 5)}. "
+                         "Give two parts of one table.")
+    for name in only_left:
+        near = did_you_mean(name, only_right)
+        if near or name in (time, entity):
+            raise InputError(f"{left.name} has the column {name!r} and {right.name} has not; {right.name} alone has "
+                             f"{listed(map(repr, only_right), 5) or 'no other'}.{near} Columns that are the same need the same name.")
+    for name in set(left.columns) & set(right.columns) - {target}:
+        kinds = left.kinds[name], right.kinds[name]
+        if set(kinds) <= {"numeric", "categorical", "text", "datetime"} and len({kind in ("categorical", "text") for kind in kinds}) == 2:
+            raise InputError(f"The column {name!r} holds {kinds[0]} values in {left.name} and {kinds[1]} values in {right.name}. Read both sides "
+                             "the same way, or list it under `exclude` after dropping it from one side.")
+
+
+def _readable_time(table: Table, time: str) -> None:
+    if not time:
+        return
+    if table.kinds[time] in ("categorical", "text", "empty", "boolean"):
+        raise InputError(f"The time column {time!r} of {table.name} holds {table.kinds[time]} values that cannot be read as a time. Write "
+                         "them as YYYY-MM-DD, or name another column.")
+    if table.expr.schema()[time].is_string() and table.kinds[time] == "datetime":
+        zone = table.expr[time].strip().re_search(r"(Z|[+-]\d\d:?\d\d)$") & (table.expr[time].length() > 12)
+        found = table.expr.aggregate(some=zone.sum(), all=table.expr[time].count()).to_pyarrow().to_pylist()[0]
+        if 0 < (found["some"] or 0) < found["all"]:
+            raise InputError(f"The time column {time!r} of {table.name} names a time zone in {found['some']:,} of {found['all']:,} rows only, so "
+                             "the rows cannot be put in order. Write all of them in one zone.")
+
+# %% ../../nbs/02d_data.leakage.ipynb #de35192c
 def _columns(train: Table, test: Table | None, target: str, leave_out: set[str], task: str, usual: float,
              ahead: Sequence[str], random_state: int) -> tuple[Examined, Answer, dict[str, Dependence]]:
     "Every candidate feature alone on a sample, the prepared target, and how it depends on dates and on the position of the rows."
@@ -163,7 +210,7 @@ def _columns(train: Table, test: Table | None, target: str, leave_out: set[str],
 
     return examine(features, prepared, known, random_state, raw, usual, repeated, ahead), prepared, moves
 
-
+# %% ../../nbs/02d_data.leakage.ipynb #a3898a36
 def _future(train: Table, test: Table | None, target: str, time: str, entity: str, leave_out: set[str],
             task: str) -> tuple[list[Travel], float]:
     "Columns that know later rows, and how much of the target the rows before settle."
@@ -174,14 +221,15 @@ def _future(train: Table, test: Table | None, target: str, time: str, entity: st
         names = [name for name in train.columns if name not in leave_out]
         test = None
     sides = [side.frame(names) for side in (train, test) if side is not None]
-    frame = pd.concat(sides, ignore_index=True)
+    frame = pd.concat([_without_zones(side) for side in sides], ignore_index=True)
     return future(frame, target, time, entity, task)
 
 
-def _worth(examined: Examined) -> tuple[float, float] | None:
-    return None if examined.past is None else (examined.everything.score, examined.past.score)
+def _without_zones(frame: pd.DataFrame) -> pd.DataFrame:
+    zoned = [name for name in frame.columns if getattr(frame[name].dtype, "tz", None) is not None]
+    return frame.assign(**{name: frame[name].dt.tz_convert("UTC").dt.tz_localize(None) for name in zoned})
 
-
+# %% ../../nbs/02d_data.leakage.ipynb #7be35ed9
 def _in_time(order: TimeOrder | None, time: str, moves: dict[str, Dependence]) -> Finding:
     if order is not None:
         return time_ordered(order)
@@ -221,11 +269,11 @@ def project_leakage(
     return report
 
 
-@verifier("LEAK04", "LEAK05", "LEAK07")
+@verifier("LEAK01", "LEAK04", "LEAK05", "LEAK07")
 def _verify(context: Context, code: str) -> Finding:
     "One finding of the audit."
     given = {name: str(context.maybe(name) or "") for name in ("target", "time", "entity")}
-    held, config = context["holdout"] if code != "LEAK04" else None, context.maybe("config")
+    held, config = context.maybe("holdout") if code in ("LEAK01", "LEAK04") else context["holdout"], context.maybe("config")
     test = open_table(held.folder / "holdout.parquet", name="holdout") if hasattr(held, "folder") else held
     found = audit(context["train"], test, given["target"], given["time"], given["entity"], getattr(config, "task", ""),
                   getattr(config, "exclude", ()))

@@ -143,7 +143,7 @@ class Overlap:
     columns: tuple[str, ...]  # columns that were compared
     exact: Shared  # equal in all compared columns
     near: Shared  # equal after formatting is taken out, the exact ones included
-    jittered: Twins = Twins()  # equal up to a little noise in the numbers
+    jittered: Twins  # equal up to a little noise in the numbers
     entity: str = ""  # column that says whom a row is about; empty when none was named
     entities: int = 0  # entities on both sides
     entity_rows: int = 0  # test rows of such entities

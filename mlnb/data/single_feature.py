@@ -5,13 +5,14 @@
 # %% ../../nbs/02dc_data.single_feature.ipynb #146cbd28
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .certainty import follows, pure_values, settled, words
+from .certainty import settled
+from .looks import COARSE, NEAR_CERTAIN, Look, flag, looks, looks_at_text, low_end
 from .quick_model import measured, predicted, skill, together
 from .signal import Answer, Signal, coded, encode, noise, single
 
@@ -19,24 +20,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['NEAR_CERTAIN', 'PART', 'SURE', 'COARSE', 'COARSE_SCORE', 'ALONE', 'ALONE_NUMBER', 'ALONE_COARSE', 'UNEXPECTED',
-           'STEPS', 'STEPS_MISSING', 'COMPANY', 'STRONG', 'FEW_ROWS', 'FEW_PART', 'SEVERITY', 'ColumnSignal', 'Look',
-           'looks', 'verdict', 'Examined', 'examine']
+__all__ = ['ALONE', 'ALONE_NUMBER', 'ALONE_COARSE', 'UNEXPECTED', 'SURE', 'COMPANY', 'STRONG', 'FEW_ROWS', 'SEVERITY',
+           'ColumnSignal', 'verdict', 'Examined', 'examine']
 
 # %% ../../nbs/02dc_data.single_feature.ipynb #5bec83dd
-NEAR_CERTAIN: Mapping[str, float] = {  # settled share from which next to nothing is left open
-    "binary": 0.92, "multiclass": 0.92, "regression": 0.9}
-PART = 0.975  # the same where a column says something about some rows only
-SURE = 0.97  # share from which a number is a copy of a numeric target, however few the other columns
-COARSE = 10  # different values up to which a column is a flag or a code rather than a measurement
-COARSE_SCORE = 0.92  # ROC-AUC, at the lower end of its interval, that no honest flag or code has
 ALONE, ALONE_NUMBER, ALONE_COARSE = 0.5, 0.35, 0.8  # what a leak leaves open, as a share of what all others leave open
 UNEXPECTED = 0.15  # what one value says more about its rows than the other columns, in nats a row; three times that unless nearly pure
-STEPS, STEPS_MISSING = 0.02, 0.2  # changes along the target, against chance, of a step function of it; of gaps
+SURE = 0.97  # share from which a number is a copy of a numeric target, however few the other columns
 COMPANY = 8  # other columns there have to be before outdoing them all is remarkable
 STRONG: Mapping[str, float] = {  # strength from which outdoing all others is worth a warning
     "binary": 0.6, "multiclass": 0.6, "regression": 0.95}
-FEW_ROWS, FEW_PART = 30, 20  # rows below which nothing is certain; in a part
+FEW_ROWS = 30  # rows below which nothing is certain
 SEVERITY: Mapping[str, int] = {"pass": 0, "warn": 1, "fail": 2}
 
 
@@ -63,146 +57,6 @@ class ColumnSignal:
                 "others": None if self.rest is None else self.rest.score, "groups": self.groups, "rows": self.rows,
                 "verdict": self.verdict, "reason": self.reason}
 
-# %% ../../nbs/02dc_data.single_feature.ipynb #6991c716
-@dataclass(frozen=True)
-class Look:
-    "Something about a column that is too good."
-
-    column: str  # its name
-    through: str  # as in `ColumnSignal`
-    inside: np.ndarray  # rows it speaks about, shape (n,), booleans
-    groups: np.ndarray  # its groups on all rows, shape (n,)
-    share: float  # how much of what is open it settles there
-    low: float = 1.0  # the same, one standard error lower
-    detail: str = ""  # the value or word
-    outcome: int = -1  # the class that a value or word goes with
-
-
-def looks(
-    column: pd.Series,  # a candidate feature, shape (n,)
-    groups: np.ndarray,  # its groups, 0 for missing
-    target: Answer,  # the target of the same rows
-    raw: np.ndarray | None = None,  # the target as numbers, where it is one
-    doubt: float = 14.0,  # nats that chance has to be beaten by
-) -> Iterator[Look]:  # those that are too good
-    "What is too good about a column, before it is compared with the others."
-    n, name, everywhere = len(groups), str(column.name), np.ones(len(groups), dtype=bool)
-    number = column.to_numpy(float, na_value=np.nan) if column.dtype.kind in "iufb" else None
-    codes = groups if number is None else np.unique(number, return_inverse=True, equal_nan=True)[1]
-    filled = groups > 0
-    measured = settled(groups if number is None else number, target, number is not None, raw)
-    if column.dtype.kind != "M" and not (target.task == "regression" and _counter(column)) and measured.nats > doubt and measured.share >= NEAR_CERTAIN[target.task]:
-        yield Look(name, "values", everywhere, groups, measured.share, measured.low)
-    if target.task == "multiclass" and 2 <= len(np.unique(codes)) <= COARSE and filled.all():
-        yield from _group_of_classes(name, codes, target, doubt)
-    if target.task == "regression" and column.dtype.kind != "M":
-        yield from _steps(name, codes, target)
-    if not filled.all() and filled.any() and len(np.unique(groups)) > 2:
-        yield from _gaps(name, filled.astype(np.int64), target, doubt)
-    usual = np.bincount(codes[filled], minlength=1).argmax() if filled.any() else -1
-    apart = filled & (codes != usual)
-    muddled = filled & (codes != _muddled(codes, target, filled))
-    for through, part in (("filled rows", filled), ("other rows", apart), ("other rows", muddled)):
-        if FEW_PART <= part.sum() < 0.99 * n and column.dtype.kind != "M":
-            yield from _part(name, through, part, groups, codes, number, target, raw, doubt)
-    if target.task != "regression" and column.dtype.kind not in "M":
-        yield from _single_values(column, codes, groups, apart, target, doubt)
-
-    if number is None and column.dtype.kind not in "M" and target.task != "regression":
-        yield from _single_words(column, groups, target, doubt)
-
-# %% ../../nbs/02dc_data.single_feature.ipynb #031e8bd2
-def _counter(column: pd.Series) -> bool:
-    "Whether a column numbers the rows."
-    return column.dtype.kind in "iu" and len(column) > 2 * COARSE and column.is_unique and column.max() - column.min() < 3 * len(column)
-
-
-def _muddled(codes: np.ndarray, target: Answer, filled: np.ndarray) -> int:
-    "The value with the most rows that do not have its most frequent outcome, which may be the one that says nothing; -1 for numeric targets."
-    if target.task == "regression" or not filled.any():
-        return -1
-    k = target.outcomes
-    counts = np.bincount(codes[filled] * k + target.values[filled], minlength=(int(codes.max()) + 1) * k).reshape(-1, k)
-    return int((counts.sum(axis=1) - counts.max(axis=1)).argmax())
-
-
-def _part(name: str, through: str, part: np.ndarray, groups: np.ndarray, codes: np.ndarray, number: np.ndarray | None, target: Answer,
-          raw: np.ndarray | None, doubt: float) -> Iterator[Look]:
-    "What the values say where there are some that are not the usual one."
-    inside = replace(target, values=target.values[part], folds=target.folds[part])
-    if inside.values.std() == 0 or (target.task != "regression" and np.sort(np.bincount(inside.values))[-2] < 3):
-        return
-    found = settled(codes[part] if number is None else number[part], inside, number is not None, None if raw is None else raw[part])
-    if found.nats > doubt and found.share >= PART:
-        yield Look(name, through, part, groups, found.share, found.low)
-
-
-def _gaps(name: str, filled: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
-    "Whether being filled in follows the target."
-    everywhere = np.ones(len(filled), dtype=bool)
-    if min(filled.sum(), len(filled) - filled.sum()) < FEW_PART:
-        return
-    if target.task == "regression":
-        if (changes := follows(filled, target)) <= STEPS_MISSING:
-            yield Look(name, "missing", everywhere, filled, 1 - changes)
-        return
-    hits, rows = np.bincount(target.values, filled, target.outcomes), np.bincount(target.values, minlength=target.outcomes)
-    rate = hits / np.maximum(rows, 1)
-    large = rows >= FEW_PART
-    share = settled(filled, target, False)
-    clear = large.sum() >= 2 and (np.minimum(rate, 1 - rate)[large] <= 0.06).all() and (rate[large] > 0.5).any() and (rate[large] < 0.5).any()
-    if share.nats > doubt and (clear or share.share >= NEAR_CERTAIN[target.task]):
-        yield Look(name, "missing", everywhere, filled, share.share, share.low)
-
-
-def _group_of_classes(name: str, codes: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
-    "Whether a code is a function of the class, several classes to a code."
-    table = np.bincount(codes * target.outcomes + target.values, minlength=(int(codes.max()) + 1) * target.outcomes).reshape(-1, target.outcomes)
-    rows = table.sum(axis=0)
-    rates = table.sum(axis=1) / len(codes)
-    by_chance = 1 - float(rates @ rates)
-    within = float((rows - (table**2).sum(axis=0) / np.maximum(rows, 1)).sum()) / len(codes)
-    if by_chance > 0.05 and len(codes) * by_chance > 3 * doubt and 1 - within / by_chance >= 0.97:
-        yield Look(name, "classes", np.ones(len(codes), dtype=bool), codes, 1 - within / by_chance)
-
-
-def _steps(name: str, codes: np.ndarray, target: Answer) -> Iterator[Look]:
-    "Whether a column is a step function of the target."
-    counts = np.bincount(codes)
-    many = int((counts > 0).sum())
-    if 2 <= many <= len(codes) / 10 and len(codes) - counts.max() >= FEW_PART and follows(codes, target) <= STEPS:
-        yield Look(name, "steps", np.ones(len(codes), dtype=bool), codes, 1.0)
-
-
-def _single_values(column: pd.Series, codes: np.ndarray, groups: np.ndarray, apart: np.ndarray, target: Answer,
-                   doubt: float) -> Iterator[Look]:
-    "Values, gaps and the lack of the usual value that go with one outcome only."
-    n = len(codes)
-    if len(np.unique(codes)) < 2:
-        return
-    for pure in pure_values(np.arange(n), codes, target)[:1]:
-        if pure.nats > doubt and (codes == pure.group).sum() < n:
-            inside = codes == pure.group
-            value = column[inside].iloc[0]
-            through = "missing" if not (groups[inside] > 0).any() else "one value"
-            yield Look(str(column.name), through, inside, inside.astype(np.int64), pure.purity, 1.0, f"the value {str(value)!r}", pure.outcome)
-    for pure in pure_values(np.arange(n), apart.astype(np.int64), target)[:1]:
-        if pure.nats > doubt and pure.group == 1 and apart.sum() < 0.7 * n:
-            yield Look(str(column.name), "one value", apart, apart.astype(np.int64), pure.purity, 1.0, "anything but the usual", pure.outcome)
-
-
-def _single_words(column: pd.Series, groups: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
-    "Words that go with one outcome only."
-    some = column.dropna().head(200)
-    if column.nunique() <= 2 * COARSE or not len(some):
-        return
-    place, word, names = words(column)
-    for pure in pure_values(place, word, target)[:1]:
-        if pure.nats > doubt + np.log(len(names)):
-            inside = np.zeros(len(groups), dtype=bool)
-            inside[place[word == pure.group]] = True
-            yield Look(str(column.name), "one word", inside, inside.astype(np.int64), pure.purity, 1.0, names[pure.group], pure.outcome)
-
 # %% ../../nbs/02dc_data.single_feature.ipynb #f65a71ed
 def verdict(
     look: Look,  # what is too good
@@ -218,7 +72,7 @@ def verdict(
         expected = np.clip(expected, 1e-6, 1 - 1e-6)
         pure = min(look.share, 1 - 0.5 / len(expected))
         surprise = float(pure * (np.log(pure) - np.log(expected).mean()) + (1 - pure) * (np.log(1 - pure) - np.log(1 - expected).mean()))
-        what = {"one word": f"the word {look.detail!r}", "one value": look.detail,
+        what = {"one word": look.detail, "one value": look.detail,
                 "missing": "a gap"}[look.through]
         rows = int(look.inside.sum())
         return surprise >= UNEXPECTED * (1 if look.share >= 0.98 else 3), float(expected.mean()), (
@@ -240,15 +94,6 @@ def verdict(
     where = {"values": "", "filled rows": "is filled in for some rows only, and there ", "other rows": "differs from its usual value for "
              "some rows only, and there "}[look.through]
     return alone, settled_there, f"{where}leaves next to nothing open ({look.share:.1%} settled, {max(settled_there, 0):.1%} by all other columns together)"
-
-
-def _low(score: float, target: Answer) -> float:
-    "Lower end of the 90 % interval of a ROC-AUC."
-    rows = np.bincount(target.values)
-    few, many = float(rows.min()), float(rows.sum() - rows.min())
-    q1, q2 = score / (2 - score), 2 * score**2 / (1 + score)
-    variance = score * (1 - score) + (few - 1) * (q1 - score**2) + (many - 1) * (q2 - score**2)
-    return score - 1.645 * float(np.sqrt(max(variance, 0) / (few * many)))
 
 # %% ../../nbs/02dc_data.single_feature.ipynb #bb041fef
 @dataclass(frozen=True)
@@ -297,8 +142,8 @@ def examine(
         for name, found in coded_columns.items():
             number = frame[name].to_numpy(float, na_value=np.nan) if frame[name].dtype.kind in "iufb" else None
             shares[name] = settled(found if number is None else number, target, number is not None, raw).share if name in groups else 0.0
-            wanted = looks(frame[name].rename(name), found, target, raw, doubt) if name in groups else _only_words(frame[name].rename(name), found, target, doubt)
-            seen += [*wanted, *([_coarse(name, found, signals[name], target)] if name in groups else [])]
+            wanted = looks(frame[name].rename(name), found, target, raw, doubt) if name in groups else looks_at_text(frame[name].rename(name), found, target, doubt)
+            seen += [*wanted, *([flag(name, found, signals[name], target)] if name in groups else [])]
     seen = [look for look in seen if look is not None]
     grave = {look.column for look in seen if look.through != "values" or look.share >= 0.995} | {*known, *future}
     best: dict[str, ColumnSignal] = {}
@@ -314,7 +159,7 @@ def examine(
         if name in known:
             best[name] = replace(plain, verdict="fail", reason=known[name], share=1.0)
         elif name not in best or best[name].verdict == "pass":
-            best[name] = _ahead(best.get(name, plain), target, predictions, grave, chance)
+            best[name] = _ahead(best.get(name, plain), target, predictions, groups, grave, chance)
     judged_all = sorted(best.values(), key=lambda found: (-SEVERITY[found.verdict], -found.signal.strength))
     suspicious = {found.column for found in judged_all if found.verdict != "pass"}
     leaks = {found.column for found in judged_all if found.verdict == "fail"}
@@ -327,21 +172,6 @@ def examine(
                     without(leaks) if leaks else everything, without(set(future)) if future else None)
 
 # %% ../../nbs/02dc_data.single_feature.ipynb #474cbcd4
-def _only_words(column: pd.Series, groups: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
-    "Looks at a column whose values hardly repeat."
-    if column.dtype.kind not in "iufbM" and target.task != "regression":
-        yield from _single_words(column, groups, target, doubt)
-    elif column.dtype.kind == "M" and not (groups > 0).all():
-        yield from _gaps(str(column.name), (groups > 0).astype(np.int64), target, doubt)
-
-
-def _coarse(name: str, groups: np.ndarray, own: Signal, target: Answer) -> Look | None:
-    "A flag or a code that is better than those are."
-    if target.task == "regression" or len(np.unique(groups)) > COARSE + 1 or _low(own.score, target) < COARSE_SCORE:
-        return None
-    return Look(name, "values", np.ones(len(groups), dtype=bool), groups, (found := settled(groups, target, False)).share, found.low, "coarse")
-
-
 def _judged(look: Look, target: Answer, predictions: Mapping[str, np.ndarray], groups: Mapping[str, np.ndarray], grave: set[str],
             usual: float, repeated: Callable[[str], float | None] | None, measurement: bool) -> ColumnSignal:
     own = groups.get(look.column, look.groups)
@@ -369,13 +199,16 @@ def _nested(one: np.ndarray, other: np.ndarray, target: Answer) -> bool:
     return len(np.unique(one.astype(np.int64) * (int(other.max()) + 1) + other)) <= 1.05 * max(sizes)
 
 
-def _ahead(found: ColumnSignal, target: Answer, predictions: Mapping[str, np.ndarray], grave: set[str], chance: float) -> ColumnSignal:
+def _ahead(found: ColumnSignal, target: Answer, predictions: Mapping[str, np.ndarray], groups: Mapping[str, np.ndarray], grave: set[str],
+           chance: float) -> ColumnSignal:
     "A column that outdoes all others together, though these say a lot."
     if found.signal.strength < max(STRONG[target.task], chance) or len(predictions) <= COMPANY:
         return found
+    if any(_nested(groups[found.column], other, target) for name, other in groups.items() if name != found.column):
+        return found
     rest = together([p for name, p in predictions.items() if name != found.column and name not in grave], target)
     margin = 0.02 * (1 - rest.score)
-    ahead = (found.signal.score - margin if target.task == "regression" else _low(found.signal.score, target) - margin) > rest.score
+    ahead = (found.signal.score - margin if target.task == "regression" else low_end(found.signal.score, target) - margin) > rest.score
     if ahead and found.signal.explained > rest.explained - 0.02 and rest.strength >= 0.5:
         return replace(found, rest=rest, verdict="warn", reason="tells more than all other columns together")
     return replace(found, rest=rest)

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .series import Series, orders
+from .series import Series
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['WINDOW', 'FARTHEST', 'NEARLY', 'EXACT', 'LEFT', 'LEAST', 'PLANS', 'LATER', 'MOST_COLUMNS', 'Travel', 'knows_target',
-           'knows_columns', 'later_dates', 'future']
+__all__ = ['WINDOW', 'FARTHEST', 'NEARLY', 'EXACT', 'LEFT', 'LEAST', 'Travel', 'knows_target', 'knows_columns']
 
 # %% ../../nbs/02dr_data.time_travel.ipynb #8f376dc4
 WINDOW, FARTHEST = 8, 60  # rows to each side that explain a column; rows to the future in which copies are looked for
@@ -210,102 +209,13 @@ def _means_around(numbers: np.ndarray, names: Sequence[str], series: Series, his
                 continue
             honest = [window(values, range(-width - 2, 1)) for values in [*(numbers[:, other] for other in alike if other != j)]]
             honest.append(window(history, range(-width - 2, 0)))
-            if not any(_past_explains(numbers[:, i], past) for past in honest):
+            if not any(_past_explains(numbers[:, i], past, full) for past in honest):
                 seen.add(i)
                 yield Travel(name, "around a feature", names[j], 0, full, present, int(rows.sum()), series.by)
                 break
 
 
-def _past_explains(x: np.ndarray, past: np.ndarray) -> bool:
+def _past_explains(x: np.ndarray, past: np.ndarray, full: float) -> bool:
+    "Whether the past of another column explains as much."
     rows = np.isfinite(x) & np.isfinite(past).all(axis=1)
-    return rows.sum() >= LEAST and _explained(x[rows], past[rows]) >= 0.99
-
-# %% ../../nbs/02dr_data.time_travel.ipynb #9cb08fdc
-PLANS = 12  # different distances up to which a date is a plan
-LATER = 0.05  # share of the rows from which it is no slip
-
-
-def later_dates(
-    frame: pd.DataFrame,  # rows, shape (n, columns)
-    time: str,  # column that says when a row happened
-) -> Iterator[Travel]:  # columns of dates from after the row
-    "Dates that were not known when their row happened."
-    import pandas as pd
-
-    if frame[time].dtype.kind != "M":
-        return
-    moment = pd.to_datetime(frame[time])
-    for name in frame.columns:
-        if name == time or frame[name].dtype.kind != "M":
-            continue
-        gap = (frame[name] - moment).dropna()
-        days = gap.dt.total_seconds().to_numpy() / 86400
-        if len(days) < 30 or (days > 0).mean() < max(LATER, 1e-9):
-            continue
-        later = np.round(days[days > 0], 3)
-        counts = np.sort(np.unique(later, return_counts=True)[1])[::-1]
-        ends = frame[name].nunique() <= max(PLANS, 0.02 * len(days))  # few dates at all: the end of a quarter, a season
-        if len(later) < 20 or len(counts) <= PLANS or counts[:PLANS].sum() >= 0.9 * len(later) and later.max() > 360 or ends:
-            continue
-        detail = f", by {np.median(later):,.3g} days at the median and by {len(counts):,} different distances, so it was no plan"
-        yield Travel(str(name), "later date", time, 0, float((days > 0).mean()), 0.0, len(days), time, detail)
-
-# %% ../../nbs/02dr_data.time_travel.ipynb #170c79c9
-MOST_COLUMNS = 150  # columns that are looked at
-
-
-def future(
-    frame: pd.DataFrame,  # training rows, then test rows, as they stand in the files, shape (n, columns)
-    target: str,  # column that is predicted
-    time: str = "",  # column that says when a row happened; empty to try what there is
-    entity: str = "",  # column that says whom a row is about; empty to recognise it
-    task: str = "",  # regression, or a kind of class; read from the values when empty
-) -> tuple[list[Travel], float]:  # columns that know the future, each once; and the share of the target its past settles, 0 to 1
-    "What in a table knows the future."
-    found: dict[str, Travel] = {}
-    usual = 0.0
-    features = [name for name in frame.columns if name not in (target, time, entity)]
-    numbers = {str(name): _numbers(frame[name]) for name in features if frame[name].dtype.kind != "M"}
-    numbers = {name: values for name, values in numbers.items() if values is not None}
-    y_all = _numbers(frame[target], classes=50)
-    for series in orders(frame, time, entity):
-        clock = series.by or ""
-        if clock and (time or (frame[clock].is_monotonic_increasing and frame[clock].dtype.kind == "M")):
-            found |= {travel.column: travel for travel in later_dates(frame, clock) if travel.column not in found}
-        if y_all is None:
-            continue
-        y = y_all[series.rows]
-        names = [name for name in list(numbers)[:MOST_COLUMNS] if name != series.entity and name not in found]
-        if not names:
-            continue
-        matrix = np.column_stack([numbers[name][series.rows] for name in names])
-        usual = max(usual, _own_past(y, series))
-        for i, name in enumerate(names):
-            travel = knows_target(name, matrix[:, i], y, series, target)
-            if travel:
-                found[name] = travel
-        left = [i for i, name in enumerate(names) if name not in found]
-        if left:
-            for travel in knows_columns(matrix[:, left], [names[i] for i in left], series, y):
-                found.setdefault(travel.column, travel)
-    return list(found.values()), usual
-
-
-def _numbers(column: pd.Series, classes: int = 20) -> np.ndarray | None:
-    "A column as numbers, not-a-number where it is missing; None for text."
-    import pandas as pd
-
-    if column.dtype.kind in "iufb":
-        values = column.to_numpy(float, na_value=np.nan)
-        return np.where(np.isfinite(values), values, np.nan) if np.isfinite(values).any() else None
-    if column.dtype.kind == "M" or column.nunique() > classes or column.nunique() < 2:
-        return None
-    codes = pd.factorize(column.astype("string"), sort=True)[0].astype(float)
-    return np.where(codes < 0, np.nan, codes)
-
-
-def _own_past(y: np.ndarray, series: Series) -> float:
-    "How much of a target its own past settles."
-    past = np.column_stack([series.shifted(y, -k) for k in range(1, min(WINDOW, max(series.length // 4, 1)) + 1)])
-    rows = np.isfinite(past).all(axis=1) & np.isfinite(y)
-    return max(_explained(y[rows], past[rows]), 0.0) if rows.sum() >= LEAST and y[rows].std() > 0 else 0.0
+    return rows.sum() >= LEAST and 1 - _explained(x[rows], past[rows]) <= max(4 * (1 - full), 1e-4)

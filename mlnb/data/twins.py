@@ -5,7 +5,6 @@
 # %% ../../nbs/02ds_data.twins.ipynb #34aeead3
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -45,7 +44,7 @@ class Twins:
     def planted(self) -> bool:
         "Whether there are more twins than nature gives."
         natural = max(self.expected, self.inside * self.rows if self.ratio > 0.01 else 0.0)
-        return self.found >= 4 and self.found > 3 * natural + 3 and self.found - natural >= 0.005 * self.rows
+        return self.found >= 3 and self.found > 3 * natural + 2 and self.found - natural >= 0.005 * self.rows
 
 
 def twins(

@@ -522,7 +522,7 @@ def planted(plant: Plant, case: Case, strength: float, kind: str, seed: int) -> 
 
 def copies(sides: Sides, share: float, rng: np.random.Generator) -> Sides:
     """Test rows replaced by copies of training rows."""
-    k = max(round(len(sides.test) * share), 1)
+    k = max(round(len(sides.test) * share), 3)
     rows = sides.train.iloc[rng.integers(0, len(sides.train), k)]
     test = pd.concat([sides.test.iloc[k:], rows]).sample(frac=1, random_state=int(rng.integers(1 << 30))).reset_index(drop=True)
     return replace(sides, test=test, codes=("LEAK07",))
@@ -540,7 +540,7 @@ def near_copies(how: str) -> Callable[[Sides, float, np.random.Generator], Sides
     """Copies with another spelling, other order of words, or a little noise in their numbers."""
 
     def make(sides: Sides, share: float, rng: np.random.Generator) -> Sides:
-        k = max(round(len(sides.test) * share), 1)
+        k = max(round(len(sides.test) * share), 3)
         rows = sides.train.iloc[rng.integers(0, len(sides.train), k)].copy()
         keep = {sides.case.target, sides.case.time, sides.case.entity}
         for name in [c for c in rows if c not in keep]:
