@@ -165,6 +165,10 @@ def on_both_sides(
         usual = "" if planted else "; such twins are as common inside train, so duplicates were not removed before the split"
         said.append(f"{copies:,} of {found.rows:,} test rows ({share:.2%}) are also in train{same}{usual}")
         failing |= copies >= ENOUGH and share >= limit
+    if found.lookalikes:
+        said.append(f"{found.lookalikes:,} of {found.rows:,} test rows ({found.lookalikes / max(found.rows, 1):.2%}) are also in train, "
+                    f"{found.exact.same_target:,} of them with the same target; rows that differ in one column only are about as common, so these "
+                    "may be different cases that look alike")
     if found.near_copies:
         said.append(f"{found.near_copies:,} more ({near:.2%}) are in train up to spelling, the order of words, or a little noise")
         failing |= found.near_copies >= ENOUGH and near >= REPEATED

@@ -142,6 +142,9 @@ def _sides(train: object, test: object, target: str, time: str, entity: str) -> 
     for column, role in ((target, "target"), (time, "time column"), (entity, "entity column")):
         if column:
             left.check_column(column, role)
+    for role, column in (("time", time), ("entity", entity)):
+        if column == target:
+            raise InputError(f"The target {target!r} was given as the {role} column, too. Name another column, or leave {role} out.")
     if test is None:
         _readable_time(left, time)
         return left, None

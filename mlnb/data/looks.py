@@ -72,7 +72,9 @@ def looks(
     for through, part in (("filled rows", filled), ("other rows", apart), ("other rows", muddled)):
         if FEW_PART <= part.sum() < 0.99 * n and column.dtype.kind != "M":
             yield from _part(name, through, part, groups, codes, number, target, raw, doubt)
-    if target.task != "regression" and column.dtype.kind not in "M":
+    if target.task != "regression" and column.dtype.kind == "M":
+        yield from _filled_once(name, filled, target, doubt)
+    elif target.task != "regression":
         yield from _single_values(column, codes, groups, apart, target, doubt)
 
     if number is None and column.dtype.kind not in "M" and target.task != "regression":
@@ -145,17 +147,31 @@ def _single_values(column: pd.Series, codes: np.ndarray, groups: np.ndarray, apa
                    doubt: float) -> Iterator[Look]:
     "Values, gaps and the lack of the usual value that go with one outcome only."
     n = len(codes)
-    if len(np.unique(codes)) < 2:
+    many = len(np.unique(codes))
+    if many < 2:
         return
-    for pure in pure_values(np.arange(n), codes, target)[:1]:
-        if pure.nats > doubt and (codes == pure.group).sum() < n:
-            inside = codes == pure.group
+    single = codes if column.dtype.kind not in "iuf" or many <= 3 * COARSE else (groups > 0).astype(np.int64)  # amounts have natural peaks
+    for pure in pure_values(np.arange(n), single, target)[:1]:
+        if pure.nats > doubt and (single == pure.group).sum() < n:
+            inside = single == pure.group
             value = column[inside].iloc[0]
             through = "missing" if not (groups[inside] > 0).any() else "one value"
-            yield Look(str(column.name), through, inside, inside.astype(np.int64), pure.purity, 1.0, f"the value {str(value)!r}", pure.outcome)
+            detail = f"the value {str(value)!r}" if single is codes else "being filled in"
+            yield Look(str(column.name), through, inside, inside.astype(np.int64), pure.purity, 1.0, detail, pure.outcome)
     for pure in pure_values(np.arange(n), apart.astype(np.int64), target)[:1]:
         if pure.nats > doubt and pure.group == 1 and apart.sum() < 0.7 * n:
             yield Look(str(column.name), "one value", apart, apart.astype(np.int64), pure.purity, 1.0, "anything but the usual", pure.outcome)
+
+
+def _filled_once(name: str, filled: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
+    "Whether only rows of one outcome are filled in, or only rows of one outcome are not."
+    if filled.all() or not filled.any():
+        return
+    for pure in pure_values(np.arange(len(filled)), filled.astype(np.int64), target)[:1]:
+        if pure.nats > doubt:
+            inside = filled == bool(pure.group)
+            detail = "being filled in" if pure.group else "a gap"
+            yield Look(name, "one value" if pure.group else "missing", inside, inside.astype(np.int64), pure.purity, 1.0, detail, pure.outcome)
 
 
 def _single_words(column: pd.Series, groups: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
@@ -182,6 +198,8 @@ def looks_at_text(
         yield from _single_words(column, groups, target, doubt)
     elif column.dtype.kind == "M" and not (groups > 0).all():
         yield from _gaps(str(column.name), (groups > 0).astype(np.int64), target, doubt)
+    if target.task != "regression" and column.dtype.kind in "MOUS":
+        yield from _filled_once(str(column.name), groups > 0, target, doubt)
 
 # %% ../../nbs/02du_data.looks.ipynb #9716e0aa
 def low_end(

@@ -41,7 +41,7 @@ def _exact(train: Table, test: Table, columns: Sequence[str]) -> tuple[ir.Table,
     differ = [name for name in columns if types[0][name] != types[1][name]]
     if differ:
         numbers = [name for name in differ if types[0][name].is_numeric() and types[1][name].is_numeric()]
-        left, right = (t.mutate(**{n: t[n].cast("float64" if n in numbers else "string") for n in differ}) for t in (left, right))
+        left, right = (t.mutate(*(t[n].cast("float64" if n in numbers else "string").name(n) for n in differ)) for t in (left, right))
     return left, right
 
 
@@ -54,12 +54,12 @@ def _soften(t: ir.Table, names: Sequence[str]) -> ir.Table:
             columns[name] = t[name].lower().re_replace(r"[\s\p{P}]+", " ").strip().split(" ").sort().join(" ")
         elif dtype.is_timestamp():
             columns[name] = t[name].truncate("s")
-    return t.mutate(**columns) if columns else t
+    return t.mutate(*(value.name(name) for name, value in columns.items())) if columns else t
 
 
 def _relabel(t: ir.Table, label: str) -> ir.Table:
     "A label with a full stop or a space behind it is the same label."
-    return t.mutate(**{label: t[label].lower().re_replace(r"[\s\p{P}]+$", "").strip()}) if label and t[label].type().is_string() else t
+    return t.mutate(t[label].lower().re_replace(r"[\s\p{P}]+$", "").strip().name(label)) if label and t[label].type().is_string() else t
 
 # %% ../../nbs/02de_data.overlap.ipynb #58abc1cb
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ class Shared:
     same_target: int = 0  # those whose twin has the same target, too; all of them when no target was named
     pairs: float = 0.0  # pairs of a test and a training row that are the same
     inside: float = 0.0  # pairs there would be, were twins as common across the sides as they are inside train
-    chance: float = 0.0  # pairs that would agree by chance
+    chance: float = 0.0  # pairs that nature gives
+    least: float = 0.0  # pairs there would be if the finest column had nothing to do with the others
     agree: float = 1.0  # share of the pairs that have the same target as well; 1 when no target was named
     examples: tuple[dict[str, object], ...] = ()  # some of the shared rows
 
@@ -91,6 +92,12 @@ def _keys(t: ir.Table, columns: Sequence[str], finest: Sequence[str], target: st
     return {name: found[name].to_numpy() if name in found else np.zeros(len(found), np.int64) for name in wanted}
 
 
+def _distinct(t: ir.Table, columns: Sequence[str]) -> dict[str, int]:
+    "About how many values each column has."
+    row = t.aggregate(**{f"c{i}": t[name].approx_nunique() for i, name in enumerate(columns)}).to_pyarrow().to_pylist()[0]
+    return {name: int(row[f"c{i}"]) for i, name in enumerate(columns)}
+
+
 def _count(a: np.ndarray, b: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     "Pairs across two arrays, how often each value of the second occurs in the first, and the counts of the first's values."
     values, counts = np.unique(a, return_counts=True)
@@ -99,15 +106,15 @@ def _count(a: np.ndarray, b: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]
     return float(times.sum()), times, counts
 
 
-def _by_chance(a: dict[str, np.ndarray], b: dict[str, np.ndarray], pairs: float) -> float:
-    "Pairs that agree in everything without being copies."
+def _by_chance(a: dict[str, np.ndarray], b: dict[str, np.ndarray], pairs: float) -> tuple[float, float]:
+    "Pairs that agree in everything without being copies: by the odds of pairs that differ elsewhere, and if columns were independent."
     alone = _count(a["finest"], b["finest"])[0] / (len(a["full"]) * len(b["full"]))
     rest, other, neither = (_count(a[key], b[key])[0] for key in ("rest", "other", "neither"))
-    odds = alone / max(1 - alone, 1e-9)
+    odds = least = alone / max(1 - alone, 1e-9)
     differ = neither - rest - other + pairs  # pairs that differ in both of the finest columns
     if differ >= 5:
         odds = max(odds, (other - pairs) / differ)
-    return max(rest - pairs, 0.0) * odds
+    return max(rest - pairs, 0.0) * odds, max(rest - pairs, 0.0) * least
 
 # %% ../../nbs/02de_data.overlap.ipynb #25e861a1
 def shared_rows(
@@ -119,7 +126,7 @@ def shared_rows(
     "Count the rows of one table that occur in another."
     columns = [name for name in left.columns if name != target]
     with translate("the comparison of train and test"):
-        distinct = left.aggregate(**{name: left[name].approx_nunique() for name in columns}).to_pyarrow().to_pylist()[0]
+        distinct = _distinct(left, columns)
         finest = sorted(columns, key=lambda name: -distinct[name])[:2]
         a, b = _keys(left, columns, finest, target), _keys(right, columns, finest, target)
         n, m = len(a["full"]), len(b["full"])
@@ -127,12 +134,12 @@ def shared_rows(
         inside = float((counts * (counts - 1.0)).sum() * m / max(n - 1, 1))
         if not pairs:
             return Shared(inside=inside)
-        by_chance = _by_chance(a, b, pairs) if len(columns) > 1 else pairs
+        by_chance = _by_chance(a, b, pairs) if len(columns) > 1 else (pairs, pairs)
         first = list(dict.fromkeys(b["full"][times > 0].tolist()))[:examples]
         twins = right.filter(_hash(right, columns).isin(first)).select(columns).distinct()
         shown = twins.order_by(columns).limit(examples).to_pyarrow().to_pylist()
     agreeing, both, _ = _count(a["both"], b["both"])
-    return Shared(int((times > 0).sum()), int((both > 0).sum()), pairs, inside, by_chance, agreeing / pairs, tuple(shown))
+    return Shared(int((times > 0).sum()), int((both > 0).sum()), pairs, inside, *by_chance, agreeing / pairs, tuple(shown))
 
 # %% ../../nbs/02de_data.overlap.ipynb #57891036
 @dataclass(frozen=True)
@@ -154,6 +161,11 @@ class Overlap:
         return 0 if self.exact.pairs <= 3 * self.exact.chance + 2 * (self.exact.chance > 0.5) else self.exact.rows
 
     @property
+    def lookalikes(self) -> int:
+        "Test rows with an exact twin that only nature's habit of repeating itself explains."
+        return 0 if self.copies or self.exact.pairs <= 3 * self.exact.least + 2 else self.exact.rows
+
+    @property
     def near_copies(self) -> int:
         "Test rows with a near twin only, where nature does not explain such twins."
         extra = self.near.pairs - self.exact.pairs
@@ -170,7 +182,7 @@ def overlap(
 ) -> Overlap:  # counts
     "What two sides of a split have in common."
     train, test = local(train), local(test)
-    columns = comparable(train, test, [target, entity])
+    columns = _without_numbers_of_rows(train, comparable(train, test, [target, entity]))
     label = target if target in train.columns and target in test.columns else ""
     left, right = _exact(train, test, [*columns, *filter(None, [label])])
     left, right = (_relabel(t, label) for t in (left, right))
@@ -188,6 +200,18 @@ def overlap(
     return Overlap(test.rows, tuple(columns), exact, near, jittered, entity, shared, rows)
 
 # %% ../../nbs/02de_data.overlap.ipynb #43734783
+def _without_numbers_of_rows(train: Table, columns: list[str]) -> list[str]:
+    "Columns without whole numbers that differ in every row: a copy may have got a new one."
+    schema = train.typed.schema()
+    whole = [name for name in columns if schema[name].is_integer()]
+    if not whole or train.rows < 50:
+        return columns
+    with translate(train.name):
+        distinct = _distinct(train.typed, whole)
+    kept = [name for name in columns if name not in whole or distinct[name] < 0.95 * train.rows]
+    return kept if len(kept) > 1 else columns
+
+
 def _jittered(left: ir.Table, right: ir.Table, columns: Sequence[str], n: int, m: int) -> Twins:
     "Twins up to a little noise, looked for among some of the rows."
     schema = left.schema()

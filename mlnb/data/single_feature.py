@@ -143,7 +143,7 @@ def examine(
             number = frame[name].to_numpy(float, na_value=np.nan) if frame[name].dtype.kind in "iufb" else None
             shares[name] = settled(found if number is None else number, target, number is not None, raw).share if name in groups else 0.0
             wanted = looks(frame[name].rename(name), found, target, raw, doubt) if name in groups else looks_at_text(frame[name].rename(name), found, target, doubt)
-            seen += [*wanted, *([flag(name, found, signals[name], target)] if name in groups else [])]
+            seen += [*wanted, *([flag(name, found, signals[name], target)] if name in groups and frame[name].nunique() <= COARSE else [])]
     seen = [look for look in seen if look is not None]
     grave = {look.column for look in seen if look.through != "values" or look.share >= 0.995} | {*known, *future}
     best: dict[str, ColumnSignal] = {}
@@ -208,6 +208,10 @@ def _ahead(found: ColumnSignal, target: Answer, predictions: Mapping[str, np.nda
         return found
     rest = together([p for name, p in predictions.items() if name != found.column and name not in grave], target)
     margin = 0.02 * (1 - rest.score)
+    if target.task != "regression" and rest.strength >= 0.5 and found.signal.score > rest.score - 0.05:
+        both = together([p for name, p in predictions.items() if name not in grave or name == found.column], target)
+        if 1 - both.score <= 0.5 * (1 - rest.score):  # as good as all others, and it knows what they do not know
+            return replace(found, rest=rest, verdict="warn", reason="tells as much as all other columns together, and something else")
     ahead = (found.signal.score - margin if target.task == "regression" else low_end(found.signal.score, target) - margin) > rest.score
     if ahead and found.signal.explained > rest.explained - 0.02 and rest.strength >= 0.5:
         return replace(found, rest=rest, verdict="warn", reason="tells more than all other columns together")

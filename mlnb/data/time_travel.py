@@ -99,7 +99,7 @@ def knows_target(
     own = series.shifted(x, -1)[:, None]
     position = np.arange(len(x)) - np.maximum.accumulate(np.where(np.r_[True, np.diff(series.group) != 0], np.arange(len(x)), 0)) + 1.0
     totals = x * position - series.shifted(x * position, -1)  # what a running mean adds
-    for values, help_ in ((x, None), (x, own), (totals, None)):
+    for values, help_, change in ((x, None, False), (x, own, False), (x - own[:, 0], None, True), (totals, None, True)):
         parts = [y[:, None], before, after, values[:, None], *([] if help_ is None else [help_])]
         rows = np.isfinite(np.column_stack(parts)).all(axis=1)
         if rows.sum() < max(LEAST, 6 * width) or values[rows].std() == 0 or y[rows].std() == 0:
@@ -110,7 +110,7 @@ def knows_target(
         if full >= NEARLY and 1 - full <= LEFT * (1 - present) and 1 - present > 1e-5:
             return Travel(name, "around the target", target, 0, full, present, int(rows.sum()), series.by)
         past, alone = fits.explained(range(past_columns)), fits.explained([past_columns])
-        if present >= EXACT and 1 - present <= LEFT * (1 - past) and 1 - past > 1e-3 and alone < EXACT:
+        if present >= EXACT and 1 - present <= LEFT * (1 - past) and 1 - past > 1e-3 and (change or alone < EXACT):
             return Travel(name, "own target", target, 0, present, past, int(rows.sum()), series.by)
     return None
 
