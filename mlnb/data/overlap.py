@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,9 +71,9 @@ class Shared:
     pairs: float = 0.0  # pairs of a test and a training row that are the same
     inside: float = 0.0  # pairs there would be, were twins as common across the sides as they are inside train
     chance: float = 0.0  # pairs that nature gives
-    least: float = 0.0  # pairs there would be if the finest column had nothing to do with the others
     agree: float = 1.0  # share of the pairs that have the same target as well; 1 when no target was named
     examples: tuple[dict[str, object], ...] = ()  # some of the shared rows
+    least: float = 0.0  # pairs there would be if the finest column had nothing to do with the others
 
 
 def _hash(t: ir.Table, columns: Sequence[str]) -> ir.Value:
@@ -139,7 +139,7 @@ def shared_rows(
         twins = right.filter(_hash(right, columns).isin(first)).select(columns).distinct()
         shown = twins.order_by(columns).limit(examples).to_pyarrow().to_pylist()
     agreeing, both, _ = _count(a["both"], b["both"])
-    return Shared(int((times > 0).sum()), int((both > 0).sum()), pairs, inside, *by_chance, agreeing / pairs, tuple(shown))
+    return Shared(int((times > 0).sum()), int((both > 0).sum()), pairs, inside, by_chance[0], agreeing / pairs, tuple(shown), by_chance[1])
 
 # %% ../../nbs/02de_data.overlap.ipynb #57891036
 @dataclass(frozen=True)
@@ -150,10 +150,10 @@ class Overlap:
     columns: tuple[str, ...]  # columns that were compared
     exact: Shared  # equal in all compared columns
     near: Shared  # equal after formatting is taken out, the exact ones included
-    jittered: Twins  # equal up to a little noise in the numbers
     entity: str = ""  # column that says whom a row is about; empty when none was named
     entities: int = 0  # entities on both sides
     entity_rows: int = 0  # test rows of such entities
+    jittered: Twins = field(default_factory=Twins)  # equal up to a little noise in the numbers
 
     @property
     def copies(self) -> int:
@@ -197,7 +197,7 @@ def overlap(
         both = b.filter(b[entity].notnull()).semi_join(a, entity)
         found = both.aggregate(entities=both[entity].nunique(), rows=both.count()).to_pyarrow().to_pylist()[0]
         shared, rows = int(found["entities"]), int(found["rows"])
-    return Overlap(test.rows, tuple(columns), exact, near, jittered, entity, shared, rows)
+    return Overlap(test.rows, tuple(columns), exact, near, entity, shared, rows, jittered)
 
 # %% ../../nbs/02de_data.overlap.ipynb #43734783
 def _without_numbers_of_rows(train: Table, columns: list[str]) -> list[str]:
