@@ -69,7 +69,7 @@ def _evidence(differ: int, pairs: int, by_chance: float) -> float:
     first = q * np.log(q / by_chance) if q else 0.0
     return float(pairs * (first + (1 - q) * np.log((1 - q) / (1 - by_chance))))
 
-
+# %% ../../nbs/02dp_data.certainty.ipynb #a5b5a7e0
 def _line(values: np.ndarray, ranks: np.ndarray, raw: np.ndarray | None) -> float:
     "Squared correlation of ranks, or of values with the outer hundredths drawn in, whichever is more."
     import pandas as pd

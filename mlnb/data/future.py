@@ -89,7 +89,7 @@ def future(
                 found.setdefault(travel.column, travel)
     return list(found.values()), usual
 
-
+# %% ../../nbs/02dv_data.future.ipynb #25897791
 def _numbers(column: pd.Series, classes: int = 20) -> np.ndarray | None:
     "A column as numbers, not-a-number where it is missing; None for text."
     import pandas as pd

@@ -173,7 +173,7 @@ def _comparable(left: Table, right: Table, target: str, time: str, entity: str) 
             raise InputError(f"The column {name!r} holds {kinds[0]} values in {left.name} and {kinds[1]} values in {right.name}. Read both sides "
                              "the same way, or list it under `exclude` after dropping it from one side.")
 
-
+# %% ../../nbs/02d_data.leakage.ipynb #69cfac94
 def _readable_time(table: Table, time: str) -> None:
     if not time:
         return

@@ -173,7 +173,7 @@ class Overlap:
         spelt = self.near.rows - self.exact.rows if extra > 2 * usual + 2 else 0
         return spelt + (round(self.jittered.share * self.rows) if self.jittered.planted else 0)
 
-
+# %% ../../nbs/02de_data.overlap.ipynb #8a2f49d0
 def overlap(
     train: Table,  # training rows
     test: Table,  # test rows

@@ -87,7 +87,7 @@ def together(
         return Signal(0.0 if target.task == "regression" else 0.5, 0.0, 0.0)
     return measured(predicted(predictions, target), target)
 
-
+# %% ../../nbs/02db_data.quick_model.ipynb #2f7cc467
 def measured(
     found: np.ndarray,  # what `predicted` gave
     target: Answer,  # the target of the same rows

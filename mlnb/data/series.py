@@ -108,7 +108,7 @@ def _series(frame: pd.DataFrame, rows: np.ndarray, group: np.ndarray, moment: np
     keep, ends = _cut(rows[place], group[place]), np.r_[np.diff(group[place]) != 0, True]
     return Series(rows[place][keep], group[place][keep], by, whom, ends[keep])
 
-
+# %% ../../nbs/02dq_data.series.ipynb #5045bd15
 def _within(frame: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
     "Order of rows in one moment: that of a counter where there is one, that of the file otherwise."
     for name in frame.columns:

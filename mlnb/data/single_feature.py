@@ -112,7 +112,7 @@ class Examined:
         "Columns with a verdict, strongest first."
         return tuple(found.column for found in self.columns if found.verdict == verdict)
 
-
+# %% ../../nbs/02dc_data.single_feature.ipynb #c6b05f6e
 def examine(
     frame: pd.DataFrame,  # candidate features, rows as in the target, shape (n, columns)
     target: Answer,  # the prepared target of these rows

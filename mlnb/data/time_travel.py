@@ -57,7 +57,7 @@ class Travel:
             "later date": f"{self.column} lies after {self.of} in {self.share:.1%} of the rows{self.detail}",
         }[self.kind]
 
-
+# %% ../../nbs/02dr_data.time_travel.ipynb #3b645caa
 class _Fits:
     "Least squares of one column on several sets of others, from one matrix of products."
 
@@ -126,7 +126,7 @@ def _copy(x: np.ndarray, y: np.ndarray, series: Series) -> tuple[int, float, flo
         return best, share, past, rows
     return None
 
-
+# %% ../../nbs/02dr_data.time_travel.ipynb #44da9c20
 def _squared(a: np.ndarray, b: np.ndarray) -> tuple[float, int]:
     "Squared correlation, and rows."
     there = np.isfinite(a) & np.isfinite(b)
@@ -163,7 +163,7 @@ def knows_columns(
                 yield Travel(names[i], "later feature", names[j], k, share, other, rows, series.by)
     yield from _means_around(numbers, names, series, history, now, seen)
 
-
+# %% ../../nbs/02dr_data.time_travel.ipynb #3dc95810
 def _shifted_back(x: np.ndarray, z: np.ndarray, series: Series, k: int) -> bool:
     "Whether the ends say that x was taken from later rows of z: x ends early, z does not begin late."
     place = np.arange(len(x))
@@ -185,7 +185,7 @@ def _shifted_back(x: np.ndarray, z: np.ndarray, series: Series, k: int) -> bool:
     moving = float((np.diff(x[np.isfinite(x)]) == 0).mean())
     return len(filled) > 0 and float(np.mean(filled)) >= 0.8 and moving < 0.2 and late < 0.5 and float(np.ptp(x)) > 0
 
-
+# %% ../../nbs/02dr_data.time_travel.ipynb #5bfea35e
 def _means_around(numbers: np.ndarray, names: Sequence[str], series: Series, history: np.ndarray, now: np.ndarray,
                   seen: set[int]) -> Iterator[Travel]:
     width = int(np.clip(series.length // 5, 1, 5))

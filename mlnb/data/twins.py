@@ -46,7 +46,7 @@ class Twins:
         natural = max(self.expected, self.inside * self.rows if self.ratio > 0.01 else 0.0)
         return self.found >= 3 and self.found > 3 * natural + 2 and self.found - natural >= 0.005 * self.rows
 
-
+# %% ../../nbs/02ds_data.twins.ipynb #fe8bdb16
 def twins(
     train: pd.DataFrame,  # training rows: numeric columns only, shape (n, k)
     test: pd.DataFrame,  # test rows, same columns
