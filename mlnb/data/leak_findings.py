@@ -135,12 +135,12 @@ def from_future(
     text = "No column agrees with later rows in the order of the file or of a date. No time column is named, so no more can be said."
     return finding("LEAK01", "not_checked", text, evidence=evidence | {"missing": "time"})
 
-# %% ../../nbs/02dg_data.leak_findings.ipynb #ce1dd145
+# %% ../../nbs/02dg_data.leak_findings.ipynb #38efd406
 COPIED, REPEATED = 0.005, 0.01  # share of copied test rows that fails: copies across the sides; copies that train is full of as well
 ENOUGH = 3  # copies below which it may be bad luck
 AGREE = 0.8  # share of equal rows with the same target below which they are different cases that look alike
 
-
+# %% ../../nbs/02dg_data.leak_findings.ipynb #ce1dd145
 def on_both_sides(
     found: Overlap,  # what the sides have in common
     later: bool = False,  # whether the test rows are later than the training rows

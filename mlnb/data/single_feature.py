@@ -160,6 +160,12 @@ def examine(
             best[name] = replace(plain, verdict="fail", reason=known[name], share=1.0)
         elif name not in best or best[name].verdict == "pass":
             best[name] = _ahead(best.get(name, plain), target, predictions, groups, grave, chance)
+    return _summed(best, predictions, target, chance, tuple(skipped), future)
+
+# %% ../../nbs/02dc_data.single_feature.ipynb #614bef67
+def _summed(best: Mapping[str, ColumnSignal], predictions: Mapping[str, np.ndarray], target: Answer, chance: float,
+            skipped: tuple[str, ...], future: Sequence[str]) -> Examined:
+    "What was found, and what each leak is worth."
     judged_all = sorted(best.values(), key=lambda found: (-SEVERITY[found.verdict], -found.signal.strength))
     suspicious = {found.column for found in judged_all if found.verdict != "pass"}
     leaks = {found.column for found in judged_all if found.verdict == "fail"}
@@ -168,7 +174,7 @@ def examine(
         return together([p for name, p in predictions.items() if name not in names], target)
 
     everything = without(set())
-    return Examined(tuple(judged_all), chance, everything, tuple(skipped), {name: without({name}) for name in sorted(suspicious)},
+    return Examined(tuple(judged_all), chance, everything, skipped, {name: without({name}) for name in sorted(suspicious)},
                     without(leaks) if leaks else everything, without(set(future)) if future else None)
 
 # %% ../../nbs/02dc_data.single_feature.ipynb #474cbcd4
