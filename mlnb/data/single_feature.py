@@ -136,15 +136,14 @@ def examine(
     chance = float(noise(list(groups.values()), target, random_state=random_state).max(initial=0.0))
     predictions = {name: encode(groups[name], target) for name in order[:80]}
     doubt = 10 + np.log(max(len(frame.columns), 1))
-    seen: list[Look] = []
-    shares: dict[str, float] = {}
+    seen, shares = [], {}
     if len(target.values) >= FEW_ROWS:
         for name, found in coded_columns.items():
             number = frame[name].to_numpy(float, na_value=np.nan) if frame[name].dtype.kind in "iufb" else None
             shares[name] = settled(found if number is None else number, target, number is not None, raw).share if name in groups else 0.0
             wanted = looks(frame[name].rename(name), found, target, raw, doubt) if name in groups else looks_at_text(frame[name].rename(name), found, target, doubt)
-            seen += [*wanted, *([flag(name, found, signals[name], target)] if name in groups and frame[name].nunique() <= COARSE else [])]
-    seen = [look for look in seen if look is not None]
+            coarse = flag(name, found, signals[name], target) if name in groups and frame[name].nunique() <= COARSE else None
+            seen += [look for look in (*wanted, coarse) if look is not None]
     grave = {look.column for look in seen if look.through != "values" or look.share >= 0.995} | {*known, *future}
     best: dict[str, ColumnSignal] = {}
     for look in seen:

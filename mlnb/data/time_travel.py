@@ -89,6 +89,8 @@ def knows_target(
     target: str,  # the target's name
 ) -> Travel | None:  # None when the past says as much
     "Whether a column knows later values of the target, or is a running figure that has the own row in it."
+    if _squared(x, y)[0] >= EXACT:  # a copy of the own row has other witnesses
+        return None
     copy = _copy(x, y, series)
     if copy is not None:
         steps, share, past, rows = copy
