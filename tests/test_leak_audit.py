@@ -14,7 +14,7 @@ from mlnb.core.errors import InputError
 from mlnb.data.certainty import follows, settled
 from mlnb.data.leakage import audit
 from mlnb.data.signal import answer
-from mlnb.data.twins import twins
+from mlnb.data.near_rows import twins
 
 
 def honest(n: int = 1500, seed: int = 0) -> pd.DataFrame:

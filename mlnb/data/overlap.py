@@ -14,7 +14,7 @@ import numpy as np
 from ..core.readers import translate
 from ..core.tables import Table
 from .sample import GOLDEN, local
-from .twins import Twins, twins
+from .near_rows import Twins, twins
 
 if TYPE_CHECKING:
     import pandas as pd

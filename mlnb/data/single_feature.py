@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .certainty import settled
-from .looks import COARSE, NEAR_CERTAIN, Look, flag, looks, looks_at_text, low_end
+from .angles import COARSE, NEAR_CERTAIN, Look, flag, looks, looks_at_text, low_end
 from .quick_model import measured, predicted, skill, together
 from .signal import Answer, Signal, coded, encode, noise, single
 
