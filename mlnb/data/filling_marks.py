@@ -5,17 +5,15 @@
 # %% ../../nbs/02dk_data.filling_marks.ipynb #998d3430
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from .marks import Mark, Sides, grain
 
 # %% auto #0
-__all__ = ['CLEAN_SPIKE', 'CLEAN_FINE', 'NEIGHBOURS', 'filling_mark', 'filling_marks']
+__all__ = ['CLEAN_SPIKE', 'CLEAN_ODD_SPIKE', 'CLEAN_FINE', 'NEIGHBOURS', 'filling_mark', 'filling_marks']
 
 # %% ../../nbs/02dk_data.filling_marks.ipynb #ca6debe5
-CLEAN_SPIKE = 0.03  # share of honest columns that have a repeated value of their own, such as a default or a round number
+CLEAN_SPIKE, CLEAN_ODD_SPIKE = 0.03, 0.005  # share of honest columns with a repeated value of their own: a round number, such as a default; another
 CLEAN_FINE = 0.01  # share of honest columns in which a repeated value is finer than all others
 NEIGHBOURS = 10  # distinct values to either side that say how often a value should occur
 
@@ -26,16 +24,23 @@ def _spikes(distinct: np.ndarray, counts: np.ndarray, most: int = 5) -> list[tup
 
     found = []
     for place in np.argsort(-counts, kind="stable")[:most]:
-        if counts[place] < 3 or len(distinct) < 4:
+        if counts[place] < 2 or len(distinct) < 4:
             continue
         around = np.r_[counts[max(place - NEIGHBOURS, 0): place], counts[place + 1: place + 1 + NEIGHBOURS]]
         usual = float(np.median(around)) if len(around) < 10 else float(around.mean())
         chance = float(min(poisson.sf(counts[place] - 1, usual + 0.5) * len(distinct), 1.0))
         rest = np.delete(distinct, place)
         fine = _finer(float(distinct[place]), grain(rest))
-        if chance < 1e-2 or fine:
+        if (chance < 1e-2 and counts[place] >= 3) or fine:
             found.append((float(distinct[place]), usual, fine, chance))
     return found
+
+
+def _clean(value: float, values: np.ndarray, odd: float) -> float:
+    "Share of honest columns that would have such a repeated value; round numbers are repeated more often."
+    step = max(grain(values), 1e-9 * max(abs(value), 1e-300))
+    round_number = any(abs(value / (m * step) - round(value / (m * step))) < 1e-6 for m in (5, 10))
+    return (CLEAN_SPIKE if round_number else CLEAN_ODD_SPIKE) + min(odd, 0.05)
 
 
 def _finer(value: float, fineness: float) -> bool:
@@ -54,7 +59,7 @@ def _mean_mark(column: str, value: float, fine: bool, odd: float, train: np.ndar
     if min(off, off_train) > near or (off <= near and off_train <= near):
         return None
     over = "all rows" if off <= near else "train"
-    chance = min(2 * near / (2.5 * sd), 1.0) * (CLEAN_FINE if fine else CLEAN_SPIKE + odd)
+    chance = min(2 * near / (2.5 * sd), 1.0) * (CLEAN_FINE if fine else _clean(value, rest, odd))
     return Mark(column, "filled", "mean", f"its repeated value {value:.6g} is the mean of the others", over, off, off_train, near,
                 chance if over == "all rows" else 0.0, rows=len(every) - len(rest))
 
@@ -74,37 +79,48 @@ def _median_mark(column: str, value: float, usual: float, odd: float, train: np.
     over = "all rows" if off <= near else "train"
     rest = every[every != value]
     half = float(np.median(rest)) == value and len(rest) % 2 == 0 and grain(rest) == 0  # half-way between two values: no accident
-    chance = (2 * near + 1) / (below + above) * (CLEAN_SPIKE + odd) * (1e-6 if half else 1.0)
+    chance = (2 * near + 1) / (below + above) * _clean(value, rest, odd) * (1e-6 if half else 1.0)
     return Mark(column, "filled", "median", f"its repeated value {value:.6g} is the middle of the others", over, off / (below + above),
                 off_train / max(own_below + own_above, 1), near / (below + above), chance if over == "all rows" else 0.0,
                 rows=len(every) - len(rest))
 
 # %% ../../nbs/02dk_data.filling_marks.ipynb #dbc89eee
-def _group_mark(column: str, sides: Sides, values: np.ndarray, groupings: Mapping[str, np.ndarray], repeated: np.ndarray) -> Mark | None:
+def _group_mark(column: str, sides: Sides, values: np.ndarray) -> Mark | None:
     best: Mark | None = None
-    rows = {float(value): np.flatnonzero(values == value) for value in repeated}
-    for name, codes in groupings.items():
-        if name == column or any(len(np.unique(codes[at])) > 1 for at in rows.values()):
+    there = ~np.isnan(values)
+    distinct, place = np.unique(values[there], return_inverse=True)
+    own, fineness = np.flatnonzero(there) < sides.n, grain(distinct)
+    for name, codes in sides.groupings.items():
+        group = codes[there] + 1
+        k = int(group.max()) + 1
+        if name == column or k > 100 or k * len(distinct) > 20_000_000:
             continue
-        met = {"mean": [0, 0, 0], "median": [0, 0, 0]}  # groups looked at, met over all rows, met over train
-        for value, at in rows.items():
-            inside = (codes == codes[at[0]]) & ~np.isnan(values) & (values != value)
-            rest, own = values[inside], values[: sides.n][inside[: sides.n]]
-            if len(own) < 3 or len(rest) == len(own):
+        table = np.bincount(group * len(distinct) + place, minlength=k * len(distinct)).reshape(k, -1)
+        top = table.argmax(axis=1)
+        most = table[np.arange(k), top]
+        second = np.partition(table, -2, axis=1)[:, -2]
+        stands_out = (most >= 3) & (most >= 2 * second + 1) & (table.sum(axis=1) >= 8)
+        if stands_out.sum() < 2 or len(np.unique(top[stands_out])) < 2:
+            continue
+        met = {"mean": [0, 0, 0, 1.0], "median": [0, 0, 0, 1.0]}  # groups looked at, met over all rows, met over train, chance
+        for g in np.flatnonzero(stands_out):
+            value = float(distinct[top[g]])
+            inside = (group == g) & (place != top[g])
+            rest, train = values[there][inside], values[there][inside & own]
+            if len(train) < 3 or len(train) == len(rest):
                 continue
             size = max(float(rest.std()), 1e-6 * abs(value), 1e-12)
-            for how, middle in (("mean", np.mean), ("median", np.median)):
-                off, off_train = (abs(float(middle(part)) - value) for part in (rest, own))
-                near = max(0.5001 * grain(np.array([value])) if grain(np.array([value])) > 1e-8 * abs(value) else 0.0, 1e-7 * size)
-                if how == "median":  # a natural value in the middle is taken away with the filled ones
-                    off, off_train = (0.0 if abs((part < value).sum() - (part > value).sum()) <= 1 else 1.0 for part in (rest, own))
-                met[how] = [met[how][0] + 1, met[how][1] + (off <= near), met[how][2] + (off_train <= near)]
-        for how, (looked, hits, hits_train) in met.items():
-            if looked >= 2 and max(hits, hits_train) >= 0.7 * looked and hits != hits_train:
-                over = "all rows" if hits > hits_train else "train"
-                chance = CLEAN_SPIKE * (0.05 ** (hits - hits_train) if how == "median" else 0.01 ** (hits - hits_train)) if over == "all rows" else 0.0
-                mark = Mark(column, "filled", f"{how} by {name}", f"{hits} of {looked} repeated values are the {how} of their {name}", over,
-                            1 - hits / looked, 1 - hits_train / looked, 0.0, chance, name, rows=sum(len(at) for at in rows.values()))
+            near = max(0.5001 * fineness if fineness > 1e-9 else 0.0, 1e-7 * size)
+            hits = {"mean": [abs(float(part.mean()) - value) <= near for part in (rest, train)],
+                    "median": [abs(int((part < value).sum()) - int((part > value).sum())) <= 1 for part in (rest, train)]}
+            chances = {"mean": min(2 * near / (2.5 * size), 1.0), "median": min(3 / len(rest), 1.0)}
+            for how, (hit, hit_train) in hits.items():
+                met[how] = [met[how][0] + 1, met[how][1] + hit, met[how][2] + hit_train, met[how][3] * (chances[how] if hit and not hit_train else 1.0)]
+        for how, (looked, all_met, train_met, chance) in met.items():
+            if looked >= 2 and max(all_met, train_met) >= 0.7 * looked and all_met != train_met:
+                over = "all rows" if all_met > train_met else "train"
+                mark = Mark(column, "filled", f"{how} by {name}", f"{all_met} of {looked} repeated values are the {how} of their {name}, counted", over,
+                            1 - all_met / looked, 1 - train_met / looked, 0.0, CLEAN_SPIKE * chance if over == "all rows" else 0.0, name, int(most[stands_out].sum()))
                 best = mark if best is None or (mark.over == "all rows", -mark.chance) > (best.over == "all rows", -best.chance) else best
     return best
 
@@ -123,12 +139,8 @@ def filling_mark(
     for value, usual, fine, odd in _spikes(distinct, counts):
         looks = (_mean_mark(column, value, fine, odd, train, every), _median_mark(column, value, usual, odd, train, every))
         found += [mark for mark in looks if mark is not None]
-    rare = np.median(counts) <= 2
-    fineness = grain(distinct[counts == counts.min()]) if not rare and len(distinct) > 3 else 0.0
-    repeated = distinct[(counts >= 3) & ((counts >= 4 * np.median(counts)) | (rare & (counts >= 5)))] if rare else \
-        distinct[[_finer(float(value), fineness if fineness else grain(distinct[counts >= np.median(counts)])) for value in distinct]]
-    if 2 <= len(repeated) <= 60:
-        grouped = _group_mark(column, sides, values, sides.groupings, repeated)
+    if len(distinct) > 20 and (np.sort(counts)[-2:] >= 3 * np.median(counts)).all():
+        grouped = _group_mark(column, sides, values)
         found += [grouped] if grouped else []
     return max(found, key=lambda mark: (mark.over == "all rows", -mark.chance), default=None)
 

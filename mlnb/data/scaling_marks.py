@@ -33,7 +33,7 @@ _MOMENTS = (  # kind, what holds, statistics with their values, whether rounded 
 def _stats(values: np.ndarray) -> dict[str, float]:
     n, mean = len(values), float(values.mean())
     sd = float(values.std())
-    return {"n": n, "mean": mean, "sd": sd, "sd1": sd * (n / max(n - 1, 1)) ** 0.5, "sum": mean * n, "low": float(values.min()), "high": float(values.max()),
+    return {"n": n, "distinct": n, "mean": mean, "sd": sd, "sd1": sd * (n / max(n - 1, 1)) ** 0.5, "sum": mean * n, "low": float(values.min()), "high": float(values.max()),
             "length": float(np.sqrt((values**2).sum())), "range": float(np.ptp(values)), "size": max(abs(mean), sd)}
 
 
@@ -41,7 +41,7 @@ def _leeway(name: str, stats: dict[str, float], fineness: float) -> tuple[float,
     "How far rounding lets a statistic be off, and the share of clean columns that come as close by chance."
     n, sd = stats["n"], max(stats["sd"], 1e-300)
     exact = 1e-10 * stats["size"] if fineness < 1e-12 * stats["size"] else 1e-5 * stats["size"] if fineness < 1e-6 * stats["size"] else 0.0
-    off = 3.5 * fineness / np.sqrt(12 * n) + exact
+    off = 3.5 * fineness / np.sqrt(12 * min(stats["distinct"], n)) + exact
     scale = {"sum": n, "length": n**0.5, "range": 1.0}.get(name, 1.0)
     scatter = sd / np.sqrt(n if name in ("mean", "sum") else 2 * n) if name != "range" else sd
     return float(off * scale), float(min(0.8 * off / scatter, 1.0))
@@ -49,6 +49,9 @@ def _leeway(name: str, stats: dict[str, float], fineness: float) -> tuple[float,
 
 def _moments(column: str, train: np.ndarray, every: np.ndarray, fineness: float) -> Mark | None:
     ours, theirs = _stats(every), _stats(train)
+    if fineness > 1e-6 * ours["size"]:  # equal values are rounded alike, so their errors do not cancel
+        counts = np.unique(every, return_counts=True)[1]
+        ours["distinct"] = theirs["distinct"] = ours["n"] ** 2 / float((counts.astype(float) ** 2).sum())
     for kind, said, wanted, rounded in _MOMENTS:
         if fineness > 1e-6 * ours["size"] and not rounded:
             continue
@@ -68,10 +71,10 @@ def _steps(values: np.ndarray) -> bool:
     "Whether the values are multiples of one over a whole number, as scaled whole numbers or decimals are."
     distinct = np.unique(values)
     gap = float(np.diff(distinct).min(initial=np.inf))
-    if not 1e-6 < gap < 0.5:
+    if not 1e-9 < gap < 0.5:
         return False
     parts = round(1 / gap)
-    return bool(np.abs(distinct * parts - np.round(distinct * parts)).max() < 1e-5 * max(1, parts * 1e-3))
+    return bool(np.abs(distinct * parts - np.round(distinct * parts)).max() < 1e-3)
 
 
 def _extremes(column: str, train: np.ndarray, every: np.ndarray, fineness: float) -> Mark | None:
@@ -113,27 +116,28 @@ _UNEVEN = 3.0  # how many times more uneven train alone has to be
 
 
 def _unevenness(scores: np.ndarray) -> float:
-    "W² of uniform scores, ties at the middle of their ranks."
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    "W² of uniform scores, ties at the middle of their ranks; ties at the ends are put at 0 and 1 by some, and left out."
+    distinct, counts = np.unique(scores, return_counts=True)
     middle = (np.cumsum(counts) - counts / 2) / len(scores)
-    return float(((scores - middle[place]) ** 2).sum())
+    if counts[1:-1].sum() < 0.3 * len(scores):
+        return float("inf")
+    return float((((distinct - middle) ** 2) * counts)[1:-1].sum())
 
 
-def _ranked(column: str, train: np.ndarray, every: np.ndarray) -> Mark | None:
-    mean, sd = float(every.mean()), float(every.std())
-    uniform = every.min() >= 0 and every.max() <= 1 and abs(mean - 0.5) < 0.05 and abs(sd - 12**-0.5) < 0.03
-    if not uniform and not (abs(mean) < 0.1 and abs(sd - 1) < 0.15):
+def _ranked(column: str, train: np.ndarray, every: np.ndarray, fineness: float) -> Mark | None:
+    low, high = float(every.min()), float(every.max())
+    uniform = low >= 0 and high <= 1 and high - low > 0.5
+    if fineness > 2e-3 or not (uniform or (low < -0.5 and high > 0.5 and high - low > 2 and max(-low, high) < 5.3)):
         return None
-    if len(np.unique(every)) < 10:
-        return None
+    distinct = np.unique(every)
+    gaps = np.diff(distinct)
+    if len(distinct) < 12 or (uniform and gaps.max() < 1.01 * gaps.min() and len(distinct) > 0.99 * len(every)):
+        return None  # evenly spaced without ties: time, or a row number
     if not uniform:
         from scipy.special import ndtr
 
         train, every = ndtr(train), ndtr(every)
-    gaps = np.diff(np.unique(every))
     off, off_train = _unevenness(every), _unevenness(train)
-    if uniform and gaps.max() < 1.01 * gaps.min() and len(gaps) > 0.99 * len(every) - 1:  # evenly spaced without ties: time, or a row number
-        return None
     said = f"{'uniform' if uniform else 'normal'} scores of the ranks"
     if off_train <= _EVEN and off_train <= off:
         return Mark(column, "scaled", "ranks", said, "train", off, off_train, _EVEN, 0.0)
@@ -157,7 +161,7 @@ def scaling_mark(
     for look in (_quartiles, _extremes):
         if found is None or found.over == "train":
             found = look(column, train, every, fineness) or found
-    return found if found is not None and found.over == "all rows" else _ranked(column, train, every) or found
+    return found if found is not None and found.over == "all rows" else _ranked(column, train, every, fineness) or found
 
 
 def scaling_marks(
