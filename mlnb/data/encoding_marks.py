@@ -206,7 +206,7 @@ def encoding_marks(
             continue
         marks = list(_column_marks(name, sides, values, there, y))
         if marks:
-            found.append(max(marks, key=lambda mark: (mark.over == "all rows", -mark.chance)))
+            found.append(max(marks, key=lambda mark: (mark.over == "all rows", bool(mark.source) and mark.chance < 1e-6, -mark.chance)))
     return found
 
 

@@ -22,7 +22,7 @@ def _spikes(distinct: np.ndarray, counts: np.ndarray, most: int = 5) -> list[tup
     "Values that stand out: value, how often it should occur, whether it is finer than the rest, chance of the repetition."
     from scipy.stats import poisson
 
-    found = []
+    found: list[tuple[float, float, bool, float, int]] = []
     for place in np.argsort(-counts, kind="stable")[:most]:
         if counts[place] < 2 or len(distinct) < 4:
             continue
@@ -32,8 +32,10 @@ def _spikes(distinct: np.ndarray, counts: np.ndarray, most: int = 5) -> list[tup
         rest = np.delete(distinct, place)
         fine = _finer(float(distinct[place]), grain(rest))
         if (chance < 1e-2 and counts[place] >= 3) or fine:
-            found.append((float(distinct[place]), usual, fine, chance))
-    return found
+            found.append((float(distinct[place]), usual, fine, chance, int(counts[place])))
+    most = sorted((spike[-1] for spike in found if not spike[2]), reverse=True)
+    heaped = len(most) > 1 and most[0] < 3 * most[1]  # several values stand out, as durations in months do: people like some numbers
+    return [spike[:4] for spike in found if spike[2] or (not heaped and spike[-1] == most[0])]
 
 
 def _clean(value: float, values: np.ndarray, odd: float) -> float:

@@ -16,6 +16,7 @@ from ..core.errors import InputError
 from ..core.findings import Finding, Findings, Status
 from ..core.tables import Table, open_table
 from .identity import identities
+from .leak_preparation import preparation_findings
 from .leak_findings import from_target, on_both_sides, time_ordered, time_unnamed
 from .overlap import Overlap, overlap
 from .sample import local, sample_rows
@@ -41,7 +42,7 @@ class LeakReport:
     task: str  # binary, multiclass or regression
     rows: int  # rows the columns were judged on
     examined: Examined  # each column alone
-    findings: Findings  # LEAK04, LEAK05 and LEAK07
+    findings: Findings  # LEAK02, LEAK03, LEAK04, LEAK05, LEAK07 and LEAK08
     order: TimeOrder | None = None  # the sides in time; None without a time column or test rows
     overlap: Overlap | None = None  # what the sides share; None without test rows
 
@@ -115,7 +116,10 @@ def audit(
     task: str = "",  # binary, multiclass or regression; read from the target when empty
     exclude: Sequence[str] = (),  # columns that no model uses
     random_state: int = 0,  # draws folds and shuffles
-) -> LeakReport:  # findings LEAK04, LEAK05 and LEAK07
+    pipeline: object = None,  # fitted pipeline, or where it is kept
+    notebook: object = None,  # path of the notebook or script that prepared the data; read, never run
+    trust: bool = False,  # whether a pickled pipeline may be loaded
+) -> LeakReport:  # findings LEAK02, LEAK03, LEAK04, LEAK05, LEAK07 and LEAK08
     "Look for leaks. Raises `InputError` for columns that do not exist and targets that have nothing to tell apart."
     left = local(open_table(train, name="" if isinstance(train, str) else "train"))
     right = None if test is None else local(open_table(test, name="" if isinstance(test, str) else "test")).like(left)
@@ -131,7 +135,9 @@ def audit(
     if right is not None:
         shared = overlap(left, right, target if target in right.columns else "", entity if entity in right.columns else "")
     found = [from_target(examined, prepared, target), _in_time(order, time, moves), _on_both_sides(left, shared, order)]
-    return LeakReport(target, prepared.task, len(prepared.values), examined, Findings(found), order, shared)
+    made = preparation_findings(left, right, target, prepared.task, pipeline, notebook, exclude, random_state, trust)
+    ordered = sorted([*found, *made], key=lambda f: f.code)
+    return LeakReport(target, prepared.task, len(prepared.values), examined, Findings(ordered), order, shared)
 
 # %% ../../nbs/02d_data.leakage.ipynb #dcda87d6
 def _columns(train: Table, target: str, leave_out: set[str], task: str,

@@ -12,9 +12,10 @@ import numpy as np
 from .marks import Mark, Sides, grain
 
 # %% auto #0
-__all__ = ['LEAST', 'scaling_mark', 'scaling_marks']
+__all__ = ['CLEAN_UNIT', 'LEAST', 'scaling_mark', 'scaling_marks']
 
 # %% ../../nbs/02dj_data.scaling_marks.ipynb #ee94e0e7
+CLEAN_UNIT = 0.1  # share of honest tables, at the most, whose columns have such a mean and spread by nature
 LEAST = 20  # rows over both sides below which nothing is said
 _MOMENTS = (  # kind, what holds, statistics with their values, whether rounded numbers can show it
     ("standardised", "mean 0 and standard deviation 1", (("mean", 0.0), ("sd", 1.0)), True),
@@ -62,7 +63,7 @@ def _moments(column: str, train: np.ndarray, every: np.ndarray, fineness: float)
         if all(off <= leeway for off, leeway in zip(own, limits, strict=True)):  # fitted on train, or the same for both
             return Mark(column, "scaled", kind, said, "train", max(offs), max(own), max(limits), 0.0)
         if all(off <= leeway for off, (leeway, _) in zip(offs, leeways, strict=True)):
-            chance = float(np.prod([share for _, share in leeways]))
+            chance = float(np.prod([share for _, share in leeways])) * CLEAN_UNIT
             return Mark(column, "scaled", kind, said, "all rows", max(offs), max(own), max(x for x, _ in leeways), chance, rows=int(ours["n"]))
     return None
 
