@@ -6,92 +6,22 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from .code_reading import Code, Statement, _inside, called, dotted, read_code, statements, strings
+from mlnb.data.code_values import (
+    _BY_ROW, _CROSS, _HARMLESS, _LEARNS, _MILD, _NUMBERS, _RESAMPLES, _SCALES, _SEARCH, _SPLITTER, _TARGETED, _UNKNOWN, _WRITTEN, CodeLeak, _base, _Event,
+    _last_class, _side, _subset, _targets, _Value,
+)
 
 # %% auto #0
-__all__ = ['CodeLeak', 'code_leaks']
+__all__ = ['code_leaks']
 
 # %% ../../nbs/02do_data.code_leaks.ipynb #442208b9
-@dataclass(frozen=True)
-class CodeLeak:
-    "Something that was learnt from rows it should not have seen."
-
-    code: str  # LEAK02, LEAK03 or LEAK08
-    path: str  # the file's name
-    cell: int  # cell of the notebook, from 1; 0 in a script
-    line: int  # line in the cell or script
-    excerpt: str  # the line
-    said: str  # what it does and why that leaks
-    columns: tuple[str, ...] = ()  # columns that the line names
-    mild: bool = False  # learns no more than which categories or values exist
-
-    @property
-    def place(self) -> str:
-        "Where it is, for people."
-        return f"{self.path}, {f'cell {self.cell}, ' if self.cell else ''}line {self.line}"
-
-    def to_dict(self) -> dict[str, object]:
-        "The leak as plain values."
-        return {"code": self.code, "path": self.path, "cell": self.cell, "line": self.line, "excerpt": self.excerpt, "said": self.said,
-                "columns": list(self.columns)}
-
-
-@dataclass(frozen=True)
-class _Event:
-    "Something learnt from a table."
-
-    code: str
-    did: str  # "fits StandardScaler on"
-    at: Statement
-    rows: str  # whole, train or test
-    columns: tuple[str, ...] = ()
-    mild: bool = False
-    strong: bool = False  # learns from the target, or repeats rows: harms a cross-validation as well
-
-
-@dataclass(frozen=True)
-class _Value:
-    "What a name holds."
-
-    kind: str = "unknown"  # table, number, groups, transformer, model, splits, unknown
-    rows: str = ""  # of a table or number: whole, train, test
-    events: tuple[_Event, ...] = ()
-    name: str = ""  # class of a transformer or model
-    columns: tuple[str, ...] = ()
-
-
-_UNKNOWN = _Value()
-_LEARNS = re.compile(r"(Scaler|Imputer|Encoder|Vectorizer|Discretizer|PCA|SVD|NMF|FastICA|KernelPCA|Isomap|UMAP|TSNE|RFE|RFECV|VarianceThreshold|"
-                     r"PowerTransformer|QuantileTransformer|ColumnTransformer|TableVectorizer|FeatureUnion|SimpleImputer|Winsorizer|Selector)$|^(Select[A-Z]\w+"
-                     r"|make_column_transformer|make_union|LinearDiscriminantAnalysis|SelectKBest)$")
-_TARGETED = re.compile(r"Target|LeaveOneOut|WOE|WoE|JamesStein|MEstimate|CatBoostEncoder|GLMM|MeanEncoder")
-_MILD = re.compile(r"^(OneHotEncoder|OrdinalEncoder|LabelBinarizer|LabelEncoder|MultiLabelBinarizer|get_dummies)$")
-_SCALES = re.compile(r"Scaler|Imputer|PowerTransformer|QuantileTransformer|Normaliz|Winsor")
-_HARMLESS = {"LabelEncoder", "LabelBinarizer", "Normalizer", "FunctionTransformer", "PolynomialFeatures", "HashingVectorizer", "Binarizer"}
-_RESAMPLES = re.compile(r"SMOTE|ADASYN|OverSampler|UnderSampler|TomekLinks|NearMiss|SMOTEENN|SMOTETomek")
-_WRITTEN = {"scale", "minmax_scale", "maxabs_scale", "robust_scale", "quantile_transform", "power_transform", "zscore"}
-_NUMBERS = {"mean", "median", "std", "var", "min", "max", "sum", "quantile", "mode", "describe", "agg", "aggregate", "value_counts", "nanmean",
-            "nanmedian", "nanstd", "average", "percentile", "nanpercentile", "ptp", "amin", "amax", "size", "count", "nunique"}
-_CROSS = {"cross_val_score", "cross_validate", "cross_val_predict", "learning_curve", "validation_curve", "permutation_test_score"}
-_SEARCH = re.compile(r"(Search|SearchCV|RFECV)$|^(LogisticRegressionCV|LassoCV|RidgeCV|ElasticNetCV)$")
-_SPLITTER = re.compile(r"(KFold|ShuffleSplit|TimeSeriesSplit|GroupKFold|LeaveOneOut|LeavePOut|LeaveOneGroupOut|PredefinedSplit)$")
-_SIDE = re.compile(r"(?:^|_)(train|trn|tr|test|tst|te|val|valid|validation|holdout|hold_out)(?:$|_|\d)", re.IGNORECASE)
-_BY_ROW = {"shift", "cumsum", "cumcount", "cummax", "cummin", "diff", "ffill", "pct_change", "head", "tail", "nth", "rolling", "expanding", "ewm"}
-
-
-def _side(name: str) -> str:
-    "Which side a name speaks of, or nothing."
-    found = _SIDE.search(name.split("[")[0].rsplit(".", 1)[-1])
-    return "" if not found else "train" if found[1].lower().startswith("tr") else "test"
-
-# %% ../../nbs/02do_data.code_leaks.ipynb #4fbed3f0
-class _Reader:
-    "Follows the names of one notebook."
+class _Account:
+    "Names, what they hold, and what was found."
 
     def __init__(self, code: Code, target: str) -> None:
         self.code, self.names, self.found, self.depth = code, dict[str, _Value](), dict[tuple[int, int, str], CodeLeak](), 0
@@ -112,6 +42,68 @@ class _Reader:
         if rows == "test":
             self.report(found, "which are there to be predicted", ("test",))
         return found
+
+    def joined(self, held: list[_Value]) -> _Value:
+        tables = [v for v in held if v.kind == "table"]
+        if not tables:
+            return next((v for v in held if v.kind in ("transformer", "model")), _UNKNOWN)
+        sides = {v.rows for v in tables}
+        return _Value("table", sides.pop() if len(sides) == 1 else "whole", tuple(dict.fromkeys(e for v in tables for e in v.events)))
+
+# %% ../../nbs/02do_data.code_leaks.ipynb #4fbed3f0
+class _Expressions(_Account):
+    "What expressions hold."
+
+    def call(self, node: ast.Call) -> _Value:  # calls come below
+        raise NotImplementedError
+
+    def assign(self, goal: ast.expr, value: _Value, source: ast.expr) -> None:  # assignments too
+        raise NotImplementedError
+
+    def value(self, node: ast.AST) -> _Value:
+        "What an expression holds."
+        if isinstance(node, ast.Name):
+            return self.names.get(node.id, _UNKNOWN)
+        if isinstance(node, ast.Attribute):
+            return self.names.get(dotted(node)) or self.value(node.value)
+        if isinstance(node, ast.Subscript):
+            return self.part(node)
+        if isinstance(node, ast.BinOp):
+            return self.mixed([self.value(node.left), self.value(node.right)])
+        if isinstance(node, ast.UnaryOp):
+            return self.value(node.operand)
+        if isinstance(node, ast.Call):
+            return self.call(node)
+        if isinstance(node, (ast.List, ast.Tuple)):
+            held = [self.value(x) for x in node.elts]
+            return self.joined(held)
+        if isinstance(node, ast.IfExp):
+            return self.value(node.body)
+        return _UNKNOWN
+
+    def mixed(self, parts: list[_Value]) -> _Value:
+        "Arithmetic: a table with a number that was computed from a table."
+        tables = [p for p in parts if p.kind in ("table", "groups")]
+        events = tuple(dict.fromkeys(e for p in parts for e in p.events))
+        if not tables:
+            numbers = [p for p in parts if p.kind == "number"]
+            return replace(numbers[0], events=events) if numbers else _UNKNOWN
+        rows = next((t.rows for t in tables if t.rows in ("train", "test")), tables[0].rows)
+        if rows in ("train", "test"):
+            self.report(tuple(e for p in parts if p.kind == "number" for e in p.events), f"and is used in the {rows} rows")
+        return _Value("table", rows, events)
+
+    def part(self, node: ast.Subscript) -> _Value:
+        held = self.value(node.value)
+        picked = self.value(node.slice.elts[0] if isinstance(node.slice, ast.Tuple) and node.slice.elts else node.slice)
+        if held.kind == "table" and picked.kind == "rows":
+            self.report(held.events, "and the rows are split later")
+            return replace(held, rows=picked.rows, events=())
+        return replace(held, columns=strings(node.slice) or held.columns)
+
+# %% ../../nbs/02do_data.code_leaks.ipynb #88c4bb5a
+class _Statements(_Expressions):
+    "What statements do."
 
     def run(self, steps: Iterator[Statement]) -> _Value:
         "Read statements; gives what is returned."
@@ -140,6 +132,10 @@ class _Reader:
                 back = self.value(node.value)
         return back
 
+# %% ../../nbs/02do_data.code_leaks.ipynb #f29b7e16
+class _Assignments(_Statements):
+    "Where values go."
+
     def assign(self, goal: ast.expr, value: _Value, source: ast.expr) -> None:
         if isinstance(goal, (ast.Tuple, ast.List)):
             parts = source.elts if isinstance(source, (ast.Tuple, ast.List)) and len(source.elts) == len(goal.elts) else None
@@ -165,78 +161,9 @@ class _Reader:
                     self.report(value.events, f"and is used in the {rows} rows")
                 self.names[base] = _Value("table", rows, tuple(dict.fromkeys(held.events + value.events)))
 
-    def mixed(self, parts: list[_Value]) -> _Value:
-        "Arithmetic: a table with a number that was computed from a table."
-        tables = [p for p in parts if p.kind in ("table", "groups")]
-        events = tuple(dict.fromkeys(e for p in parts for e in p.events))
-        if not tables:
-            numbers = [p for p in parts if p.kind == "number"]
-            return replace(numbers[0], events=events) if numbers else _UNKNOWN
-        rows = next((t.rows for t in tables if t.rows in ("train", "test")), tables[0].rows)
-        if rows in ("train", "test"):
-            self.report(tuple(e for p in parts if p.kind == "number" for e in p.events), f"and is used in the {rows} rows")
-        return _Value("table", rows, events)
-
-    def value(self, node: ast.AST) -> _Value:
-        "What an expression holds."
-        if isinstance(node, ast.Name):
-            return self.names.get(node.id, _UNKNOWN)
-        if isinstance(node, ast.Attribute):
-            return self.names.get(dotted(node)) or self.value(node.value)
-        if isinstance(node, ast.Subscript):
-            return self.part(node)
-        if isinstance(node, ast.BinOp):
-            return self.mixed([self.value(node.left), self.value(node.right)])
-        if isinstance(node, ast.UnaryOp):
-            return self.value(node.operand)
-        if isinstance(node, ast.Call):
-            return self.call(node)
-        if isinstance(node, (ast.List, ast.Tuple)):
-            held = [self.value(x) for x in node.elts]
-            return self.joined(held)
-        if isinstance(node, ast.IfExp):
-            return self.value(node.body)
-        return _UNKNOWN
-
-    def joined(self, held: list[_Value]) -> _Value:
-        tables = [v for v in held if v.kind == "table"]
-        if not tables:
-            return next((v for v in held if v.kind in ("transformer", "model")), _UNKNOWN)
-        sides = {v.rows for v in tables}
-        return _Value("table", sides.pop() if len(sides) == 1 else "whole", tuple(dict.fromkeys(e for v in tables for e in v.events)))
-
-    def part(self, node: ast.Subscript) -> _Value:
-        held = self.value(node.value)
-        picked = self.value(node.slice.elts[0] if isinstance(node.slice, ast.Tuple) and node.slice.elts else node.slice)
-        if held.kind == "table" and picked.kind == "rows":
-            self.report(held.events, "and the rows are split later")
-            return replace(held, rows=picked.rows, events=())
-        return replace(held, columns=strings(node.slice) or held.columns)
-
 # %% ../../nbs/02do_data.code_leaks.ipynb #c6c2bd21
-class _Caller(_Reader):
-    "Follows calls as well."
-
-    def call(self, node: ast.Call) -> _Value:
-        name, method = called(node), isinstance(node.func, ast.Attribute)
-        given = [self.value(a) for a in node.args] + [self.value(k.value) for k in node.keywords]
-        held = self.value(node.func.value) if method else _UNKNOWN  # type: ignore[attr-defined]
-        table = next((v for v in given if v.kind == "table"), None)
-        if name == "train_test_split":
-            events = tuple(dict.fromkeys(e for v in given if v.kind == "table" for e in v.events))
-            self.report(events, "and the split comes later")
-            return _Value("sides")
-        if name in _CROSS and table is not None:
-            self.report(table.events, "and a cross-validation splits them later")
-            self.report(tuple(e for e in table.events if e.strong), "a cross-validation splits them later", ("train",))
-            return _UNKNOWN
-        if name == "split" and held.kind == "splitter":
-            return _Value("splits")
-        if name in self.functions and not method:
-            return self.inside(name, given, node)
-        if method and held.kind in ("transformer", "model") or (name in ("fit_transform", "fit_resample") and method):
-            return self.fitted(node, name, held, given)
-        return self.made(node, name, held, given, table, method)
+class _Fits(_Assignments):
+    "Methods of transformers and models."
 
     def fitted(self, node: ast.Call, name: str, held: _Value, given: list[_Value]) -> _Value:
         "A method of a transformer or model."
@@ -268,29 +195,9 @@ class _Caller(_Reader):
             return _Value("table", table.rows, tuple(dict.fromkeys(table.events + held.events)))
         return _UNKNOWN if name.startswith(("predict", "score")) else held
 
-    def made(self, node: ast.Call, name: str, held: _Value, given: list[_Value], table: _Value | None, method: bool) -> _Value:
-        "Constructors, functions of pandas and NumPy, methods of tables."
-        if name in ("Pipeline", "make_pipeline", "ImbPipeline"):
-            last = _last_class(node)
-            return _Value("transformer" if _LEARNS.search(last) else "model", name=name)
-        if _SPLITTER.search(name) and not (method and held.kind == "table") and "Encoder" not in name:
-            return _Value("splitter")
-        if _LEARNS.search(name) or _TARGETED.search(name) or _RESAMPLES.search(name) or name in _HARMLESS:
-            return _Value("transformer", name=name)
-        if name[:1].isupper() and table is None and held.kind != "table" and not name.endswith(("Frame", "Series", "Index")):
-            return _Value("model", name=name)
-        if name.startswith(("read_", "load_", "fetch_")) and held.kind != "table":
-            return _Value("table", _side(" ".join(strings(node)).replace("/", "_").replace(".", "_").replace("-", "_")) or "whole")
-        if held.kind in ("table", "groups"):
-            return self.of_table(node, name, held, given)
-        if table is not None and name in _WRITTEN:
-            return _Value("table", table.rows, table.events + self.event("LEAK08", f"scales ({name}) with", table.rows, table.columns))
-        if table is not None and name in ("get_dummies", "qcut"):
-            did = "makes columns of the categories of" if name == "get_dummies" else "takes quantiles (qcut) of"
-            return _Value("table", table.rows, table.events + self.event("LEAK02", did, table.rows, table.columns, mild=True))
-        if table is not None and name in _NUMBERS:
-            return _Value("number", table.rows, self.event("LEAK08", f"takes the {name} of", table.rows, table.columns), columns=table.columns)
-        return self.joined(given) if table is not None else _UNKNOWN
+# %% ../../nbs/02do_data.code_leaks.ipynb #8095f2ef
+class _Tables(_Fits):
+    "Methods of tables and groups."
 
     def of_table(self, node: ast.Call, name: str, held: _Value, given: list[_Value]) -> _Value:
         "Methods of tables and groups."
@@ -323,6 +230,59 @@ class _Caller(_Reader):
             return replace(held, rows="test", events=())
         return held
 
+# %% ../../nbs/02do_data.code_leaks.ipynb #2f6e5db8
+class _Caller(_Tables):
+    "All calls."
+
+    def call(self, node: ast.Call) -> _Value:
+        name, method = called(node), isinstance(node.func, ast.Attribute)
+        given = [self.value(a) for a in node.args] + [self.value(k.value) for k in node.keywords]
+        held = self.value(node.func.value) if method else _UNKNOWN  # type: ignore[attr-defined]
+        table = next((v for v in given if v.kind == "table"), None)
+        if name == "train_test_split":
+            events = tuple(dict.fromkeys(e for v in given if v.kind == "table" for e in v.events))
+            self.report(events, "and the split comes later")
+            return _Value("sides")
+        if name in _CROSS and table is not None:
+            self.report(table.events, "and a cross-validation splits them later")
+            self.report(tuple(e for e in table.events if e.strong), "a cross-validation splits them later", ("train",))
+            return _UNKNOWN
+        if name == "split" and held.kind == "splitter":
+            return _Value("splits")
+        if name in self.functions and not method:
+            return self.inside(name, given, node)
+        if method and held.kind in ("transformer", "model") or (name in ("fit_transform", "fit_resample") and method):
+            return self.fitted(node, name, held, given)
+        return self.made(node, name, held, given, table, method)
+
+    def made(self, node: ast.Call, name: str, held: _Value, given: list[_Value], table: _Value | None, method: bool) -> _Value:
+        "Constructors, functions of pandas and NumPy, methods of tables."
+        if name in ("Pipeline", "make_pipeline", "ImbPipeline"):
+            last = _last_class(node)
+            return _Value("transformer" if _LEARNS.search(last) else "model", name=name)
+        if _SPLITTER.search(name) and not (method and held.kind == "table") and "Encoder" not in name:
+            return _Value("splitter")
+        if _LEARNS.search(name) or _TARGETED.search(name) or _RESAMPLES.search(name) or name in _HARMLESS:
+            return _Value("transformer", name=name)
+        if name[:1].isupper() and table is None and held.kind != "table" and not name.endswith(("Frame", "Series", "Index")):
+            return _Value("model", name=name)
+        if name.startswith(("read_", "load_", "fetch_")) and held.kind != "table":
+            return _Value("table", _side(" ".join(strings(node)).replace("/", "_").replace(".", "_").replace("-", "_")) or "whole")
+        if held.kind in ("table", "groups"):
+            return self.of_table(node, name, held, given)
+        if table is not None and name in _WRITTEN:
+            return _Value("table", table.rows, table.events + self.event("LEAK08", f"scales ({name}) with", table.rows, table.columns))
+        if table is not None and name in ("get_dummies", "qcut"):
+            did = "makes columns of the categories of" if name == "get_dummies" else "takes quantiles (qcut) of"
+            return _Value("table", table.rows, table.events + self.event("LEAK02", did, table.rows, table.columns, mild=True))
+        if table is not None and name in _NUMBERS:
+            return _Value("number", table.rows, self.event("LEAK08", f"takes the {name} of", table.rows, table.columns), columns=table.columns)
+        return self.joined(given) if table is not None else _UNKNOWN
+
+# %% ../../nbs/02do_data.code_leaks.ipynb #bba56411
+class _Reader(_Caller):
+    "Functions of the notebook as well."
+
     def inside(self, name: str, given: list[_Value], call: ast.Call) -> _Value:
         "A function of the notebook, read with what it is given."
         node, cell_number = self.functions[name]
@@ -342,41 +302,6 @@ class _Caller(_Reader):
         self.names, self.at = before, at
         return back
 
-# %% ../../nbs/02do_data.code_leaks.ipynb #8095f2ef
-def _last_class(node: ast.Call) -> str:
-    "Class of the last step of a pipeline."
-    steps = node.args[0].elts if node.args and isinstance(node.args[0], (ast.List, ast.Tuple)) else node.args
-    last = steps[-1] if steps else None
-    if isinstance(last, ast.Tuple) and last.elts:
-        last = last.elts[-1]
-    return called(last) if last is not None else ""
-
-
-def _subset(source: ast.AST) -> bool:
-    "Whether an expression takes some of the rows: a slice, a mask, or a query."
-    if isinstance(source, ast.Call):
-        return called(source) in ("head", "tail", "query", "copy", "reset_index", "drop", "truncate") and isinstance(source.func, ast.Attribute) and (
-            called(source) in ("head", "tail", "query", "truncate") or _subset(source.func.value))
-    if not isinstance(source, ast.Subscript):
-        return False
-    key = source.slice.elts[0] if isinstance(source.slice, ast.Tuple) and source.slice.elts else source.slice
-    return isinstance(key, (ast.Slice, ast.Compare, ast.BinOp, ast.UnaryOp, ast.Name)) or called(key) != ""
-
-
-def _base(goal: ast.AST) -> str:
-    while isinstance(goal, (ast.Subscript, ast.Attribute)):
-        goal = goal.value
-    return dotted(goal)
-
-
-def _targets(code: Code) -> Iterator[str]:
-    "Columns that are called y somewhere."
-    for step in statements(code):
-        if isinstance(step.node, ast.Assign) and any(isinstance(t, ast.Name) and t.id.lower() in ("y", "target", "label", "labels") for t in step.node.targets):
-            held = step.node.value
-            if isinstance(held, ast.Subscript) or called(held) == "pop":
-                yield from strings(held)[:1]
-
 # %% ../../nbs/02do_data.code_leaks.ipynb #2d79094a
 def code_leaks(
     path: str | Path,  # a notebook (.ipynb) or script (.py); read, never run
@@ -384,6 +309,6 @@ def code_leaks(
 ) -> list[CodeLeak]:  # in the order of the code
     "What the code learns before it splits. Raises `InputError` for files that cannot be read."
     code = read_code(path)
-    reader = _Caller(code, target)
+    reader = _Reader(code, target)
     reader.run(statements(code))
     return sorted(reader.found.values(), key=lambda leak: (leak.cell, leak.line))

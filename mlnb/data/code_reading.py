@@ -40,7 +40,7 @@ class Code:
         "Cells that are not Python."
         return tuple(cell for cell in self.cells if cell.tree is None)
 
-
+# %% ../../nbs/02dn_data.code_reading.ipynb #66511a4f
 _MAGIC = re.compile(r"^(\s*)([%!?].*|.*[^\s=!<>]\?{1,2})$")
 _ASSIGNED_MAGIC = re.compile(r"^(\s*[\w, .]+=\s*)[%!].*$")
 
@@ -115,7 +115,7 @@ def _inside(body: list[ast.stmt], cell: CodeCell) -> Iterator[Statement]:
             for handler in getattr(node, "handlers", []):
                 yield from _inside(handler.body, cell)
 
-
+# %% ../../nbs/02dn_data.code_reading.ipynb #e5a1ec3d
 def dotted(
     node: ast.AST,  # an expression
 ) -> str:  # "df.price", "df['price']", "" for anything else

@@ -54,7 +54,7 @@ def _fitted(design: np.ndarray, aim: np.ndarray) -> np.ndarray:
         kept = off <= limit
     return found
 
-
+# %% ../../nbs/02dl_data.encoding_marks.ipynb #a1c5ba56
 def _formulas(g: _Groups) -> Iterator[tuple[str, np.ndarray, int]]:
     "Name, value for each group, and constants taken from the data."
     mean, n, e, prior = g.mean, g.rows, g.value, g.all_total / g.all_rows
@@ -162,8 +162,8 @@ def targets(
 # %% ../../nbs/02dl_data.encoding_marks.ipynb #c86f081e
 def _others(codes: np.ndarray, values: np.ndarray, y: np.ndarray, spread: float) -> tuple[float, bool, int]:
     "How far a cross-fitted encoding is off in standard deviations (median), whether it leaves out one row only, and how many parts were judged."
-    _, place = np.unique(np.column_stack([codes.astype(float), values]), axis=0, return_inverse=True)
-    place = place.ravel()
+    _, place = np.unique(values, return_inverse=True)
+    _, place = np.unique(codes.astype(np.int64) * (int(place.max()) + 1) + place, return_inverse=True)
     part, whole = _grouped(place, values, y), _grouped(codes, values, y)
     level = np.zeros(int(place.max()) + 1, np.int64)
     level[place] = np.unique(codes, return_inverse=True)[1]
@@ -209,7 +209,7 @@ def encoding_marks(
             found.append(max(marks, key=lambda mark: (mark.over == "all rows", bool(mark.source) and mark.chance < 1e-6, -mark.chance)))
     return found
 
-
+# %% ../../nbs/02dl_data.encoding_marks.ipynb #e190417f
 def _column_marks(name: str, sides: Sides, values: np.ndarray, there: np.ndarray, y: list[tuple[str, np.ndarray]]) -> Iterator[Mark]:
     fineness, spread = grain(values[there]), float(values[there].std())
     near = max(0.5001 * fineness if fineness > 1e-9 else 0.0, 1e-8 * spread, 1e-12 * float(np.abs(values[there]).max()))
@@ -236,7 +236,7 @@ def _column_marks(name: str, sides: Sides, values: np.ndarray, there: np.ndarray
                 if mark is not None:
                     yield mark
 
-
+# %% ../../nbs/02dl_data.encoding_marks.ipynb #daa10bbe
 def _encoded(name: str, source: str, codes: np.ndarray, values: np.ndarray, said: str, y: np.ndarray, head: int, known: np.ndarray,
              near: float, spread: float) -> Mark | None:
     at = np.flatnonzero(known[:head])

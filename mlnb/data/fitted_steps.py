@@ -94,7 +94,7 @@ class StepLeak:
         return {"step": self.step, "fitted on": self.over, "learnt": self.learnt, "columns": list(self.columns), "off from a fit on all rows": self.off_all,
                 "off from a fit on train": self.off_train, "rows": self.rows, "own label": self.own}
 
-
+# %% ../../nbs/02dm_data.fitted_steps.ipynb #282dd077
 _TARGETS = ("Target", "WOE", "WoE", "LeaveOneOut", "JamesStein", "MEstimate", "CatBoostEncoder", "GLMM", "MeanEncoder", "OrderedEncoder", "QuantileEncoder")
 _SCALES = ("Scal", "Imput", "Normaliz", "Quantile", "Power", "Standard", "Winsor", "YeoJohnson", "BoxCox")
 
@@ -133,7 +133,7 @@ def _examined(where: str, step: Any, train: Any, every: Any, y: Any, y_every: An
     rows = getattr(step, "n_samples_seen_", getattr(step, "n_samples_fit_", 0))
     return StepLeak(f"{where}{type(step).__name__}", _code(step), over, name, columns, off_all, off_train, int(np.max(rows)), _own(step, train, y))
 
-
+# %% ../../nbs/02dm_data.fitted_steps.ipynb #20f48f63
 def _own(step: Any, train: Any, y: Any) -> bool:
     "Whether a target encoder gives a training row a value with its own label in it: `fit_transform` does what `fit` and `transform` do."
     from sklearn.base import clone
@@ -172,7 +172,7 @@ def _walk(where: str, step: Any, train: Any, every: Any, y: Any, y_every: Any) -
         if found is not None:
             yield found
 
-
+# %% ../../nbs/02dm_data.fitted_steps.ipynb #96c35b42
 def _handed_on(step: Any, rows: Any) -> Any:
     found = step.transform(rows)
     if not hasattr(found, "columns") and hasattr(step, "get_feature_names_out") and not hasattr(found, "toarray"):
@@ -197,7 +197,7 @@ def _picked(rows: Any, columns: Any) -> Any:
             rows.loc[:, columns]
     return rows[:, columns]
 
-
+# %% ../../nbs/02dm_data.fitted_steps.ipynb #76c1ff7a
 def fitted_steps(
     pipeline: Any,  # a fitted pipeline, transformer, or search over one
     train: pd.DataFrame,  # training rows as the pipeline takes them
