@@ -100,12 +100,10 @@ def counting_marks(
     "Look for frequencies and group statistics in all columns."
     found, numbers = [], {name: sides.numbers(name) for name in sides.numeric[:MOST_SOURCES]}
     for name in sides.numeric:
-        values = sides.numbers(name)
-        there = ~np.isnan(values)
-        kept, head = values[there], int(there[: sides.n].sum())
-        if there.sum() < 20 or np.ptp(kept) == 0 or head in (0, len(kept)):
+        s = sides.spectrum(name)
+        kept, head, there, distinct, own = s.values, s.head, s.there, s.distinct, s.place
+        if len(kept) < 20 or head in (0, len(kept)):
             continue
-        distinct, own = np.unique(kept, return_inverse=True)
         if not 3 <= len(distinct) <= 0.7 * len(kept):
             continue
         spread = float(kept.std())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .marks import Mark, Sides, grain
+from .marks import Mark, Sides, Spectrum, grain
 
 # %% auto #0
 __all__ = ['CLASSES', 'decided_by', 'targets', 'encoding_marks']
@@ -85,7 +85,6 @@ def _formulas(g: _Groups) -> Iterator[tuple[str, np.ndarray, int]]:
         a = _fitted(np.column_stack([np.ones(len(e)), mean]), e)
         if abs(a[1]) > 1e-12:
             yield "mean, rescaled", a[0] + a[1] * mean, 2
-    yield "standard deviation", np.sqrt(np.maximum(g.squares - g.total * mean, 0) / np.maximum(n - 1, 1)), 0
 
 # %% ../../nbs/02dl_data.encoding_marks.ipynb #d84a1e0a
 @dataclass(frozen=True)
@@ -97,11 +96,21 @@ class _Fit:
     groups: int
 
 
+def _related(g: _Groups, judged: np.ndarray) -> bool:
+    "Whether the column moves with the target's mean or sum at all: a quick no for most columns."
+    if judged.sum() < 8:
+        return True
+    value = g.value[judged]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = [abs(np.corrcoef(value, x[judged])[0, 1]) for x in (g.mean, g.total)]
+    return bool(np.nanmax([*found, 0.0]) > 0.3)
+
+
 def _fit(g: _Groups, near: float, spread: float) -> _Fit | None:
     "The formula that fits best, if one does."
     best: _Fit | None = None
     judged = g.varied
-    if judged.sum() < 2:
+    if judged.sum() < 2 or not _related(g, judged):
         return None
     for formula, expected, constants in _formulas(g):
         off = np.abs(expected - g.value)
@@ -199,40 +208,44 @@ def encoding_marks(
     "Look for statistics of the target in all columns."
     found = []
     for name in sides.numeric:
-        values = sides.numbers(name)
-        there = ~np.isnan(values)
-        sample = values[there][:3000]
-        if there.sum() < 20 or np.ptp(values[there]) == 0 or (set(np.unique(sample)) <= {0.0, 1.0}):
+        s = sides.spectrum(name)
+        if len(s.values) < 20 or len(s.distinct) < 2 or set(s.distinct[:3]) <= {0.0, 1.0}:
             continue
-        marks = list(_column_marks(name, sides, values, there, y))
+        marks = list(_column_marks(name, sides, s, y))
         if marks:
             found.append(max(marks, key=lambda mark: (mark.over == "all rows", bool(mark.source) and mark.chance < 1e-6, -mark.chance)))
     return found
 
 # %% ../../nbs/02dl_data.encoding_marks.ipynb #e190417f
-def _column_marks(name: str, sides: Sides, values: np.ndarray, there: np.ndarray, y: list[tuple[str, np.ndarray]]) -> Iterator[Mark]:
-    fineness, spread = grain(values[there]), float(values[there].std())
-    near = max(0.5001 * fineness if fineness > 1e-9 else 0.0, 1e-8 * spread, 1e-12 * float(np.abs(values[there]).max()))
-    distinct, own = np.unique(values[there], return_inverse=True)
+def _dense(codes: np.ndarray) -> np.ndarray:
+    "Codes from 0 without gaps."
+    used = np.bincount(codes + 1) > 0
+    return (np.cumsum(used) - 1)[codes + 1]
+
+
+def _column_marks(name: str, sides: Sides, s: Spectrum, y: list[tuple[str, np.ndarray]]) -> Iterator[Mark]:
+    values, there, head, distinct, own = s.values, s.there, s.head, s.distinct, s.place
+    fineness, spread = grain(values), float(values.std())
+    near = max(0.5001 * fineness if fineness > 1e-9 else 0.0, 1e-8 * spread, 1e-12 * float(np.abs(distinct[[0, -1]]).max()))
     ways = [("", own)] if len(distinct) <= 0.5 * len(own) else []
-    head, others = int(there[: sides.n].sum()), []
+    others = []
     for source, codes in sides.groupings.items():
         if source != name:
             inside = codes[there]
-            if len(distinct) <= 0.7 * len(own) and decided_by(inside[:head], values[there][:head]):
-                ways.append((source, np.unique(inside, return_inverse=True)[1]))
+            if len(distinct) <= 0.7 * len(own) and decided_by(inside[:head], values[:head]):
+                ways.append((source, _dense(inside)))
             elif fineness < 0.01 and len(distinct) > 5:
-                others.append((source, np.unique(inside, return_inverse=True)[1]))
+                others.append((source, _dense(inside)))
     for said, target in y:
         known = ~np.isnan(target[there])
         for source, codes in ways:
-            mark = _encoded(name, source, codes, values[there], said, target[there], head, known, near, spread)
+            mark = _encoded(name, source, codes, values, said, target[there], head, known, near, spread)
             if mark is not None:
                 yield mark
         for source, codes in others:
-            means = np.bincount(codes, values[there]) / np.maximum(np.bincount(codes), 1)
-            if ((values[there] - means[codes]) ** 2).mean() < 0.5 * spread**2 and codes.max() < 0.5 * len(codes):
-                mark = _cross_fitted(name, source, codes, values[there], said, target[there], head, spread)
+            means = np.bincount(codes, values) / np.maximum(np.bincount(codes), 1)
+            if ((values - means[codes]) ** 2).mean() < 0.5 * spread**2 and codes.max() < 0.5 * len(codes):
+                mark = _cross_fitted(name, source, codes, values, said, target[there], head, spread)
                 if mark is not None:
                     yield mark
 

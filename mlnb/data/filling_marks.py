@@ -10,7 +10,7 @@ import numpy as np
 from .marks import Mark, Sides, grain
 
 # %% auto #0
-__all__ = ['CLEAN_SPIKE', 'CLEAN_ODD_SPIKE', 'CLEAN_FINE', 'NEIGHBOURS', 'filling_mark', 'filling_marks']
+__all__ = ['CLEAN_SPIKE', 'CLEAN_ODD_SPIKE', 'CLEAN_FINE', 'NEIGHBOURS', 'MOST_REPEATED', 'filling_mark', 'filling_marks']
 
 # %% ../../nbs/02dk_data.filling_marks.ipynb #ca6debe5
 CLEAN_SPIKE, CLEAN_ODD_SPIKE = 0.03, 0.005  # share of honest columns with a repeated value of their own: a round number, such as a default; another
@@ -20,7 +20,7 @@ NEIGHBOURS = 10  # distinct values to either side that say how often a value sho
 
 def _spikes(distinct: np.ndarray, counts: np.ndarray, most: int = 5) -> list[tuple[float, float, bool, float]]:
     "Values that stand out: value, how often it should occur, whether it is finer than the rest, chance of the repetition."
-    from scipy.stats import poisson
+    from scipy.special import pdtrc
 
     found: list[tuple[float, float, bool, float, int]] = []
     for place in np.argsort(-counts, kind="stable")[:most]:
@@ -28,7 +28,7 @@ def _spikes(distinct: np.ndarray, counts: np.ndarray, most: int = 5) -> list[tup
             continue
         around = np.r_[counts[max(place - NEIGHBOURS, 0): place], counts[place + 1: place + 1 + NEIGHBOURS]]
         usual = float(np.median(around)) if len(around) < 10 else float(around.mean())
-        chance = float(min(poisson.sf(counts[place] - 1, usual + 0.5) * len(distinct), 1.0))
+        chance = float(min(pdtrc(counts[place] - 1, usual + 0.5) * len(distinct), 1.0))
         rest = np.delete(distinct, place)
         fine = _finer(float(distinct[place]), grain(rest))
         if (chance < 1e-2 and counts[place] >= 3) or fine:
@@ -87,28 +87,35 @@ def _median_mark(column: str, value: float, usual: float, odd: float, train: np.
                 rows=len(every) - len(rest))
 
 # %% ../../nbs/02dk_data.filling_marks.ipynb #dbc89eee
-def _group_mark(column: str, sides: Sides, values: np.ndarray) -> Mark | None:
+MOST_REPEATED = 200  # different values of a column that may stand for missing ones
+
+
+def _group_mark(column: str, sides: Sides) -> Mark | None:
     best: Mark | None = None
-    there = ~np.isnan(values)
-    distinct, place = np.unique(values[there], return_inverse=True)
-    own, fineness = np.flatnonzero(there) < sides.n, grain(distinct)
+    s = sides.spectrum(column)
+    often = np.argsort(-s.counts, kind="stable")[:MOST_REPEATED]  # only these can stand for the missing values of a group
+    order = np.full(len(s.distinct), len(often))
+    order[often] = np.arange(len(often))
+    distinct, place = s.distinct[often], order[s.place]
+    values, there, own, fineness = s.values, s.there, np.arange(len(s.values)) < s.head, grain(s.distinct)
     for name, codes in sides.groupings.items():
         group = codes[there] + 1
         k = int(group.max()) + 1
-        if name == column or k > 100 or k * len(distinct) > 20_000_000:
+        if name == column or k > 100:
             continue
-        table = np.bincount(group * len(distinct) + place, minlength=k * len(distinct)).reshape(k, -1)
+        table = np.bincount(group * (len(distinct) + 1) + place, minlength=k * (len(distinct) + 1)).reshape(k, -1)[:, :-1]
+        rows = np.bincount(group, minlength=k)
         top = table.argmax(axis=1)
         most = table[np.arange(k), top]
         second = np.partition(table, -2, axis=1)[:, -2]
-        stands_out = (most >= 3) & (most >= 2 * second + 1) & (table.sum(axis=1) >= 8)
+        stands_out = (most >= 3) & (most >= 2 * second + 1) & (rows >= 8)
         if stands_out.sum() < 2 or len(np.unique(top[stands_out])) < 2:
             continue
         met = {"mean": [0, 0, 0, 1.0], "median": [0, 0, 0, 1.0]}  # groups looked at, met over all rows, met over train, chance
         for g in np.flatnonzero(stands_out):
             value = float(distinct[top[g]])
             inside = (group == g) & (place != top[g])
-            rest, train = values[there][inside], values[there][inside & own]
+            rest, train = values[inside], values[inside & own]
             if len(train) < 3 or len(train) == len(rest):
                 continue
             size = max(float(rest.std()), 1e-6 * abs(value), 1e-12)
@@ -132,17 +139,17 @@ def filling_mark(
     sides: Sides,  # train and test
 ) -> Mark | None:  # the most telling trace, or None
     "Look for a value that was filled in."
-    values = sides.numbers(column)
-    train, every = (part[~np.isnan(part)] for part in (values[: sides.n], values))
+    s = sides.spectrum(column)
+    train, every = s.values[: s.head], s.values
     if len(every) < 30 or len(train) == len(every) or not len(train):
         return None
-    distinct, counts = np.unique(every, return_counts=True)
+    distinct, counts = s.distinct, s.counts
     found: list[Mark] = []
     for value, usual, fine, odd in _spikes(distinct, counts):
         looks = (_mean_mark(column, value, fine, odd, train, every), _median_mark(column, value, usual, odd, train, every))
         found += [mark for mark in looks if mark is not None]
     if len(distinct) > 20 and (np.sort(counts)[-2:] >= 3 * np.median(counts)).all():
-        grouped = _group_mark(column, sides, values)
+        grouped = _group_mark(column, sides)
         found += [grouped] if grouped else []
     return max(found, key=lambda mark: (mark.over == "all rows", -mark.chance), default=None)
 

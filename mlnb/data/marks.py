@@ -16,9 +16,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['SURE', 'JOINT', 'Sides', 'grain', 'Mark', 'convincing']
+__all__ = ['SURE', 'JOINT', 'Spectrum', 'Sides', 'grain', 'Mark', 'convincing']
 
 # %% ../../nbs/02di_data.marks.ipynb #fd8f716c
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    "The different values of a column of numbers."
+
+    values: np.ndarray  # the values that are there, over all rows, shape (n,)
+    there: np.ndarray  # which rows have one, shape (rows,)
+    head: int  # how many of the values are train's; they come first
+    distinct: np.ndarray  # different values, ascending, shape (k,)
+    place: np.ndarray  # which of them each value is, shape (n,)
+    counts: np.ndarray  # how often each occurs, shape (k,)
+
+
 @dataclass(frozen=True, eq=False)
 class Sides:
     "The rows of train and test, column by column."
@@ -45,6 +57,20 @@ class Sides:
         parts = [side[name].to_numpy(np.float64, na_value=np.nan) for side in (self.train, self.test)]
         found = np.concatenate(parts)
         return np.where(np.isfinite(found), found, np.nan)
+
+    @functools.cached_property
+    def _spectra(self) -> dict[str, Spectrum]:
+        return {}
+
+    def spectrum(self, name: str) -> Spectrum:
+        "A column of numbers sorted into its different values, once."
+        if name not in self._spectra:
+            values = self.numbers(name)
+            there = ~np.isnan(values)
+            kept = values[there]
+            distinct, place, counts = np.unique(kept, return_inverse=True, return_counts=True)
+            self._spectra[name] = Spectrum(kept, there, int(there[: self.n].sum()), distinct, place, counts)
+        return self._spectra[name]
 
     @functools.cached_property
     def groupings(self) -> dict[str, np.ndarray]:

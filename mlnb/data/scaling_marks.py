@@ -171,16 +171,13 @@ def scaling_marks(
     "Look for traces of scalers in all columns."
     found = []
     for name in sides.numeric:
-        values = sides.numbers(name)
-        there = ~np.isnan(values)
-        if there.sum() < LEAST or np.ptp(values[there]) == 0:
+        s = sides.spectrum(name)
+        if len(s.values) < LEAST or len(s.distinct) < 2:
             continue
-        mark = scaling_mark(name, values[: sides.n][there[: sides.n]], values[there])
-        if mark is None:
-            distinct, counts = np.unique(values[there], return_counts=True)
-            if counts.max() >= max(3, 0.002 * len(values)) and len(distinct) > 2:
-                there &= values != distinct[counts.argmax()]
-                mark = scaling_mark(name, values[: sides.n][there[: sides.n]], values[there])
+        mark = scaling_mark(name, s.values[: s.head], s.values)
+        if mark is None and s.counts.max() >= max(3, 0.002 * len(s.values)) and len(s.distinct) > 2:
+            rest = s.place != s.counts.argmax()
+            mark = scaling_mark(name, s.values[: s.head][rest[: s.head]], s.values[rest])
         if mark is not None:
             found.append(mark)
     proven = {mark.said for mark in found if mark.over == "all rows" and mark.chance <= 1e-4 and mark.kind in ("min-max", "max-abs", "robust")}
