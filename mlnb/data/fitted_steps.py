@@ -115,7 +115,7 @@ def _examined(where: str, step: Any, train: Any, every: Any, y: Any, y_every: An
     fits = []
     for x, target in ((every, y_every), (train, y)):
         try:
-            fits.append(None if target is None else _learnt(clone(step).fit(x, target)))
+            fits.append(_learnt(clone(step).fit(x, target)))
         except Exception:  # rows that this step refuses say nothing about it
             fits.append(None)
     if fits[1] is None:
