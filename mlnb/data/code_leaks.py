@@ -10,45 +10,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from .code_reading import Code, Statement, _inside, called, dotted, read_code, statements, strings
+from .code_reading import Statement, _inside, called, dotted, read_code, statements, strings
 from mlnb.data.code_values import (
-    _BY_ROW, _CROSS, _HARMLESS, _LEARNS, _MILD, _NUMBERS, _RESAMPLES, _SCALES, _SEARCH, _SPLITTER, _TARGETED, _UNKNOWN, _WRITTEN, CodeLeak, _base, _Event,
-    _last_class, _side, _subset, _targets, _Value,
+    _BY_ROW, _CROSS, _HARMLESS, _LEARNS, _MILD, _NUMBERS, _RESAMPLES, _SCALES, _SEARCH, _SPLITTER, _TARGETED, _UNKNOWN, _WRITTEN, CodeLeak, _Account, _base,
+    _last_class, _side, _subset, _Value,
 )
 
 # %% auto #0
 __all__ = ['code_leaks']
-
-# %% ../../nbs/02do_data.code_leaks.ipynb #442208b9
-class _Account:
-    "Names, what they hold, and what was found."
-
-    def __init__(self, code: Code, target: str) -> None:
-        self.code, self.names, self.found, self.depth = code, dict[str, _Value](), dict[tuple[int, int, str], CodeLeak](), 0
-        self.functions: dict[str, tuple[ast.FunctionDef, int]] = {}
-        self.targets = {target} - {""} | set(_targets(code))
-        self.at: Statement | None = None
-
-    def report(self, events: tuple[_Event, ...], how: str, rows: tuple[str, ...] = ("whole",)) -> None:
-        for e in events:
-            if e.rows in rows or (e.strong and how.startswith("a cross")):
-                place = "" if self.at is None or self.at is e.at else f" ({f'cell {self.at.cell}, ' if self.at.cell else ''}line {self.at.line})"
-                said = f"{e.did} {'all rows' if e.rows == 'whole' else f'the {e.rows} rows'}, {how}{place}"
-                self.found.setdefault((e.at.cell, e.at.line, e.code), CodeLeak(e.code, self.code.path, e.at.cell, e.at.line, e.at.excerpt, said, e.columns, e.mild))
-
-    def event(self, code: str, did: str, rows: str, columns: tuple[str, ...] = (), mild: bool = False, strong: bool = False) -> tuple[_Event, ...]:
-        assert self.at is not None
-        found = (_Event(code, did, self.at, rows or "whole", tuple(c for c in columns if c not in self.targets), mild, strong),)
-        if rows == "test":
-            self.report(found, "which are there to be predicted", ("test",))
-        return found
-
-    def joined(self, held: list[_Value]) -> _Value:
-        tables = [v for v in held if v.kind == "table"]
-        if not tables:
-            return next((v for v in held if v.kind in ("transformer", "model")), _UNKNOWN)
-        sides = {v.rows for v in tables}
-        return _Value("table", sides.pop() if len(sides) == 1 else "whole", tuple(dict.fromkeys(e for v in tables for e in v.events)))
 
 # %% ../../nbs/02do_data.code_leaks.ipynb #4fbed3f0
 class _Expressions(_Account):

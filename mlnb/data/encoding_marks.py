@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def _fitted(design: np.ndarray, aim: np.ndarray) -> np.ndarray:
     for _ in range(6):
         found = np.linalg.lstsq(design[kept], aim[kept], rcond=None)[0]
         off = np.abs(design @ found - aim)
-        limit = np.quantile(off, 0.8)
+        limit = np.partition(off, int(0.8 * (len(off) - 1)))[int(0.8 * (len(off) - 1))]
         if len(aim) < 10 or limit <= 1e-9 * (np.abs(aim).max() + 1e-300):
             break
         kept = off <= limit
@@ -96,6 +97,18 @@ class _Fit:
     groups: int
 
 
+_STRENGTHS = (1, 2, 3, 4, 5, 8, 10, 15, 20, 25, 30, 40, 50, 100, 150, 200, 300, 500)  # smoothings that people use, in rows
+
+
+def _merged(g: _Groups) -> Iterator[tuple[str, np.ndarray, int]]:
+    "Smoothed means when groups of equal size and sum have one value: e (R + j m) = T + j m p, with j groups in one."
+    prior = g.all_total / g.all_rows
+    for m in _STRENGTHS:
+        j = np.maximum(np.round((g.value * g.rows - g.total) / np.where(np.abs(prior - g.value) < 1e-12, np.inf, m * (prior - g.value))), 1)
+        whole = np.abs(g.rows / j - np.round(g.rows / j)) < 1e-9
+        yield f"smoothed mean (m = {m})", np.where(whole, (g.total + j * m * prior) / (g.rows + j * m), np.inf), 2
+
+
 def _related(g: _Groups, judged: np.ndarray) -> bool:
     "Whether the column moves with the target's mean or sum at all: a quick no for most columns."
     if judged.sum() < 8:
@@ -106,13 +119,13 @@ def _related(g: _Groups, judged: np.ndarray) -> bool:
     return bool(np.nanmax([*found, 0.0]) > 0.3)
 
 
-def _fit(g: _Groups, near: float, spread: float) -> _Fit | None:
+def _fit(g: _Groups, near: float, spread: float, own: bool = False) -> _Fit | None:
     "The formula that fits best, if one does."
     best: _Fit | None = None
     judged = g.varied
     if judged.sum() < 2 or not _related(g, judged):
         return None
-    for formula, expected, constants in _formulas(g):
+    for formula, expected, constants in chain(_formulas(g), _merged(g) if own and near < 1e-6 * spread else ()):
         off = np.abs(expected - g.value)
         met = (off <= near) & judged
         share = float(g.rows[met].sum() / g.rows[judged].sum())
@@ -227,7 +240,7 @@ def _column_marks(name: str, sides: Sides, s: Spectrum, y: list[tuple[str, np.nd
     values, there, head, distinct, own = s.values, s.there, s.head, s.distinct, s.place
     fineness, spread = grain(values), float(values.std())
     near = max(0.5001 * fineness if fineness > 1e-9 else 0.0, 1e-8 * spread, 1e-12 * float(np.abs(distinct[[0, -1]]).max()))
-    ways = [("", own)] if len(distinct) <= 0.5 * len(own) else []
+    ways = [("", own)] if len(distinct) <= 0.5 * len(own) and fineness < 1 else []  # no mean is always whole
     others = []
     for source, codes in sides.groupings.items():
         if source != name:
@@ -253,10 +266,10 @@ def _column_marks(name: str, sides: Sides, s: Spectrum, y: list[tuple[str, np.nd
 def _encoded(name: str, source: str, codes: np.ndarray, values: np.ndarray, said: str, y: np.ndarray, head: int, known: np.ndarray,
              near: float, spread: float) -> Mark | None:
     at = np.flatnonzero(known[:head])
-    train = _fit(_grouped(codes[at], values[at], y[at]), near, spread) if len(at) else None
+    train = _fit(_grouped(codes[at], values[at], y[at]), near, spread, not source) if len(at) else None
     every = None
     if known[head:].any() and (not source or decided_by(codes, values)):
-        every = _fit(_grouped(codes[known], values[known], y[known]), near, spread)
+        every = _fit(_grouped(codes[known], values[known], y[known]), near, spread, not source)
     best = train if every is None or (train is not None and train.chance <= every.chance and train.share >= every.share) else every
     if best is None:
         return None

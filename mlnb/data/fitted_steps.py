@@ -74,7 +74,7 @@ class StepLeak:
 
     step: str  # where it is: "prepare › numbers › StandardScaler"
     code: str  # LEAK08 for scaling and imputation, LEAK03 for encodings of the target, LEAK02 for the rest
-    over: str  # "train", "all rows", "both" (the same for both) or "neither"
+    over: str  # "train", "all rows", "test alone", "both" (train and all rows teach the same) or "neither"
     learnt: str  # the attribute that tells, such as mean_
     columns: tuple[str, ...]  # the columns in which it tells
     off_all: float  # relative difference from a fit on all rows, the largest over the columns
@@ -99,6 +99,11 @@ _TARGETS = ("Target", "WOE", "WoE", "LeaveOneOut", "JamesStein", "MEstimate", "C
 _SCALES = ("Scal", "Imput", "Normaliz", "Quantile", "Power", "Standard", "Winsor", "YeoJohnson", "BoxCox")
 
 
+def _tail(rows: Any, start: int) -> Any:
+    "The rows behind train's."
+    return rows.iloc[start:] if hasattr(rows, "iloc") else rows[start:]
+
+
 def _code(step: Any) -> str:
     name = type(step).__name__
     return "LEAK03" if any(part in name for part in _TARGETS) else "LEAK08" if any(part in name for part in _SCALES) else "LEAK02"
@@ -113,7 +118,8 @@ def _examined(where: str, step: Any, train: Any, every: Any, y: Any, y_every: An
         return None
     names = [str(c) for c in getattr(train, "columns", range(np.shape(train)[1] if np.ndim(train) > 1 else 1))]
     fits = []
-    for x, target in ((every, y_every), (train, y)):
+    later = None if y_every is None else y_every.iloc[len(y):]
+    for x, target in ((every, y_every), (train, y), (_tail(every, np.shape(train)[0]), later)):
         try:
             fits.append(_learnt(clone(step).fit(x, target)))
         except Exception:  # rows that this step refuses say nothing about it
@@ -129,6 +135,8 @@ def _examined(where: str, step: Any, train: Any, every: Any, y: Any, y_every: An
         far.append((float(np.max(off_all, initial=0.0)), float(np.max(off_train, initial=0.0)), name, told))
     worst_all, worst_train = max(x[0] for x in far), max(x[1] for x in far)
     over = ("both" if worst_all <= CLOSE else "train") if worst_train <= CLOSE else "all rows" if worst_all <= CLOSE else "neither"
+    if over == "neither" and fits[2] is not None and all(np.max(_apart(v, fits[2].get(k)), initial=0.0) <= CLOSE for k, v in kept.items()):
+        over = "test alone"
     off_all, off_train, name, columns = max(far, key=lambda x: (min(x[1], 1e9), "n_samples" not in x[2]) if over != "train" else (min(x[0], 1e9), True))
     rows = getattr(step, "n_samples_seen_", getattr(step, "n_samples_fit_", 0))
     return StepLeak(f"{where}{type(step).__name__}", _code(step), over, name, columns, off_all, off_train, int(np.max(rows)), _own(step, train, y))

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..core.checks import Context, finding, verifier
-from ..core.errors import InputError, listed
+from ..core.errors import MlnbError, listed
 from ..core.findings import Finding, Findings, Status
 from ..core.tables import Table, open_table
 from .code_leaks import CodeLeak, code_leaks
@@ -112,7 +112,7 @@ _SOUND = {"LEAK02": "No column, step or line has learnt from rows outside train"
 
 def _verdict(code: str, p: Preparation) -> Finding:
     marks = [m for m in p.leaking(_FAMILIES[code]) if code != "LEAK02" or m.over == "all rows"]
-    steps = [s for s in p.steps if (s.over == "all rows" and code in ("LEAK02", s.code)) or (s.own and code == "LEAK03")]
+    steps = [s for s in p.steps if (s.over in ("all rows", "test alone") and code in ("LEAK02", s.code)) or (s.own and code == "LEAK03")]
     lines = [c for c in p.code if not c.mild and code in ("LEAK02", c.code)]
     mild = [c for c in p.code if c.mild and c.code == code]
     columns = tuple(dict.fromkeys([m.column for m in marks] + [c for s in steps for c in s.columns] + [c for line in lines for c in line.columns]))
@@ -168,18 +168,33 @@ def preparation_findings(
     sides = _sides(left, right, target, exclude)
     marks, looked = _marks(sides, task or answer(sides.train[target], "", random_state).task), {"train"} | ({"data"} if right is not None else set())
     steps: list[StepLeak] = []
+    trouble = ""
     if pipeline is not None:
         opened = open_pipeline(pipeline, trust)
-        if right is not None:
-            steps = fitted_steps(opened, sides.train, sides.test, target)
-            looked.add("pipeline")
+        steps, trouble = ([], "") if right is None else _followed(opened, sides, target)
+        looked |= {"pipeline"} if steps or not trouble else set()
     lines = [] if notebook is None else code_leaks(str(notebook), target)
     looked |= {"code"} if notebook is not None else set()
-    found = Preparation(marks, tuple(steps), tuple(lines), frozenset(looked), len(sides.numeric))
+    found = Preparation(marks, tuple(steps), tuple(lines), frozenset(looked), len(sides.numeric), note=trouble)
     leaking = found.leaking(_FAMILIES["LEAK02"])
     if leaking:
-        found = Preparation(marks, found.steps, found.code, found.looked, found.columns, _worth(leaking, sides, task, random_state))
+        found = replace(found, worth=_worth(leaking, sides, task, random_state))
     return Findings(_verdict(code, found) for code in ("LEAK02", "LEAK03", "LEAK08"))
+
+
+def _followed(pipeline: object, sides: Sides, target: str) -> tuple[list[StepLeak], str]:
+    "The steps of a pipeline, or why they could not be followed."
+    train, test = sides.train.copy(), sides.test.copy()
+    for rows in (train, test):
+        for name in rows.columns:
+            if rows[name].dtype == object:  # tables say None where pandas says not-a-number
+                rows[name] = rows[name].where(rows[name].notna(), np.nan)
+    try:
+        return fitted_steps(pipeline, train, test, target), ""
+    except MlnbError:
+        raise
+    except Exception as error:  # the pipeline's own code; the rest of the audit goes on
+        return [], f" The pipeline could not be followed on these rows ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})."
 
 
 def _sides(left: Table, right: Table | None, target: str, exclude: Sequence[str]) -> Sides:

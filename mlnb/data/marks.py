@@ -30,7 +30,7 @@ class Spectrum:
     place: np.ndarray  # which of them each value is, shape (n,)
     counts: np.ndarray  # how often each occurs, shape (k,)
 
-
+# %% ../../nbs/02di_data.marks.ipynb #e28ec0c7
 @dataclass(frozen=True, eq=False)
 class Sides:
     "The rows of train and test, column by column."
