@@ -42,12 +42,12 @@ def _count_mark(name: str, source: str, codes: np.ndarray, values: np.ndarray, h
             if (share, -chance) > (best[0], -best[2]):
                 best = (share, float(np.median(off / np.maximum(expected, 1))), chance, kind)
         fits.append(best)
-    (share, off, chance, kind), (share_train, off_train, chance_train, kind_train) = fits
+    (share, median_off, chance, kind), (share_train, median_train, chance_train, kind_train) = fits
     by = source or "its own values"
     if share_train >= 0.95 and chance_train < 1e-3:
-        return Mark(name, "counted", f"{kind_train} by {by}", f"{kind_train} by {by}", "train", off, off_train, 0.0, 0.0, source, sizes[1])
+        return Mark(name, "counted", f"{kind_train} by {by}", f"{kind_train} by {by}", "train", median_off, median_train, 0.0, 0.0, source, sizes[1])
     if share >= 0.95 and chance < 1e-3:
-        return Mark(name, "counted", f"{kind} by {by}", f"{kind} by {by}", "all rows", off, off_train, 0.0, chance, source, sizes[0],
+        return Mark(name, "counted", f"{kind} by {by}", f"{kind} by {by}", "all rows", median_off, median_train, 0.0, chance, source, sizes[0],
                     evidence={"groups met over all rows": share, "over train": share_train})
     return None
 

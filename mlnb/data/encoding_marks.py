@@ -196,7 +196,7 @@ def _others(codes: np.ndarray, values: np.ndarray, y: np.ndarray, spread: float)
     judged = left.rows >= 2
     if judged.sum() < 8:
         return np.inf, single, 0
-    left = _Groups(*(getattr(left, name)[judged] for name in ("rows", "total", "squares", "value")), whole.all_rows, whole.all_total, whole.all_squares)
+    left = _Groups(left.rows[judged], left.total[judged], left.squares[judged], left.value[judged], whole.all_rows, whole.all_total, whole.all_squares)
     off = min(float(np.median(np.abs(expected - left.value))) for name, expected, _ in _formulas(left) if name.startswith(("mean", "smoothed")))
     return off / spread, single, int(judged.sum())
 

@@ -23,7 +23,7 @@ def _spikes(distinct: np.ndarray, counts: np.ndarray, most: int = 5) -> list[tup
     from scipy.special import pdtrc
 
     found: list[tuple[float, float, bool, float, int]] = []
-    for place in np.argsort(-counts, kind="stable")[:most]:
+    for place in np.argsort(-counts, kind="stable")[:most].tolist():
         if counts[place] < 2 or len(distinct) < 4:
             continue
         around = np.r_[counts[max(place - NEIGHBOURS, 0): place], counts[place + 1: place + 1 + NEIGHBOURS]]
@@ -33,9 +33,9 @@ def _spikes(distinct: np.ndarray, counts: np.ndarray, most: int = 5) -> list[tup
         fine = _finer(float(distinct[place]), grain(rest))
         if (chance < 1e-2 and counts[place] >= 3) or fine:
             found.append((float(distinct[place]), usual, fine, chance, int(counts[place])))
-    most = sorted((spike[-1] for spike in found if not spike[2]), reverse=True)
-    heaped = len(most) > 1 and most[0] < 3 * most[1]  # several values stand out, as durations in months do: people like some numbers
-    return [spike[:4] for spike in found if spike[2] or (not heaped and spike[-1] == most[0])]
+    often = sorted((spike[-1] for spike in found if not spike[2]), reverse=True)
+    heaped = len(often) > 1 and often[0] < 3 * often[1]  # several values stand out, as durations in months do: people like some numbers
+    return [spike[:4] for spike in found if spike[2] or (not heaped and spike[-1] == often[0])]
 
 
 def _clean(value: float, values: np.ndarray, odd: float) -> float:

@@ -26,6 +26,11 @@ _OTHER = ("feature_names_in_", "n_features_in_", "n_features_", "n_iter_", "rand
 _KEPT = ("_fit_X", "mapping", "_encodings")  # learnt attributes without the underscore at the end
 
 
+def _far(a: Any, b: Any) -> float:
+    "The same as one number."
+    return float(np.max(_apart(a, b), initial=0.0))
+
+
 def _learnt(step: Any) -> dict[str, Any]:
     found = {}
     for name, value in vars(step).items():
@@ -56,10 +61,11 @@ def _apart(a: Any, b: Any) -> np.ndarray | float:
         if not isinstance(b, np.ndarray) or a.shape != b.shape:
             return np.inf
         both_missing = np.isnan(a.astype(float)) & np.isnan(b.astype(float))
-        size = max(float(np.nanmax(np.abs(a.astype(float)), initial=0.0)), 1e-12) if a.ndim > 1 or a.size == 1 else np.maximum(np.abs(a.astype(float)), 1e-9)
+        one = a.ndim > 1 or a.size == 1
+        size: Any = max(float(np.nanmax(np.abs(a.astype(float)), initial=0.0)), 1e-12) if one else np.maximum(np.abs(a.astype(float)), 1e-9)
         return np.where(both_missing, 0.0, np.nan_to_num(np.abs(a.astype(float) - b.astype(float)) / size, nan=np.inf))
     if isinstance(a, (int, float, np.number)) and isinstance(b, (int, float, np.number)):
-        return 0.0 if a == b or (a != a and b != b) else float(abs(a - b) / max(abs(a), 1e-9))
+        return 0.0 if a == b or (a != a and b != b) else abs(float(a) - float(b)) / max(abs(float(a)), 1e-9)
     if hasattr(a, "__dict__") and not isinstance(a, type) and type(a) is type(b) and _learnt(a):
         return max(float(np.max(_apart(value, _learnt(b).get(key)), initial=0.0)) for key, value in _learnt(a).items())
     try:
@@ -117,7 +123,7 @@ def _examined(where: str, step: Any, train: Any, every: Any, y: Any, y_every: An
     if not kept:
         return None
     names = [str(c) for c in getattr(train, "columns", range(np.shape(train)[1] if np.ndim(train) > 1 else 1))]
-    fits = []
+    fits: list[dict[str, Any] | None] = []
     later = None if y_every is None else y_every.iloc[len(y):]
     for x, target in ((every, y_every), (train, y), (_tail(every, np.shape(train)[0]), later)):
         try:
@@ -137,9 +143,9 @@ def _examined(where: str, step: Any, train: Any, every: Any, y: Any, y_every: An
     over = ("both" if worst_all <= CLOSE else "train") if worst_train <= CLOSE else "all rows" if worst_all <= CLOSE else "neither"
     if over == "neither" and fits[2] is not None and all(np.max(_apart(v, fits[2].get(k)), initial=0.0) <= CLOSE for k, v in kept.items()):
         over = "test alone"
-    off_all, off_train, name, columns = max(far, key=lambda x: (min(x[1], 1e9), "n_samples" not in x[2]) if over != "train" else (min(x[0], 1e9), True))
+    told_all, told_train, name, columns = max(far, key=lambda x: (min(x[1], 1e9), "n_samples" not in x[2]) if over != "train" else (min(x[0], 1e9), True))
     rows = getattr(step, "n_samples_seen_", getattr(step, "n_samples_fit_", 0))
-    return StepLeak(f"{where}{type(step).__name__}", _code(step), over, name, columns, off_all, off_train, int(np.max(rows)), _own(step, train, y))
+    return StepLeak(f"{where}{type(step).__name__}", _code(step), over, name, columns, told_all, told_train, int(np.max(rows)), _own(step, train, y))
 
 # %% ../../nbs/02dm_data.fitted_steps.ipynb #20f48f63
 def _own(step: Any, train: Any, y: Any) -> bool:

@@ -142,7 +142,8 @@ def _undecided(code: str, p: Preparation, parts: dict[str, object]) -> Finding:
         return finding(code, Status.NOT_CHECKED, "No test rows were given, nor a fitted pipeline or notebook.", evidence={"missing": "holdout"})
     sure = [s for s in p.steps if s.over in ("train", "both")]
     odd = [s for s in p.steps if s.over == "neither"]
-    words = [f"{p.columns} columns of numbers over both sides" if "data" in p.looked else "", f"{len(sure)} fitted steps" if sure else "", "the code" if "code" in p.looked else ""]
+    words = [f"{p.columns} columns of numbers over both sides" if "data" in p.looked else "", f"{len(sure)} fitted steps" if sure else "",
+             "the code" if "code" in p.looked else ""]
     note = f" {len(odd)} steps agree neither with train nor with all rows: {listed([s.step for s in odd], 2)}." if odd else ""
     seen = listed([w for w in words if w]) if any(words) else "the training rows"
     return finding(code, "pass", f"{_SOUND[code]}; looked at: {seen}.{note}{p.note}", **parts)
