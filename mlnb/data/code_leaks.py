@@ -29,6 +29,9 @@ class _Expressions(_Account):
     def assign(self, goal: ast.expr, value: _Value, source: ast.expr) -> None:  # assignments too
         raise NotImplementedError
 
+    def inside(self, name: str, given: list[_Value], call: ast.Call) -> _Value:  # and functions
+        raise NotImplementedError
+
     def value(self, node: ast.AST) -> _Value:
         "What an expression holds."
         if isinstance(node, ast.Name):
@@ -202,9 +205,6 @@ class _Tables(_Fits):
 # %% ../../nbs/02do_data.code_leaks.ipynb #2f6e5db8
 class _Caller(_Tables):
     "All calls."
-
-    def inside(self, name: str, given: list[_Value], call: ast.Call) -> _Value:  # functions come below
-        raise NotImplementedError
 
     def call(self, node: ast.Call) -> _Value:
         name, method = called(node), isinstance(node.func, ast.Attribute)

@@ -96,7 +96,7 @@ class _Fit:
     chance: float
     groups: int
 
-
+# %% ../../nbs/02dl_data.encoding_marks.ipynb #498ea549
 _STRENGTHS = (1, 2, 3, 4, 5, 8, 10, 15, 20, 25, 30, 40, 50, 100, 150, 200, 300, 500)  # smoothings that people use, in rows
 
 

@@ -182,7 +182,7 @@ def preparation_findings(
         found = replace(found, worth=_worth(leaking, sides, task, random_state))
     return Findings(_verdict(code, found) for code in ("LEAK02", "LEAK03", "LEAK08"))
 
-
+# %% ../../nbs/02dh_data.leak_preparation.ipynb #1b3bc474
 def _followed(pipeline: object, sides: Sides, target: str) -> tuple[list[StepLeak], str]:
     "The steps of a pipeline, or why they could not be followed."
     train, test = sides.train.copy(), sides.test.copy()

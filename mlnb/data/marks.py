@@ -32,8 +32,8 @@ class Spectrum:
 
 # %% ../../nbs/02di_data.marks.ipynb #e28ec0c7
 @dataclass(frozen=True, eq=False)
-class Sides:
-    "The rows of train and test, column by column."
+class _Columns:
+    "Train and test, and their numbers."
 
     train: pd.DataFrame  # training rows
     test: pd.DataFrame  # test rows; may have none
@@ -57,6 +57,10 @@ class Sides:
         parts = [side[name].to_numpy(np.float64, na_value=np.nan) for side in (self.train, self.test)]
         found = np.concatenate(parts)
         return np.where(np.isfinite(found), found, np.nan)
+
+# %% ../../nbs/02di_data.marks.ipynb #a6c6b37d
+class Sides(_Columns):
+    "The rows of train and test, column by column."
 
     @functools.cached_property
     def _spectra(self) -> dict[str, Spectrum]:
