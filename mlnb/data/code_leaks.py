@@ -47,8 +47,7 @@ class _Expressions(_Account):
         if isinstance(node, ast.Call):
             return self.call(node)
         if isinstance(node, (ast.List, ast.Tuple)):
-            held = [self.value(x) for x in node.elts]
-            return self.joined(held)
+            return self.joined([self.value(x) for x in node.elts])
         if isinstance(node, ast.IfExp):
             return self.value(node.body)
         return _UNKNOWN
