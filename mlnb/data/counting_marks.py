@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from .encoding_marks import decided_by
-from .marks import Mark, Sides, grain
+from .marks import SCREENED, Mark, Sides, dense, grain
 
 # %% auto #0
 __all__ = ['MOST_SOURCES', 'counting_marks']
@@ -71,14 +71,36 @@ def _by_group(codes: np.ndarray, x: np.ndarray) -> Iterator[tuple[str, np.ndarra
     yield "median", (x[order[low]] + x[order[high]]) / 2, varied
 
 
+def _few(codes: np.ndarray) -> np.ndarray:
+    "Rows of some whole groups, the smallest; enough to tell which statistics a column cannot be."
+    sizes = np.bincount(codes)
+    order = np.argsort(sizes + len(codes) * (sizes < 2), kind="stable")
+    chosen = np.zeros(len(sizes), dtype=bool)
+    chosen[order[: max(int((np.cumsum(sizes[order]) <= SCREENED).sum()), 8)]] = True
+    return np.flatnonzero(chosen[codes])
+
+
+def _possible(codes: np.ndarray, x: np.ndarray, first: np.ndarray, near: float) -> bool:
+    "Whether the values of some whole groups may be a statistic of x over all rows."
+    there = ~np.isnan(x)
+    if there.sum() < 2:
+        return True
+    for _, found, varied in _by_group(codes[there], x[there]):
+        judged = varied >= 2
+        if judged.sum() < 4 or (np.abs(found - first[: len(found)]) <= near)[judged].mean() >= 0.5:
+            return True
+    return False
+
+
 def _statistic_mark(name: str, source: str, codes: np.ndarray, values: np.ndarray, numbers: dict[str, np.ndarray], head: int, near: float,
                     spread: float) -> Mark | None:
     best: Mark | None = None
     first = np.zeros(int(codes.max()) + 1)
     first[codes] = values
+    few = _few(codes)
     for other, x in numbers.items():
         there = ~np.isnan(x)
-        if other == name or there[:head].sum() < 10 or x[there].var() == 0:
+        if other == name or there[:head].sum() < 10 or not _possible(codes[few], x[few], first, near) or x[there].var() == 0:
             continue
         fits = []
         for rows in (there, there & (np.arange(len(x)) < head)):
@@ -101,20 +123,20 @@ def counting_marks(
     found, numbers = [], {name: sides.numbers(name) for name in sides.numeric[:MOST_SOURCES]}
     for name in sides.numeric:
         s = sides.spectrum(name)
-        kept, head, there, distinct, own = s.values, s.head, s.there, s.distinct, s.place
+        kept, head, distinct = s.values, s.head, s.distinct
         if len(kept) < 20 or head in (0, len(kept)):
             continue
         if not 3 <= len(distinct) <= 0.7 * len(kept):
             continue
         spread = float(kept.std())
-        near = max(0.5001 * grain(kept) if grain(kept) > 1e-9 else 0.0, 1e-8 * spread)
-        marks = [_count_mark(name, "", own, kept, head)] if kept.min() > 0 else []
+        near = max(0.5001 * s.fineness if s.fineness > 1e-9 else 0.0, 1e-8 * spread)
+        marks = [_count_mark(name, "", s.place, kept, head)] if distinct[0] > 0 else []
         for source, codes in sides.groupings.items():
-            if source == name or not decided_by(codes[there], kept):
+            if source == name or not decided_by(s.inside(codes), kept):
                 continue
-            groups = np.unique(codes[there], return_inverse=True)[1]
-            marks += [_count_mark(name, source, groups, kept, head)] if kept.min() > 0 else []
-            marks.append(_statistic_mark(name, source, groups, kept, {k: x[there] for k, x in numbers.items()}, head, near, spread))
+            groups = dense(s.inside(codes))
+            marks += [_count_mark(name, source, groups, kept, head)] if distinct[0] > 0 else []
+            marks.append(_statistic_mark(name, source, groups, kept, {k: s.inside(x) for k, x in numbers.items()}, head, near, spread))
         best = max((mark for mark in marks if mark), key=lambda mark: (mark.over == "all rows", -mark.chance), default=None)
         found += [best] if best else []
     return found

@@ -11,7 +11,7 @@ from itertools import chain
 
 import numpy as np
 
-from .marks import Mark, Sides, Spectrum, grain
+from .marks import SCREENED, Mark, Sides, Spectrum, dense
 
 # %% auto #0
 __all__ = ['CLASSES', 'decided_by', 'targets', 'encoding_marks']
@@ -230,25 +230,29 @@ def encoding_marks(
     return found
 
 # %% ../../nbs/02dl_data.encoding_marks.ipynb #e190417f
-def _dense(codes: np.ndarray) -> np.ndarray:
-    "Codes from 0 without gaps."
-    used = np.bincount(codes + 1) > 0
-    return (np.cumsum(used) - 1)[codes + 1]
+def _varies(s: Spectrum, codes: np.ndarray) -> bool:
+    "Whether a column varies as much inside the groups as anywhere, by some of its rows: an encoding of any kind does not."
+    if len(s.values) <= SCREENED:
+        return False
+    x, part = s.values[s.some], codes[s.some] + 1
+    x, n = x - x.mean(), np.bincount(part)
+    free = len(x) - int((n > 0).sum())
+    inside = (x**2).sum() - (np.bincount(part, x) ** 2 / np.maximum(n, 1)).sum()
+    return bool(free >= 1000 and inside / free > 0.7 * x.var())
 
 
 def _column_marks(name: str, sides: Sides, s: Spectrum, y: list[tuple[str, np.ndarray]]) -> Iterator[Mark]:
-    values, there, head, distinct, own = s.values, s.there, s.head, s.distinct, s.place
-    fineness, spread = grain(values), float(values.std())
+    values, there, head, distinct, fineness, spread = s.values, s.there, s.head, s.distinct, s.fineness, float(s.values.std())
     near = max(0.5001 * fineness if fineness > 1e-9 else 0.0, 1e-8 * spread, 1e-12 * float(np.abs(distinct[[0, -1]]).max()))
-    ways = [("", own)] if len(distinct) <= 0.5 * len(own) and fineness < 1 else []  # no mean is always whole
+    ways = [("", s.place)] if len(distinct) <= 0.5 * len(values) and fineness < 1 else []  # no mean is always whole
     others = []
     for source, codes in sides.groupings.items():
         if source != name:
-            inside = codes[there]
-            if len(distinct) <= 0.7 * len(own) and decided_by(inside[:head], values[:head]):
-                ways.append((source, _dense(inside)))
-            elif fineness < 0.01 and len(distinct) > 5:
-                others.append((source, _dense(inside)))
+            inside = s.inside(codes)
+            if len(distinct) <= 0.7 * len(values) and decided_by(inside[:head], values[:head]):
+                ways.append((source, dense(inside)))
+            elif fineness < 0.01 and len(distinct) > 5 and not _varies(s, inside):
+                others.append((source, dense(inside)))
     for said, target in y:
         known = ~np.isnan(target[there])
         for source, codes in ways:

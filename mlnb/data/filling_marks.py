@@ -18,12 +18,21 @@ CLEAN_FINE = 0.01  # share of honest columns in which a repeated value is finer 
 NEIGHBOURS = 10  # distinct values to either side that say how often a value should occur
 
 
+def _often(counts: np.ndarray, most: int) -> np.ndarray:
+    "Places of the largest counts, largest first, the first of equal ones first."
+    if len(counts) <= most:
+        return np.argsort(-counts, kind="stable")
+    least = np.partition(counts, -most)[-most]
+    large = np.flatnonzero(counts >= least)
+    return large[np.argsort(-counts[large], kind="stable")][:most]
+
+
 def _spikes(distinct: np.ndarray, counts: np.ndarray, most: int = 5) -> list[tuple[float, float, bool, float]]:
     "Values that stand out: value, how often it should occur, whether it is finer than the rest, chance of the repetition."
     from scipy.special import pdtrc
 
     found: list[tuple[float, float, bool, float, int]] = []
-    for place in np.argsort(-counts, kind="stable")[:most].tolist():
+    for place in _often(counts, most).tolist():
         if counts[place] < 2 or len(distinct) < 4:
             continue
         around = np.r_[counts[max(place - NEIGHBOURS, 0): place], counts[place + 1: place + 1 + NEIGHBOURS]]
@@ -93,17 +102,17 @@ MOST_REPEATED = 200  # different values of a column that may stand for missing o
 def _group_mark(column: str, sides: Sides) -> Mark | None:
     best: Mark | None = None
     s = sides.spectrum(column)
-    often = np.argsort(-s.counts, kind="stable")[:MOST_REPEATED]  # only these can stand for the missing values of a group
+    often = _often(s.counts, MOST_REPEATED)  # only these can stand for the missing values of a group
     order = np.full(len(s.distinct), len(often))
     order[often] = np.arange(len(often))
     distinct, place = s.distinct[often], order[s.place]
-    values, there, own, fineness = s.values, s.there, np.arange(len(s.values)) < s.head, grain(s.distinct)
+    values, own, fineness, repeated = s.values, np.arange(len(s.values)) < s.head, grain(s.distinct), np.flatnonzero(place < len(often))
     for name, codes in sides.groupings.items():
-        group = codes[there] + 1
-        k = int(group.max()) + 1
-        if name == column or k > 100:
+        if name == column or codes.max() > 98:
             continue
-        table = np.bincount(group * (len(distinct) + 1) + place, minlength=k * (len(distinct) + 1)).reshape(k, -1)[:, :-1]
+        group = s.inside(codes) + 1
+        k = int(group.max()) + 1
+        table = np.bincount(group[repeated] * len(distinct) + place[repeated], minlength=k * len(distinct)).reshape(k, -1)
         rows = np.bincount(group, minlength=k)
         top = table.argmax(axis=1)
         most = table[np.arange(k), top]
@@ -141,14 +150,14 @@ def filling_mark(
     "Look for a value that was filled in."
     s = sides.spectrum(column)
     train, every = s.values[: s.head], s.values
-    if len(every) < 30 or len(train) == len(every) or not len(train):
+    if len(every) < 30 or len(train) == len(every) or not len(train) or s.counts.max() < 2:
         return None
     distinct, counts = s.distinct, s.counts
     found: list[Mark] = []
     for value, usual, fine, odd in _spikes(distinct, counts):
         looks = (_mean_mark(column, value, fine, odd, train, every), _median_mark(column, value, usual, odd, train, every))
         found += [mark for mark in looks if mark is not None]
-    if len(distinct) > 20 and (np.sort(counts)[-2:] >= 3 * np.median(counts)).all():
+    if len(distinct) > 20 and np.partition(counts, -2)[-2] >= 3 * np.median(counts):
         grouped = _group_mark(column, sides)
         found += [grouped] if grouped else []
     return max(found, key=lambda mark: (mark.over == "all rows", -mark.chance), default=None)

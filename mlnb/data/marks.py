@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['SURE', 'JOINT', 'Spectrum', 'Sides', 'grain', 'Mark', 'convincing']
+__all__ = ['SCREENED', 'SURE', 'JOINT', 'Spectrum', 'Sides', 'dense', 'grain', 'Mark', 'convincing']
 
 # %% ../../nbs/02di_data.marks.ipynb #fd8f716c
+SCREENED = 20_000  # values that decide whether all are looked at
+
+
 @dataclass(frozen=True, eq=False)
 class Spectrum:
     "The different values of a column of numbers."
@@ -26,9 +29,45 @@ class Spectrum:
     values: np.ndarray  # the values that are there, over all rows, shape (n,)
     there: np.ndarray  # which rows have one, shape (rows,)
     head: int  # how many of the values are train's; they come first
-    distinct: np.ndarray  # different values, ascending, shape (k,)
-    place: np.ndarray  # which of them each value is, shape (n,)
-    counts: np.ndarray  # how often each occurs, shape (k,)
+
+    @functools.cached_property
+    def _runs(self) -> tuple[np.ndarray, np.ndarray]:
+        ordered = np.sort(self.values)  # sorting values alone is several times faster than sorting positions
+        first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]][: len(ordered)])
+        return ordered[first], np.diff(np.r_[first, len(ordered)])
+
+    @property
+    def distinct(self) -> np.ndarray:
+        "Different values, ascending, shape (k,)."
+        return self._runs[0]
+
+    @property
+    def counts(self) -> np.ndarray:
+        "How often each occurs, shape (k,)."
+        return self._runs[1]
+
+    @functools.cached_property
+    def place(self) -> np.ndarray:
+        "Which of the different values each value is, shape (n,)."
+        return np.searchsorted(self.distinct, self.values)
+
+    @functools.cached_property
+    def fineness(self) -> float:
+        "Grain of the values."
+        return grain(self.values)
+
+    @functools.cached_property
+    def some(self) -> np.ndarray:
+        "Positions of enough values to tell what a column cannot be; all of them when there are few, shape (at most SCREENED,)."
+        n = len(self.values)
+        return np.arange(n) if n <= SCREENED else np.sort(np.random.default_rng(0).choice(n, SCREENED, replace=False))
+
+    def inside(
+        self,
+        rows: np.ndarray,  # anything with a value for each row, shape (rows,)
+    ) -> np.ndarray:  # shape (n,)
+        "What belongs to the values that are there."
+        return rows if len(self.values) == len(rows) else rows[self.there]
 
 # %% ../../nbs/02di_data.marks.ipynb #e28ec0c7
 @dataclass(frozen=True, eq=False)
@@ -52,11 +91,17 @@ class _Columns:
         return tuple(str(name) for name in self.train.columns if name not in out and name in self.test.columns
                      and all(side[name].dtype.kind in "iuf" for side in (self.train, self.test)))
 
+    @functools.cached_property
+    def _numbers(self) -> dict[str, np.ndarray]:
+        return {}
+
     def numbers(self, name: str) -> np.ndarray:
         "A column of numbers over all rows, missing and infinite ones as NaN, shape (train rows + test rows,)."
-        parts = [side[name].to_numpy(np.float64, na_value=np.nan) for side in (self.train, self.test)]
-        found = np.concatenate(parts)
-        return np.where(np.isfinite(found), found, np.nan)
+        if name not in self._numbers:
+            found = np.concatenate([side[name].to_numpy(np.float64, na_value=np.nan) for side in (self.train, self.test)])
+            found[np.isinf(found)] = np.nan
+            self._numbers[name] = found
+        return self._numbers[name]
 
 # %% ../../nbs/02di_data.marks.ipynb #a6c6b37d
 class Sides(_Columns):
@@ -71,9 +116,7 @@ class Sides(_Columns):
         if name not in self._spectra:
             values = self.numbers(name)
             there = ~np.isnan(values)
-            kept = values[there]
-            distinct, place, counts = np.unique(kept, return_inverse=True, return_counts=True)
-            self._spectra[name] = Spectrum(kept, there, int(there[: self.n].sum()), distinct, place, counts)
+            self._spectra[name] = Spectrum(values if there.all() else values[there], there, int(there[: self.n].sum()))
         return self._spectra[name]
 
     @functools.cached_property
@@ -95,6 +138,14 @@ class Sides(_Columns):
             if 2 <= len(levels) <= len(both) / 1.5:
                 found[str(name)] = codes
         return found
+
+# %% ../../nbs/02di_data.marks.ipynb #bf280df4
+def dense(
+    codes: np.ndarray,  # groups, -1 for missing, shape (n,)
+) -> np.ndarray:  # groups from 0, missing ones a group of their own, shape (n,)
+    "Codes from 0 without gaps, in the same order."
+    used = np.bincount(codes + 1) > 0
+    return (np.cumsum(used) - 1)[codes + 1]
 
 # %% ../../nbs/02di_data.marks.ipynb #c1a2a296
 def grain(

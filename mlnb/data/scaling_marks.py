@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .marks import Mark, Sides, grain
+from .marks import SCREENED, Mark, Sides, grain
 
 # %% auto #0
 __all__ = ['CLEAN_UNIT', 'LEAST', 'scaling_mark', 'scaling_marks']
@@ -51,6 +51,8 @@ def _leeway(name: str, stats: dict[str, float], fineness: float) -> tuple[float,
 def _moments(column: str, train: np.ndarray, every: np.ndarray, fineness: float) -> Mark | None:
     ours, theirs = _stats(every), _stats(train)
     if fineness > 1e-6 * ours["size"]:  # equal values are rounded alike, so their errors do not cancel
+        if all(abs(s["mean"]) > 1.1 * fineness + 1e-4 * s["size"] for s in (ours, theirs)):
+            return None  # only mean 0 shows in rounded numbers
         counts = np.unique(every, return_counts=True)[1]
         ours["distinct"] = theirs["distinct"] = ours["n"] ** 2 / float((counts.astype(float) ** 2).sum())
     for kind, said, wanted, rounded in _MOMENTS:
@@ -100,9 +102,12 @@ def _extremes(column: str, train: np.ndarray, every: np.ndarray, fineness: float
 
 
 def _quartiles(column: str, train: np.ndarray, every: np.ndarray, fineness: float) -> Mark | None:
+    near = 1e-9 if fineness < 1e-12 else max(0.6 * fineness, 1e-6)
+    half = len(every) / 2 - 1
+    if (every <= near).sum() < half or (every >= -near).sum() < half:
+        return None  # the median is not 0
     ours, theirs = (np.percentile(values, (25, 50, 75)) for values in (every, train))
     off, off_train = (max(abs(q[1]), abs(q[2] - q[0] - 1)) for q in (ours, theirs))
-    near = 1e-9 if fineness < 1e-12 else max(0.6 * fineness, 1e-6)
     if off > near:
         return None
     if off_train <= near:
@@ -125,10 +130,24 @@ def _unevenness(scores: np.ndarray) -> float:
     return float((((distinct - middle) ** 2) * counts)[1:-1].sum())
 
 
+def _uneven(values: np.ndarray, uniform: bool) -> bool:
+    "Whether some of the values are too uneven for all to be even: W² above 3 happens to even ones once in ten million draws."
+    if len(values) <= SCREENED:
+        return False
+    some = np.random.default_rng(0).choice(values, SCREENED, replace=False)
+    if not uniform:
+        from scipy.special import ndtr
+
+        some = ndtr(some)
+    return 3 < _unevenness(some) < np.inf
+
+
 def _ranked(column: str, train: np.ndarray, every: np.ndarray, fineness: float) -> Mark | None:
     low, high = float(every.min()), float(every.max())
     uniform = low >= 0 and high <= 1 and high - low > 0.5
     if fineness > 2e-3 or not (uniform or (low < -0.5 and high > 0.5 and high - low > 2 and max(-low, high) < 5.3)):
+        return None
+    if all(_uneven(values, uniform) for values in (train, every)):
         return None
     distinct = np.unique(every)
     gaps = np.diff(distinct)
@@ -174,9 +193,11 @@ def scaling_marks(
         s = sides.spectrum(name)
         if len(s.values) < LEAST or len(s.distinct) < 2:
             continue
+        if s.fineness >= 1:
+            continue
         mark = scaling_mark(name, s.values[: s.head], s.values)
         if mark is None and s.counts.max() >= max(3, 0.002 * len(s.values)) and len(s.distinct) > 2:
-            rest = s.place != s.counts.argmax()
+            rest = s.values != s.distinct[s.counts.argmax()]
             mark = scaling_mark(name, s.values[: s.head][rest[: s.head]], s.values[rest])
         if mark is not None:
             found.append(mark)
