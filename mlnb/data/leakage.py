@@ -124,20 +124,23 @@ def audit(
     trust: bool = False,  # whether a pickled pipeline may be loaded
 ) -> LeakReport:  # findings LEAK01 to LEAK05, LEAK07 and LEAK08
     "Look for leaks. Raises `InputError` for columns that do not exist and targets that have nothing to tell apart."
-    left, right = _sides(train, test, target, time, entity)
-    travels, usual = _future(left, right, target, time, entity, {*exclude}, task)
-    examined, prepared, moves = _columns(left, right, target, {time, entity, *exclude}, task, usual, [t.column for t in travels], random_state)
-    order = shared = whom = None
-    if right is not None:
-        order = time_order(left, right, time, target, random_state) if time else None
-        shared = overlap(left, right, target if target in right.columns else "", entity if entity in right.columns else "")
-        whom = None if entity or time else _whom(left, right, target, time, task)
-    worth = None if examined.past is None else (examined.everything.score, examined.past.score)
-    found = [from_future(travels, target, time, worth, MEASURE[prepared.task]), from_target(examined, prepared, target),
-             _in_time(order, time, moves), _on_both_sides(left, shared, order, whom)]
-    made = preparation_findings(left, right, target, prepared.task, pipeline, notebook, exclude, random_state, trust)
-    ordered = sorted([*found, *made], key=lambda f: f.code)
-    return LeakReport(target, prepared.task, len(prepared.values), examined, Findings(ordered), order, shared)
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # hundreds of small systems: threads that wait for each other cost more than they give
+        left, right = _sides(train, test, target, time, entity)
+        travels, usual = _future(left, right, target, time, entity, {*exclude}, task)
+        examined, prepared, moves = _columns(left, right, target, {time, entity, *exclude}, task, usual, [t.column for t in travels], random_state)
+        order = shared = whom = None
+        if right is not None:
+            order = time_order(left, right, time, target, random_state) if time else None
+            shared = overlap(left, right, target if target in right.columns else "", entity if entity in right.columns else "")
+            whom = None if entity or time else _whom(left, right, target, time, task)
+        worth = None if examined.past is None else (examined.everything.score, examined.past.score)
+        found = [from_future(travels, target, time, worth, MEASURE[prepared.task]), from_target(examined, prepared, target),
+                 _in_time(order, time, moves), _on_both_sides(left, shared, order, whom)]
+        made = preparation_findings(left, right, target, prepared.task, pipeline, notebook, exclude, random_state, trust)
+        ordered = sorted([*found, *made], key=lambda f: f.code)
+        return LeakReport(target, prepared.task, len(prepared.values), examined, Findings(ordered), order, shared)
 
 # %% ../../nbs/02d_data.leakage.ipynb #dcda87d6
 def _sides(train: object, test: object, target: str, time: str, entity: str) -> tuple[Table, Table | None]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['ASKED', 'AGAINST', 'NEIGHBOURS', 'RATIOS', 'DISTINCT', 'Twins', 'twins']
+__all__ = ['ASKED', 'AGAINST', 'NEIGHBOURS', 'RATIOS', 'DISTINCT', 'BLOCK', 'Twins', 'twins']
 
 # %% ../../nbs/02ds_data.near_rows.ipynb #b050b452
 ASKED, AGAINST = 2_000, 50_000  # test rows whose neighbours are looked up, and training rows they are looked up in
@@ -79,19 +79,34 @@ def twins(
     return max(found, key=lambda one: (one.planted, one.share))
 
 # %% ../../nbs/02ds_data.near_rows.ipynb #2757e542
+BLOCK = 64  # rows whose least distance is taken first
+
+
+def _smallest(far: np.ndarray, k: int) -> np.ndarray:
+    "Places of the k smallest of each row. They lie in the k blocks whose least element is smallest, so only those are searched."
+    blocks = far.reshape(len(far), -1, BLOCK)
+    least = blocks.min(axis=2)
+    few = min(k, least.shape[1])
+    best = np.argpartition(least, few - 1, axis=1)[:, :few]
+    inside = np.take_along_axis(blocks, best[:, :, None], axis=1).reshape(len(far), -1)
+    place = np.argpartition(inside, k - 1, axis=1)[:, :k]
+    return np.take_along_axis(best, place // BLOCK, axis=1) * BLOCK + place % BLOCK
+
+
 def _ratios(asked: np.ndarray, against: np.ndarray, asked_code: np.ndarray, code: np.ndarray,
             skip_self: bool) -> tuple[np.ndarray, np.ndarray]:
     "Whether the nearest row is another one in the same block, and its distance against that of the fifth nearest."
     from threadpoolctl import threadpool_limits
 
     k = min(NEIGHBOURS + skip_self, len(against))
-    squares, found = (against**2).sum(axis=1), np.empty((len(asked), k), np.int64)
-    small = against.astype(np.float32)
+    n = -(-len(against) // BLOCK) * BLOCK  # filled up to whole blocks with rows that are infinitely far
+    squares, small = np.full(n, np.inf, np.float32), np.zeros((n, against.shape[1]), np.float32)
+    squares[:len(against)], small[:len(against)] = (against**2).sum(axis=1), against
+    found = np.empty((len(asked), k), np.int64)
     with threadpool_limits(1):
         for start in range(0, len(asked), 200):
             part = asked[start:start + 200].astype(np.float32)
-            far = squares.astype(np.float32) - 2 * part @ small.T
-            found[start:start + 200] = np.argpartition(far, k - 1, axis=1)[:, :k]
+            found[start:start + 200] = _smallest(squares - 2 * part @ small.T, k)
     exact = np.sqrt(((against[found] - asked[:, None, :]) ** 2).sum(axis=2))  # again in full precision
     order = np.argsort(exact, axis=1, kind="stable")
     exact, found = np.take_along_axis(exact, order, axis=1), np.take_along_axis(found, order, axis=1)
