@@ -109,19 +109,23 @@ def leaks_command(
     test: Annotated[str, typer.Option("--test", metavar="FILE", help="Rows it is tested on.")] = "",
     time: Annotated[str, typer.Option("--time", metavar="COLUMN", help="Column that says when a row happened.")] = "",
     entity: Annotated[str, typer.Option("--entity", metavar="COLUMN", help="Column that says whom a row is about.")] = "",
+    pipeline: Annotated[str, typer.Option("--pipeline", metavar="FILE", help="Fitted pipeline: .skops, or an MLflow model's folder or address.")] = "",
+    notebook: Annotated[str, typer.Option("--notebook", metavar="FILE", help="Notebook or script that prepared the data; read, never run.")] = "",
+    trust: Annotated[bool, typer.Option("--trust", help="Let a pickled pipeline be loaded; it can run code.")] = False,
     gate: Gate = False,
     as_json: Json = False,
 ) -> Answer:
-    """Look for leaks: columns that know the target, rows and entities on both sides, a split against time.
+    """Look for leaks: columns that know the target, rows and entities on both sides, a split against time, preparation that saw the test rows.
 
     \b
     Examples:
       mlnb leaks --train train.csv --test test.csv --target churned
       mlnb leaks --train train.csv --test test.csv --target churned --time day --entity customer --gate
+      mlnb leaks --train train.csv --test test.csv --target churned --pipeline model.skops --notebook train.ipynb
     """
     from mlnb.data.leakage import audit
 
-    report = audit(train, test or None, target=target, time=time, entity=entity)
+    report = audit(train, test or None, target=target, time=time, entity=entity, pipeline=pipeline or None, notebook=notebook or None, trust=trust)
     code, error = _gated(report.findings, gate)
     return Answer({**report.to_dict(), **report.findings.to_dict()},
                   [*finding_lines(report.findings), "", summary_line(report.findings)], code, error)

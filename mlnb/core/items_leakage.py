@@ -24,18 +24,20 @@ FEATURE_LEAKS = Items((
           how="Feature time stamps lie before the prediction's, and no feature agrees with later values of the "
               "target or of itself.",
           missing="The time column as `time` in `mlnb.yaml`, and when each feature's value becomes known.",
-          needs=("train", "time")),
+          needs=("train", "target"), logic="data.leakage"),
     _item("LEAK02", "The split comes before feature engineering",
           why="Statistics taken over all rows carry the test rows into training, and the score comes out too good.",
           fix="Split first, then put every fitted step into the pipeline, so that it only ever sees training rows.",
-          how="The fitted statistics agree with the training rows alone, and the code splits before it fits.",
-          missing="The fitted pipeline, and the notebook or script that made it.",
-          needs=("pipeline", "train", "holdout")),
+          how="No column carries a statistic of all rows, the fitted pipeline's agree with the training rows alone, and "
+              "the code splits before it fits.",
+          missing="A sealed holdout beside the training rows: `mlnb run data` seals one.", needs=("train", "holdout"),
+          logic="data.leak_preparation"),
     _item("LEAK03", "Target encoding never sees the row it encodes",
           why="A rare category encoded with its own row's label is the label.",
           fix="Use a cross-fitted encoder, such as scikit-learn's `TargetEncoder`, inside the pipeline.",
-          how="Encoded values can be reproduced from the other folds and not from all the training rows.",
-          missing="The fitted pipeline and the training rows.", needs=("pipeline", "train", "target")),
+          how="No column can be computed again as a statistic of the target with the row's own label in it.",
+          missing="Training data and the target column, as `data` and `target` in `mlnb.yaml`.",
+          needs=("train", "target"), logic="data.leak_preparation"),
     _item("LEAK04", "No feature is made from the target",
           why="A column filled in because of the outcome, a cancellation fee say, predicts it perfectly and is empty "
               "when it is needed.",
@@ -74,10 +76,10 @@ SPLIT_LEAKS = Items((
           why="A mean over all rows tells the training what the test rows look like: a small leak, and in every "
               "project that has it.",
           fix="Move the scaler and the imputer into the pipeline and fit that on the training rows.",
-          how="Means, medians and scales inside the fitted pipeline agree with the training rows and differ from all "
-              "rows.",
-          missing="The fitted pipeline and the training rows.", needs=("pipeline", "train", "holdout"),
-          severity="high"),
+          how="Means, medians and scales in the data and inside the fitted pipeline agree with the training rows and "
+              "not with all rows.",
+          missing="A sealed holdout beside the training rows: `mlnb run data` seals one.", needs=("train", "holdout"),
+          logic="data.leak_preparation", severity="high"),
 ))
 ITEMS = Items(FEATURE_LEAKS + SPLIT_LEAKS)
 

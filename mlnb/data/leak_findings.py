@@ -5,6 +5,8 @@
 # %% ../../nbs/02dg_data.leak_findings.ipynb #06916138
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..core.checks import finding
 from ..core.errors import listed
 from ..core.findings import Finding
@@ -12,9 +14,12 @@ from .overlap import Overlap
 from .signal import Answer
 from .single_feature import NEAR_CERTAIN, ColumnSignal, Examined
 from .time_order import Dependence, TimeOrder
+from .time_travel import Travel
+from .whom import Whom
 
 # %% auto #0
-__all__ = ['MEASURE', 'COPIED', 'REPEATED', 'ENOUGH', 'AGREE', 'from_target', 'time_ordered', 'time_unnamed', 'on_both_sides']
+__all__ = ['MEASURE', 'COPIED', 'REPEATED', 'ENOUGH', 'AGREE', 'from_target', 'time_ordered', 'time_unnamed', 'from_future',
+           'on_both_sides']
 
 # %% ../../nbs/02dg_data.leak_findings.ipynb #71cab456
 MEASURE = {"binary": "ROC-AUC", "multiclass": "mean ROC-AUC", "regression": "R² of ranks"}
@@ -93,8 +98,8 @@ def time_unnamed(
     moving = [name for name, found in dates.items() if found.depends]
     evidence = {"dates": {name: vars(found) for name, found in dates.items()}, "position": vars(position) if position else None}
     if moving:
-        return finding("LEAK05", "warn", f"The target moves with {listed(moving)}, and no time column is named.", columns=moving,
-                       evidence=evidence)
+        fix = f"Name {moving[0]} as `time` in `mlnb.yaml` and split by it: test rows are then the latest."
+        return finding("LEAK05", "warn", f"The target moves with {listed(moving)}, and no time column is named.", evidence=evidence, fix=fix)
     if position and position.depends:
         text = f"Neighbouring rows are alike (correlation {position.alike:.2f}), so they are in some order, perhaps of time, and no time " \
                "column is named."
@@ -103,19 +108,47 @@ def time_unnamed(
     text = "No time column is named, and the target moves neither with a date nor with the order of the rows."
     return finding("LEAK05", "not_applicable", text, evidence=evidence)
 
-# %% ../../nbs/02dg_data.leak_findings.ipynb #ce1dd145
+# %% ../../nbs/02dg_data.leak_findings.ipynb #163117f0
+def from_future(
+    travels: Sequence[Travel],  # columns that know the future
+    target: str,  # the target's column
+    time: str,  # column that orders the rows; empty when none was named
+    worth: tuple[float, float] | None = None,  # score of all columns together with these, and without them
+    measure: str = "score",  # what that score is
+) -> Finding:  # LEAK01
+    "Whether a column knows the future."
+    evidence: dict[str, object] = {"time": time, "columns": {t.column: vars(t) for t in travels}}
+    if travels:
+        names = tuple(travel.column for travel in travels)
+        rest = f" And {len(travels) - 3} more." if len(travels) > 3 else ""
+        cost = ""
+        if worth is not None:
+            evidence |= {"score with all columns": worth[0], "score without them": worth[1]}
+            cost = f" A quick model reaches {measure} {worth[0]:.3f} with and {worth[1]:.3f} without."
+        fix = f"Compute {listed(names, 3)} from rows that are over when {target} is predicted (shift forward, windows that end before the row), " \
+              "or list them under `exclude` in `mlnb.yaml`."
+        return finding("LEAK01", "fail", " ".join(f"{t.sentence()}." for t in travels[:3]) + rest + cost, columns=names,
+                       value=max(t.share for t in travels), threshold=0.0, evidence=evidence, fix=fix)
+    if time:
+        text = f"No column agrees with later rows better than with earlier ones, and no date lies after {time} without being a plan."
+        return finding("LEAK01", "pass", text, evidence=evidence)
+    text = "No column agrees with later rows in the order of the file or of a date. No time column is named, so no more can be said."
+    return finding("LEAK01", "not_checked", text, evidence=evidence | {"missing": "time"})
+
+# %% ../../nbs/02dg_data.leak_findings.ipynb #38efd406
 COPIED, REPEATED = 0.005, 0.01  # share of copied test rows that fails: copies across the sides; copies that train is full of as well
 ENOUGH = 3  # copies below which it may be bad luck
 AGREE = 0.8  # share of equal rows with the same target below which they are different cases that look alike
 
-
+# %% ../../nbs/02dg_data.leak_findings.ipynb #ce1dd145
 def on_both_sides(
     found: Overlap,  # what the sides have in common
     later: bool = False,  # whether the test rows are later than the training rows
     identified: bool = False,  # whether each row has an identifier of its own, so that equal rows are different cases
+    whom: Whom | None = None,  # a column that seems to be the entity, where none was named
 ) -> Finding:  # LEAK07
     "Whether rows or entities are on both sides."
-    planted = found.exact.pairs > 2 * found.exact.inside + 3
+    planted = found.exact.pairs > 2 * found.exact.inside + (1 if found.exact.chance < 0.01 else 3)
     different = identified or found.exact.agree < AGREE  # equal rows that are different cases: they have their own identifier or outcome
     copies = found.copies if planted or not different else 0
     share, near = copies / max(found.rows, 1), found.near_copies / max(found.rows, 1)
@@ -132,11 +165,20 @@ def on_both_sides(
         usual = "" if planted else "; such twins are as common inside train, so duplicates were not removed before the split"
         said.append(f"{copies:,} of {found.rows:,} test rows ({share:.2%}) are also in train{same}{usual}")
         failing |= copies >= ENOUGH and share >= limit
+    if found.lookalikes:
+        said.append(f"{found.lookalikes:,} of {found.rows:,} test rows ({found.lookalikes / max(found.rows, 1):.2%}) are also in train, "
+                    f"{found.exact.same_target:,} of them with the same target; rows that differ in one column only are about as common, so these "
+                    "may be different cases that look alike")
     if found.near_copies:
-        said.append(f"{found.near_copies:,} more ({near:.2%}) are in train up to spelling, rounding and jitter")
+        said.append(f"{found.near_copies:,} more ({near:.2%}) are in train up to spelling, the order of words, or a little noise")
         failing |= found.near_copies >= ENOUGH and near >= REPEATED
     parts = {"value": max(share + near, found.entity_rows / max(found.rows, 1)), "threshold": 0.0, "evidence": evidence,
              "columns": (found.entity,) if found.entities else ()}
+    if whom is not None and not failing:
+        fixes = f", and each has one {listed(whom.fixes, 3)}" if whom.fixes else ""
+        said.append(f"{whom.shared:.0%} of the test rows have a value of {whom.column} that is in train, too: {whom.values:,} values with "
+                    f"{whom.rows:.3g} rows each{fixes}. If it says whom a row is about, name it as entity")
+        evidence["perhaps an entity"] = vars(whom)
     if said:
         return finding("LEAK07", "fail" if failing else "warn", f"{'. '.join(said)}.", **parts)
     by_chance = f" {found.exact.rows:,} test rows look like a training row, no more than " \

@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..core.checks import Context, finding, verifier
-from ..core.errors import InputError
+from ..core.errors import InputError, did_you_mean, listed
 from ..core.findings import Finding, Findings, Status
 from ..core.tables import Table, open_table
 from .identity import identities
-from .leak_findings import from_target, on_both_sides, time_ordered, time_unnamed
+from .future import future
+from .leak_findings import MEASURE, from_future, from_target, on_both_sides, time_ordered, time_unnamed
+from .leak_preparation import preparation_findings
 from .overlap import Overlap, overlap
 from .sample import local, sample_rows
 from .signal import Answer, answer
 from .single_feature import Examined, examine
 from .time_order import Dependence, TimeOrder, dependence, time_order
+from .time_travel import Travel
+from .whom import Whom, likely_entity
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +45,7 @@ class LeakReport:
     task: str  # binary, multiclass or regression
     rows: int  # rows the columns were judged on
     examined: Examined  # each column alone
-    findings: Findings  # LEAK04, LEAK05 and LEAK07
+    findings: Findings  # LEAK01 to LEAK05, LEAK07 and LEAK08
     order: TimeOrder | None = None  # the sides in time; None without a time column or test rows
     overlap: Overlap | None = None  # what the sides share; None without test rows
 
@@ -115,27 +119,86 @@ def audit(
     task: str = "",  # binary, multiclass or regression; read from the target when empty
     exclude: Sequence[str] = (),  # columns that no model uses
     random_state: int = 0,  # draws folds and shuffles
-) -> LeakReport:  # findings LEAK04, LEAK05 and LEAK07
+    pipeline: object = None,  # fitted pipeline, or where it is kept
+    notebook: object = None,  # path of the notebook or script that prepared the data; read, never run
+    trust: bool = False,  # whether a pickled pipeline may be loaded
+) -> LeakReport:  # findings LEAK01 to LEAK05, LEAK07 and LEAK08
     "Look for leaks. Raises `InputError` for columns that do not exist and targets that have nothing to tell apart."
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # hundreds of small systems: threads that wait for each other cost more than they give
+        left, right = _sides(train, test, target, time, entity)
+        travels, usual = _future(left, right, target, time, entity, {*exclude}, task)
+        examined, prepared, moves = _columns(left, right, target, {time, entity, *exclude}, task, usual, [t.column for t in travels], random_state)
+        order = shared = whom = None
+        if right is not None:
+            order = time_order(left, right, time, target, random_state) if time else None
+            shared = overlap(left, right, target if target in right.columns else "", entity if entity in right.columns else "")
+            whom = None if entity or time else _whom(left, right, target, time, task)
+        worth = None if examined.past is None else (examined.everything.score, examined.past.score)
+        found = [from_future(travels, target, time, worth, MEASURE[prepared.task]), from_target(examined, prepared, target),
+                 _in_time(order, time, moves), _on_both_sides(left, shared, order, whom)]
+        made = preparation_findings(left, right, target, prepared.task, pipeline, notebook, exclude, random_state, trust)
+        ordered = sorted([*found, *made], key=lambda f: f.code)
+        return LeakReport(target, prepared.task, len(prepared.values), examined, Findings(ordered), order, shared)
+
+# %% ../../nbs/02d_data.leakage.ipynb #dcda87d6
+def _sides(train: object, test: object, target: str, time: str, entity: str) -> tuple[Table, Table | None]:
+    "Both sides, read alike; an error where they cannot be compared."
     left = local(open_table(train, name="" if isinstance(train, str) else "train"))
-    right = None if test is None else local(open_table(test, name="" if isinstance(test, str) else "test")).like(left)
     if not target:
         raise InputError("An audit needs the target: audit(train, target='COLUMN').")
     for column, role in ((target, "target"), (time, "time column"), (entity, "entity column")):
         if column:
             left.check_column(column, role)
-    examined, prepared, moves = _columns(left, target, {time, entity, *exclude}, task, random_state)
-    order = shared = None
-    if right is not None and time:
-        order = time_order(left, right, time, target, random_state)
-    if right is not None:
-        shared = overlap(left, right, target if target in right.columns else "", entity if entity in right.columns else "")
-    found = [from_target(examined, prepared, target), _in_time(order, time, moves), _on_both_sides(left, shared, order)]
-    return LeakReport(target, prepared.task, len(prepared.values), examined, Findings(found), order, shared)
+    for role, column in (("time", time), ("entity", entity)):
+        if column == target:
+            raise InputError(f"The target {target!r} was given as the {role} column, too. Name another column, or leave {role} out.")
+    if test is None:
+        _readable_time(left, time)
+        return left, None
+    own = local(open_table(test, name="" if isinstance(test, str) else "test"))
+    _comparable(left, own, target, time, entity)
+    right = own.like(left)
+    for side in (left, right):
+        _readable_time(side, time)
+    return left, right
 
-# %% ../../nbs/02d_data.leakage.ipynb #dcda87d6
-def _columns(train: Table, target: str, leave_out: set[str], task: str,
-             random_state: int) -> tuple[Examined, Answer, dict[str, Dependence]]:
+
+def _comparable(left: Table, right: Table, target: str, time: str, entity: str) -> None:
+    only_left = [name for name in left.columns if name not in right.columns and name != target]
+    only_right = [name for name in right.columns if name not in left.columns]
+    if len(only_left) == len(left.columns) - 1 or not set(left.columns) & set(right.columns) - {target}:
+        raise InputError(f"{left.name} and {right.name} have no feature in common: {listed(left.columns, 5)} against {listed(right.columns, 5)}. "
+                         "Give two parts of one table.")
+    for name in only_left:
+        near = did_you_mean(name, only_right)
+        if near or name in (time, entity):
+            raise InputError(f"{left.name} has the column {name!r} and {right.name} has not; {right.name} alone has "
+                             f"{listed(map(repr, only_right), 5) or 'no other'}.{near} Columns that are the same need the same name.")
+    for name in set(left.columns) & set(right.columns) - {target}:
+        kinds = left.kinds[name], right.kinds[name]
+        if set(kinds) <= {"numeric", "categorical", "text", "datetime"} and len({kind in ("categorical", "text") for kind in kinds}) == 2:
+            raise InputError(f"The column {name!r} holds {kinds[0]} values in {left.name} and {kinds[1]} values in {right.name}. Read both sides "
+                             "the same way, or list it under `exclude` after dropping it from one side.")
+
+# %% ../../nbs/02d_data.leakage.ipynb #69cfac94
+def _readable_time(table: Table, time: str) -> None:
+    if not time:
+        return
+    if table.kinds[time] in ("categorical", "text", "empty", "boolean"):
+        raise InputError(f"The time column {time!r} of {table.name} holds {table.kinds[time]} values that cannot be read as a time. Write "
+                         "them as YYYY-MM-DD, or name another column.")
+    if table.expr.schema()[time].is_string() and table.kinds[time] == "datetime":
+        zone = table.expr[time].strip().re_search(r"(Z|[+-]\d\d:?\d\d)$") & (table.expr[time].length() > 12)
+        found = table.expr.aggregate(some=zone.sum(), all=table.expr[time].count()).to_pyarrow().to_pylist()[0]
+        if 0 < (found["some"] or 0) < found["all"]:
+            raise InputError(f"The time column {time!r} of {table.name} names a time zone in {found['some']:,} of {found['all']:,} rows only, so "
+                             "the rows cannot be put in order. Write all of them in one zone.")
+
+# %% ../../nbs/02d_data.leakage.ipynb #de35192c
+def _columns(train: Table, test: Table | None, target: str, leave_out: set[str], task: str, usual: float,
+             ahead: Sequence[str], random_state: int) -> tuple[Examined, Answer, dict[str, Dependence]]:
     "Every candidate feature alone on a sample, the prepared target, and how it depends on dates and on the position of the rows."
     rows = sample_rows(train, min(20_000, max(CELLS // len(train.columns), 200)), random_state=random_state)
     prepared = answer(rows[target], task, random_state)
@@ -146,12 +209,39 @@ def _columns(train: Table, target: str, leave_out: set[str], task: str,
         moves |= {"": dependence(prepared, np.arange(len(rows)), random_state)}
     features = rows.drop(columns=[name for name in {target, *leave_out} if name in rows.columns])
     known: dict[str, str] = {}
-    if prepared.task == "regression":
-        for identity in identities(features, rows[target].to_numpy(float, na_value=np.nan)):
+    raw = rows[target].to_numpy(float, na_value=np.nan) if prepared.task == "regression" else None
+    if raw is not None:
+        for identity in identities(features, raw):
             known |= {name: f"is a part of the target: {target} = {identity.formula}" for name in identity.columns}
-    return examine(features, prepared, known, random_state), prepared, moves
+
+    def repeated(name: str) -> float | None:
+        if test is None or name not in test.columns:
+            return None
+        seen = test.frame([name])[name].astype("string").dropna()
+        return float(seen.isin(set(train.frame([name])[name].astype("string"))).mean()) if len(seen) else None
+
+    return examine(features, prepared, known, random_state, raw, usual, repeated, ahead), prepared, moves
+
+# %% ../../nbs/02d_data.leakage.ipynb #a3898a36
+def _future(train: Table, test: Table | None, target: str, time: str, entity: str, leave_out: set[str],
+            task: str) -> tuple[list[Travel], float]:
+    "Columns that know later rows, and how much of the target the rows before settle."
+    import pandas as pd
+
+    names = [name for name in train.columns if name not in leave_out and (test is None or name in test.columns)]
+    if target not in names:
+        names = [name for name in train.columns if name not in leave_out]
+        test = None
+    sides = [side.frame(names) for side in (train, test) if side is not None]
+    frame = pd.concat([_without_zones(side) for side in sides], ignore_index=True)
+    return future(frame, target, time, entity, task)
 
 
+def _without_zones(frame: pd.DataFrame) -> pd.DataFrame:
+    zoned = [name for name in frame.columns if getattr(frame[name].dtype, "tz", None) is not None]
+    return frame.assign(**{name: frame[name].dt.tz_convert("UTC").dt.tz_localize(None) for name in zoned})
+
+# %% ../../nbs/02d_data.leakage.ipynb #7be35ed9
 def _in_time(order: TimeOrder | None, time: str, moves: dict[str, Dependence]) -> Finding:
     if order is not None:
         return time_ordered(order)
@@ -160,12 +250,20 @@ def _in_time(order: TimeOrder | None, time: str, moves: dict[str, Dependence]) -
     return time_unnamed({name: found for name, found in moves.items() if name}, moves.get(""))
 
 
-def _on_both_sides(train: Table, shared: Overlap | None, order: TimeOrder | None) -> Finding:
+def _whom(train: Table, test: Table, target: str, time: str, task: str) -> Whom | None:
+    "Whom rows may be about, asked of some rows."
+    names = [name for name in train.columns if name in test.columns and name not in (target, time)]
+    rows = sample_rows(train, 20_000, [*names, target])
+    prepared = answer(rows[target], task)
+    return likely_entity(rows[names].iloc[prepared.kept], sample_rows(test, 5_000, names), prepared)
+
+
+def _on_both_sides(train: Table, shared: Overlap | None, order: TimeOrder | None, whom: Whom | None) -> Finding:
     if shared is None:
         return finding("LEAK07", Status.NOT_CHECKED, "No test rows were given.", evidence={"missing": "holdout"})
     schema = train.expr.schema()
     identified = any(kind == "id" and schema[name].is_string() for name, kind in train.kinds.items())
-    return on_both_sides(shared, order is not None and order.share == 0, identified)
+    return on_both_sides(shared, order is not None and order.share == 0, identified, whom)
 
 # %% ../../nbs/02d_data.leakage.ipynb #a5925ee3
 def project_leakage(
@@ -183,11 +281,11 @@ def project_leakage(
     return report
 
 
-@verifier("LEAK04", "LEAK05", "LEAK07")
+@verifier("LEAK01", "LEAK04", "LEAK05", "LEAK07")
 def _verify(context: Context, code: str) -> Finding:
     "One finding of the audit."
     given = {name: str(context.maybe(name) or "") for name in ("target", "time", "entity")}
-    held, config = context["holdout"] if code != "LEAK04" else None, context.maybe("config")
+    held, config = context.maybe("holdout") if code in ("LEAK01", "LEAK04") else context["holdout"], context.maybe("config")
     test = open_table(held.folder / "holdout.parquet", name="holdout") if hasattr(held, "folder") else held
     found = audit(context["train"], test, given["target"], given["time"], given["entity"], getattr(config, "task", ""),
                   getattr(config, "exclude", ()))

@@ -5,27 +5,25 @@
 # %% ../../nbs/02de_data.overlap.ipynb #1b8d7e17
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..core.readers import translate
 from ..core.tables import Table
-from .sample import local
+from .sample import GOLDEN, local
+from .near_rows import Twins, twins
 
 if TYPE_CHECKING:
+    import pandas as pd
     import ibis.expr.types as ir
 
 # %% auto #0
-__all__ = ['STEPS', 'comparable', 'Shared', 'shared_rows', 'Overlap', 'overlap']
+__all__ = ['comparable', 'Shared', 'shared_rows', 'Overlap', 'overlap']
 
 # %% ../../nbs/02de_data.overlap.ipynb #e7e5d599
-STEPS = 50  # parts of a standard deviation to which numbers are rounded for near twins
-
-
 def comparable(
     train: Table,  # one side
     test: Table,  # the other side
@@ -43,29 +41,25 @@ def _exact(train: Table, test: Table, columns: Sequence[str]) -> tuple[ir.Table,
     differ = [name for name in columns if types[0][name] != types[1][name]]
     if differ:
         numbers = [name for name in differ if types[0][name].is_numeric() and types[1][name].is_numeric()]
-        left, right = (t.mutate(**{n: t[n].cast("float64" if n in numbers else "string") for n in differ}) for t in (left, right))
+        left, right = (t.mutate(*(t[n].cast("float64" if n in numbers else "string").name(n) for n in differ)) for t in (left, right))
     return left, right
 
 
-def _soften(t: ir.Table, names: Sequence[str], spread: Mapping[str, object]) -> ir.Table:
-    "Formatting and jitter taken out of some columns."
+def _soften(t: ir.Table, names: Sequence[str]) -> ir.Table:
+    "Case, spaces, punctuation and the order of words taken out of text; numbers to nine digits, times to the second."
     columns: dict[str, ir.Value] = {}
     for name in names:
         dtype = t[name].type()
         if dtype.is_string():
-            columns[name] = t[name].lower().re_replace(r"[\s\p{P}]+", " ").strip()
+            columns[name] = t[name].lower().re_replace(r"[\s\p{P}]+", " ").strip().split(" ").sort().join(" ")
         elif dtype.is_timestamp():
-            columns[name] = t[name].truncate("D")
-        elif dtype.is_numeric() and (unit := float(spread.get(name) or 0) / STEPS) > (1 if dtype.is_integer() else 0):  # type: ignore
-            columns[name] = (t[name].cast("float64").nullif(math.inf).nullif(-math.inf) / unit).round()
-    return t.mutate(**columns) if columns else t
+            columns[name] = t[name].truncate("s")
+    return t.mutate(*(value.name(name) for name, value in columns.items())) if columns else t
 
 
-def _spread(t: ir.Table) -> dict[str, object]:
-    "Standard deviation of each number."
-    numbers = [name for name, dtype in t.schema().items() if dtype.is_numeric()]
-    wanted = {name: t[name].cast("float64").nullif(math.inf).nullif(-math.inf).std() for name in numbers}
-    return dict(t.aggregate(**wanted).to_pyarrow().to_pylist()[0]) if wanted else {}
+def _relabel(t: ir.Table, label: str) -> ir.Table:
+    "A label with a full stop or a space behind it is the same label."
+    return t.mutate(t[label].lower().re_replace(r"[\s\p{P}]+$", "").strip().name(label)) if label and t[label].type().is_string() else t
 
 # %% ../../nbs/02de_data.overlap.ipynb #58abc1cb
 @dataclass(frozen=True)
@@ -76,9 +70,10 @@ class Shared:
     same_target: int = 0  # those whose twin has the same target, too; all of them when no target was named
     pairs: float = 0.0  # pairs of a test and a training row that are the same
     inside: float = 0.0  # pairs there would be, were twins as common across the sides as they are inside train
-    chance: float = 0.0  # pairs that would agree by chance
+    chance: float = 0.0  # pairs that nature gives
     agree: float = 1.0  # share of the pairs that have the same target as well; 1 when no target was named
     examples: tuple[dict[str, object], ...] = ()  # some of the shared rows
+    least: float = 0.0  # pairs there would be if the finest column had nothing to do with the others
 
 
 def _hash(t: ir.Table, columns: Sequence[str]) -> ir.Value:
@@ -87,13 +82,20 @@ def _hash(t: ir.Table, columns: Sequence[str]) -> ir.Value:
     return ibis.struct({f"c{i}": t[name] for i, name in enumerate(columns)}).hash()
 
 
-def _keys(t: ir.Table, columns: Sequence[str], finest: str, target: str) -> dict[str, np.ndarray]:
-    "Hashes of each row: of its content, of all but the finest column, of that column, and of content and target."
-    others = [name for name in columns if name != finest] or list(columns)
-    wanted = {"full": _hash(t, columns), "rest": _hash(t, others), "finest": _hash(t, [finest]),
-              "both": _hash(t, [*columns, *filter(None, [target])])}
-    found = t.select(**wanted).to_pandas()
-    return {name: found[name].to_numpy() for name in wanted}
+def _keys(t: ir.Table, columns: Sequence[str], finest: Sequence[str], target: str) -> dict[str, np.ndarray]:
+    "Hashes of each row: of its content, of all but the finest columns, of the finest, and of content and target."
+    first, second = finest[0], finest[-1]
+    wanted = {"full": list(columns), "finest": [first], "both": [*columns, *filter(None, [target])],
+              "rest": [name for name in columns if name != first], "other": [name for name in columns if name != second],
+              "neither": [name for name in columns if name not in finest]}
+    found = t.select(**{name: _hash(t, inside) for name, inside in wanted.items() if inside}).to_pandas()
+    return {name: found[name].to_numpy() if name in found else np.zeros(len(found), np.int64) for name in wanted}
+
+
+def _distinct(t: ir.Table, columns: Sequence[str]) -> dict[str, int]:
+    "About how many values each column has."
+    row = t.aggregate(**{f"c{i}": t[name].approx_nunique() for i, name in enumerate(columns)}).to_pyarrow().to_pylist()[0]
+    return {name: int(row[f"c{i}"]) for i, name in enumerate(columns)}
 
 
 def _count(a: np.ndarray, b: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
@@ -102,6 +104,17 @@ def _count(a: np.ndarray, b: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]
     place = np.minimum(np.searchsorted(values, b), len(values) - 1)
     times = np.where(values[place] == b, counts[place], 0)
     return float(times.sum()), times, counts
+
+
+def _by_chance(a: dict[str, np.ndarray], b: dict[str, np.ndarray], pairs: float) -> tuple[float, float]:
+    "Pairs that agree in everything without being copies: by the odds of pairs that differ elsewhere, and if columns were independent."
+    alone = _count(a["finest"], b["finest"])[0] / (len(a["full"]) * len(b["full"]))
+    rest, other, neither = (_count(a[key], b[key])[0] for key in ("rest", "other", "neither"))
+    odds = least = alone / max(1 - alone, 1e-9)
+    differ = neither - rest - other + pairs  # pairs that differ in both of the finest columns
+    if differ >= 5:
+        odds = max(odds, (other - pairs) / differ)
+    return max(rest - pairs, 0.0) * odds, max(rest - pairs, 0.0) * least
 
 # %% ../../nbs/02de_data.overlap.ipynb #25e861a1
 def shared_rows(
@@ -113,22 +126,20 @@ def shared_rows(
     "Count the rows of one table that occur in another."
     columns = [name for name in left.columns if name != target]
     with translate("the comparison of train and test"):
-        distinct = left.aggregate(**{name: left[name].approx_nunique() for name in columns}).to_pyarrow().to_pylist()[0]
-        finest = max(columns, key=lambda name: distinct[name])
+        distinct = _distinct(left, columns)
+        finest = sorted(columns, key=lambda name: -distinct[name])[:2]
         a, b = _keys(left, columns, finest, target), _keys(right, columns, finest, target)
         n, m = len(a["full"]), len(b["full"])
         pairs, times, counts = _count(a["full"], b["full"])
         inside = float((counts * (counts - 1.0)).sum() * m / max(n - 1, 1))
         if not pairs:
             return Shared(inside=inside)
-        alone = _count(a["finest"], b["finest"])[0] / (n * m)
-        others = _count(a["rest"], b["rest"])[0]
-        by_chance = max(others - pairs, 0.0) * alone / max(1 - alone, 1e-9) if len(columns) > 1 else pairs
+        by_chance = _by_chance(a, b, pairs) if len(columns) > 1 else (pairs, pairs)
         first = list(dict.fromkeys(b["full"][times > 0].tolist()))[:examples]
         twins = right.filter(_hash(right, columns).isin(first)).select(columns).distinct()
         shown = twins.order_by(columns).limit(examples).to_pyarrow().to_pylist()
     agreeing, both, _ = _count(a["both"], b["both"])
-    return Shared(int((times > 0).sum()), int((both > 0).sum()), pairs, inside, by_chance, agreeing / pairs, tuple(shown))
+    return Shared(int((times > 0).sum()), int((both > 0).sum()), pairs, inside, by_chance[0], agreeing / pairs, tuple(shown), by_chance[1])
 
 # %% ../../nbs/02de_data.overlap.ipynb #57891036
 @dataclass(frozen=True)
@@ -138,24 +149,31 @@ class Overlap:
     rows: int  # rows of the test side
     columns: tuple[str, ...]  # columns that were compared
     exact: Shared  # equal in all compared columns
-    near: Shared  # equal after formatting and jitter are taken out, the exact ones included
+    near: Shared  # equal after formatting is taken out, the exact ones included
     entity: str = ""  # column that says whom a row is about; empty when none was named
     entities: int = 0  # entities on both sides
     entity_rows: int = 0  # test rows of such entities
+    jittered: Twins = field(default_factory=Twins)  # equal up to a little noise in the numbers
 
     @property
     def copies(self) -> int:
         "Test rows with an exact twin in train that chance does not explain."
-        return 0 if self.exact.chance * 3 >= self.exact.pairs else self.exact.rows
+        return 0 if self.exact.pairs <= 3 * self.exact.chance + 2 * (self.exact.chance > 0.5) else self.exact.rows
+
+    @property
+    def lookalikes(self) -> int:
+        "Test rows with an exact twin that only nature's habit of repeating itself explains."
+        return 0 if self.copies or self.exact.pairs <= 3 * self.exact.least + 2 else self.exact.rows
 
     @property
     def near_copies(self) -> int:
-        "Test rows with a near twin only, where such twins are more common across the sides than chance and the training rows explain."
+        "Test rows with a near twin only, where nature does not explain such twins."
         extra = self.near.pairs - self.exact.pairs
-        usual = max(self.near.inside - self.exact.inside, self.near.chance - self.exact.chance)
-        return self.near.rows - self.exact.rows if extra > 2 * usual + 3 else 0
+        usual = max(self.near.chance - self.exact.chance, 0.0)
+        spelt = self.near.rows - self.exact.rows if extra > 2 * usual + 2 else 0
+        return spelt + (round(self.jittered.share * self.rows) if self.jittered.planted else 0)
 
-
+# %% ../../nbs/02de_data.overlap.ipynb #8a2f49d0
 def overlap(
     train: Table,  # training rows
     test: Table,  # test rows
@@ -164,17 +182,55 @@ def overlap(
 ) -> Overlap:  # counts
     "What two sides of a split have in common."
     train, test = local(train), local(test)
-    columns = comparable(train, test, [target, entity])
+    columns = _without_numbers_of_rows(train, comparable(train, test, [target, entity]))
     label = target if target in train.columns and target in test.columns else ""
     left, right = _exact(train, test, [*columns, *filter(None, [label])])
-    left, right = (_soften(t, [label] if label else [], {}) for t in (left, right))  # a label with a full stop behind it is the same
+    left, right = (_relabel(t, label) for t in (left, right))
     exact = shared_rows(left, right, label) if columns else Shared()
-    spread = _spread(left)
-    near = shared_rows(_soften(left, columns, spread), _soften(right, columns, spread), label) if columns else exact
+    text = [name for name in columns if left[name].type().is_string() or left[name].type().is_timestamp()]
+    soft = [_soften(t, text) for t in (left, right)]
+    near = shared_rows(soft[0], soft[1], label) if text else exact
+    jittered = _jittered(soft[0], soft[1], columns, train.rows, test.rows)
     shared, rows = 0, 0
     if entity:
         a, b = _exact(train, test, [train.check_column(entity, "entity")])
         both = b.filter(b[entity].notnull()).semi_join(a, entity)
         found = both.aggregate(entities=both[entity].nunique(), rows=both.count()).to_pyarrow().to_pylist()[0]
         shared, rows = int(found["entities"]), int(found["rows"])
-    return Overlap(test.rows, tuple(columns), exact, near, entity, shared, rows)
+    return Overlap(test.rows, tuple(columns), exact, near, entity, shared, rows, jittered)
+
+# %% ../../nbs/02de_data.overlap.ipynb #43734783
+def _without_numbers_of_rows(train: Table, columns: list[str]) -> list[str]:
+    "Columns without whole numbers that differ in every row: a copy may have got a new one."
+    schema = train.typed.schema()
+    whole = [name for name in columns if schema[name].is_integer()]
+    if not whole or train.rows < 50:
+        return columns
+    with translate(train.name):
+        distinct = _distinct(train.typed, whole)
+    kept = [name for name in columns if name not in whole or distinct[name] < 0.95 * train.rows]
+    return kept if len(kept) > 1 else columns
+
+
+def _jittered(left: ir.Table, right: ir.Table, columns: Sequence[str], n: int, m: int) -> Twins:
+    "Twins up to a little noise, looked for among some of the rows."
+    schema = left.schema()
+    numbers = [name for name in columns if schema[name].is_numeric() and not schema[name].is_boolean()]
+    others = [name for name in columns if name not in numbers]
+    if len(numbers) < 2:
+        return Twins()
+    a, b = (_some(t, numbers, others, rows, most) for t, rows, most in ((left, n, 50_000), (right, m, 4_000)))
+    return twins(a[numbers], b[numbers], (a["block__"].to_numpy(), b["block__"].to_numpy()))
+
+
+def _some(t: ir.Table, numbers: Sequence[str], others: Sequence[str], rows: int, most: int) -> pd.DataFrame:
+    "Numbers of some rows spread over a table, and a hash of all else."
+    import ibis
+
+    block = _hash(t, others) if others else ibis.literal(0)
+    expr = t.select(*(t[name].cast("float64").name(name) for name in numbers), block__=block.cast("int64"))
+    with translate("the comparison of train and test"):
+        if rows > most:
+            place = ibis.row_number().cast("int64")
+            expr = expr.mutate(place__=(place * GOLDEN) % (1 << 32)).filter(ibis._.place__ < int(most / rows * (1 << 32))).drop("place__")
+        return expr.to_pandas()

@@ -12,7 +12,7 @@ import numpy as np
 from .signal import FOLDS, Answer, Signal, _auc
 
 # %% auto #0
-__all__ = ['RIDGE', 'MOST_COLUMNS', 'together']
+__all__ = ['RIDGE', 'MOST_COLUMNS', 'predicted', 'together', 'measured', 'skill']
 
 # %% ../../nbs/02db_data.quick_model.ipynb #2cb71f82
 RIDGE = 1.0  # penalty on the weights, in rows
@@ -51,40 +51,76 @@ def _least_squares(z: np.ndarray, y: np.ndarray, start: np.ndarray | None = None
     return np.linalg.solve(x.T @ x + np.diag(np.r_[1e-9, np.full(z.shape[1], RIDGE)]), x.T @ y)
 
 # %% ../../nbs/02db_data.quick_model.ipynb #c946b9a7
+def predicted(
+    predictions: Sequence[np.ndarray],  # what `encode` gave for each column, each of shape (n, classes) or (n, 1)
+    target: Answer,  # the target of the same rows
+) -> np.ndarray:  # probabilities, shape (n, classes), or the target's ranks, shape (n, 1); what chance gives without columns
+    "What several columns predict for each row, in an additive model."
+    from threadpoolctl import threadpool_limits
+
+    chosen = list(predictions)[:MOST_COLUMNS if target.outcomes <= 2 else max(120 // target.outcomes, 10)]
+    n, k = len(target.values), target.outcomes
+    if target.task == "regression":
+        if not chosen:
+            return np.zeros((n, 1))
+        with threadpool_limits(1):  # the systems are small: several threads cost more than they give
+            return _across(np.column_stack(chosen), target.values, target, _least_squares)[:, None]
+    if not chosen:
+        return np.tile(np.bincount(target.values, minlength=k) / n, (n, 1))
+    chance = np.empty((n, k))
+    with threadpool_limits(1):
+        for c in range(k) if k > 2 else (1,):
+            hit = (target.values == c).astype(float)
+            z = np.column_stack([_log_odds(p[:, c]) for p in chosen])
+            chance[:, c] = 1 / (1 + np.exp(-np.clip(_across(z, hit, target, _logistic), -40, 40)))
+    if k == 2:
+        chance[:, 0] = 1 - chance[:, 1]
+    return chance
+
+
 def together(
     predictions: Sequence[np.ndarray],  # what `encode` gave for each column, each of shape (n, classes) or (n, 1)
     target: Answer,  # the target of the same rows
 ) -> Signal:  # score, explained share and strength of all columns together
     "The signal of several columns in an additive model."
-    from threadpoolctl import threadpool_limits
-
-    chosen = list(predictions)[:MOST_COLUMNS if target.outcomes <= 2 else max(120 // target.outcomes, 10)]
-    if not chosen:
+    if not len(predictions):
         return Signal(0.0 if target.task == "regression" else 0.5, 0.0, 0.0)
-    with threadpool_limits(1):  # the systems are small: several threads cost more than they give
-        return _together(chosen, target)
+    return measured(predicted(predictions, target), target)
 
-
-def _together(chosen: list[np.ndarray], target: Answer) -> Signal:
+# %% ../../nbs/02db_data.quick_model.ipynb #2f7cc467
+def measured(
+    found: np.ndarray,  # what `predicted` gave
+    target: Answer,  # the target of the same rows
+) -> Signal:  # score, explained share and strength
+    "The signal of a prediction."
     if target.task == "regression":
-        guess = _across(np.column_stack(chosen), target.values, target, _least_squares)
-        share = float(1 - ((target.values - guess) ** 2).mean() / target.values.var())
+        share = float(1 - ((target.values - found[:, 0]) ** 2).mean() / target.values.var())
         return Signal(share, share, max(share, 0.0) ** 0.5)
     k = target.outcomes
-    scores, chance = [], np.empty((len(target.values), k))
-    for c in range(k) if k > 2 else (1,):
-        hit = (target.values == c).astype(float)
-        z = np.column_stack([_log_odds(p[:, c]) for p in chosen])
-        chance[:, c] = 1 / (1 + np.exp(-np.clip(_across(z, hit, target, _logistic), -40, 40)))
-        scores.append(_auc(chance[:, c], hit, 1 - hit))
-    if k == 2:
-        chance[:, 0] = 1 - chance[:, 1]
+    hits = [(target.values == c).astype(float) for c in range(k)]
+    scores = [_auc(found[:, c], hits[c], 1 - hits[c]) for c in (range(k) if k > 2 else (1,))]
     prior = np.bincount(target.values, minlength=k) / len(target.values)
     entropy = -(prior * np.log(prior)).sum()
-    right = (chance / chance.sum(axis=1, keepdims=True))[np.arange(len(chance)), target.values]
-    explained = 1 + np.log(np.maximum(right, 1e-12)).mean() / entropy
+    right = (found / found.sum(axis=1, keepdims=True))[np.arange(len(found)), target.values]
     score = float(np.mean(scores))
-    return Signal(score, float(explained), max(2 * score - 1, 0.0))
+    return Signal(score, float(1 + np.log(np.maximum(right, 1e-12)).mean() / entropy), max(2 * score - 1, 0.0))
+
+
+def skill(
+    found: np.ndarray,  # what `predicted` gave
+    target: Answer,  # the target of the same rows
+    inside: np.ndarray | None = None,  # rows to look at, shape (n,), booleans; all when None
+) -> float:  # share of the impurity (Brier skill) or of the variance that is settled; at most 1
+    "How much of what is open on some rows a prediction settles."
+    rows = slice(None) if inside is None else inside
+    guess = found[rows]
+    if target.task == "regression":
+        truth = target.values[rows][:, None]
+    else:
+        guess = guess / guess.sum(axis=1, keepdims=True)
+        truth = np.eye(target.outcomes)[target.values[rows]]
+    left = ((truth - truth.mean(axis=0)) ** 2).sum()
+    return float(1 - ((truth - guess) ** 2).sum() / left) if left > 0 else 0.0
 
 
 def _across(z: np.ndarray, y: np.ndarray, target: Answer, fit: Callable[..., np.ndarray]) -> np.ndarray:

@@ -5,31 +5,32 @@
 # %% ../../nbs/02dc_data.single_feature.ipynb #146cbd28
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .quick_model import together
+from .certainty import settled
+from .angles import COARSE, NEAR_CERTAIN, Look, flag, looks, looks_at_text, low_end
+from .quick_model import measured, predicted, skill, together
 from .signal import Answer, Signal, coded, encode, noise, single
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['NEAR_CERTAIN', 'COARSE', 'COARSE_SCORE', 'ALONE', 'ALONE_COARSE', 'STRONG', 'FEW_ROWS', 'SEVERITY', 'ColumnSignal',
-           'verdict', 'Examined', 'examine']
+__all__ = ['ALONE', 'ALONE_NUMBER', 'ALONE_COARSE', 'UNEXPECTED', 'SURE', 'COMPANY', 'STRONG', 'FEW_ROWS', 'SEVERITY',
+           'ColumnSignal', 'verdict', 'Examined', 'examine']
 
 # %% ../../nbs/02dc_data.single_feature.ipynb #5bec83dd
-NEAR_CERTAIN: Mapping[str, float] = {  # explained share from which next to nothing is left open
-    "binary": 0.9, "multiclass": 0.9, "regression": 0.99}
-COARSE = 10  # different values up to which a column is a flag or a code rather than a measurement
-COARSE_SCORE = 0.92  # ROC-AUC, at the lower end of its interval, that no honest flag or code has
-ALONE, ALONE_COARSE = 0.5, 0.8  # what a leak leaves open, as a share of what all others together leave open; a flag or a code
+ALONE, ALONE_NUMBER, ALONE_COARSE = 0.5, 0.35, 0.8  # what a leak leaves open, as a share of what all others leave open
+UNEXPECTED = 0.15  # what one value says more about its rows than the other columns, in nats a row; three times that unless nearly pure
+SURE = 0.97  # share from which a number is a copy of a numeric target, however few the other columns
+COMPANY = 8  # other columns there have to be before outdoing them all is remarkable
 STRONG: Mapping[str, float] = {  # strength from which outdoing all others is worth a warning
     "binary": 0.6, "multiclass": 0.6, "regression": 0.95}
-FEW_ROWS = 30  # below this many rows nothing is certain
+FEW_ROWS = 30  # rows below which nothing is certain
 SEVERITY: Mapping[str, int] = {"pass": 0, "warn": 1, "fail": 2}
 
 
@@ -38,151 +39,185 @@ class ColumnSignal:
     "What one column tells, and what that means."
 
     column: str  # its name
-    through: str  # "values", "missing" (whether the cell is filled) or "filled rows" (its values where there are any)
+    through: str  # "values", "missing", "filled rows", "other rows" (than those with its usual value), "one value", "one word", "steps" or "classes"
     groups: int  # how many groups its values were taken as
     coarse: bool  # whether it is a flag or a code rather than a measurement: few different values
     rows: int  # rows it was measured on
     signal: Signal  # what it tells alone
-    rest: Signal | None = None  # what the other columns tell together on the same rows; None when nobody had to know
+    share: float = 0.0  # how much of what is open it settles, on those rows
+    others: float | None = None  # how much the other columns settle together, on the same rows; None when nobody had to know
+    rest: Signal | None = None  # what the other columns tell together on all rows
     verdict: str = "pass"  # pass, warn or fail
     reason: str = ""  # why, as a phrase
 
     def to_dict(self) -> dict[str, object]:
         "One row of a table."
         return {"column": self.column, "through": self.through, "score": self.signal.score, "explained": self.signal.explained,
-                "strength": self.signal.strength, "others": None if self.rest is None else self.rest.score, "groups": self.groups,
-                "rows": self.rows, "verdict": self.verdict, "reason": self.reason}
+                "strength": self.signal.strength, "settled": self.share, "settled by others": self.others,
+                "others": None if self.rest is None else self.rest.score, "groups": self.groups, "rows": self.rows,
+                "verdict": self.verdict, "reason": self.reason}
 
-# %% ../../nbs/02dc_data.single_feature.ipynb #6991c716
+# %% ../../nbs/02dc_data.single_feature.ipynb #f65a71ed
 def verdict(
-    found: ColumnSignal,  # what the column tells; `rest` filled in
-    target: Answer,  # the target of the rows it was measured on
-    one_to_one: bool,  # each group is one class and each class one group, without exception
-    chance: float,  # strength that the best column reaches by chance
-    others: int,  # how many other columns there are
-) -> ColumnSignal:  # with verdict and reason
-    "Decide what a column is."
-    rest = found.rest or Signal(0.5, 0.0, 0.0)
-    left_open = (1 - found.signal.explained) / max(1 - rest.explained, 1e-9)
-    if found.rows < FEW_ROWS or found.signal.strength <= chance:
-        return found
-    if one_to_one and np.bincount(target.values).min() >= 5:
-        return replace(found, verdict="fail", reason="is the target under other names: one value for each class, without exception")
-    if _candidate(found, target) and left_open <= (ALONE_COARSE if _coarse(found, target) else ALONE):
-        if found.groups > found.rows / 20 and found.groups > 2 * COARSE:
-            return replace(found, verdict="warn", reason="identifies the rows or whom they are about, and with them the target")
-        how = {"values": "leaves next to nothing open", "missing": "gives the target away by being filled in or not",
-               "filled rows": "is filled in for some rows only, and there leaves next to nothing open"}[found.through]
-        return replace(found, verdict="fail", reason=f"{how}, unlike all other columns together")
-    ahead = (found.signal.score if target.task == "regression" else _low(found.signal.score, target)) > rest.score
-    level = found.signal.explained > rest.explained - 0.02
-    if found.through == "values" and found.signal.strength >= STRONG[target.task] and others >= 3 and ahead and level:
-        return replace(found, verdict="warn", reason="tells more than all other columns together")
-    return found
-
-
-def _candidate(found: ColumnSignal, target: Answer) -> bool:
-    "Whether a column is so good that it has to be compared with the others."
-    return found.signal.explained >= NEAR_CERTAIN[target.task] or _coarse(found, target)
-
-
-def _coarse(found: ColumnSignal, target: Answer) -> bool:
-    "Whether a column is a flag or a code, and better than those are."
-    return target.task != "regression" and found.coarse and _low(found.signal.score, target) >= COARSE_SCORE
-
-
-def _low(score: float, target: Answer) -> float:
-    "Lower end of the 90 % interval of a ROC-AUC."
-    rows = np.bincount(target.values)
-    few, many = float(rows.min()), float(rows.sum() - rows.min())
-    q1, q2 = score / (2 - score), 2 * score**2 / (1 + score)
-    variance = score * (1 - score) + (few - 1) * (q1 - score**2) + (many - 1) * (q2 - score**2)
-    return score - 1.645 * float(np.sqrt(max(variance, 0) / (few * many)))
+    look: Look,  # what is too good
+    target: Answer,  # the target of all rows
+    others: np.ndarray,  # what the other columns predict for each row, as from `predicted`
+    company: int,  # how many other columns there are
+    usual: float = 0.0,  # share that the best other column alone, or the target of the row before, settles
+) -> tuple[bool, float, str]:  # whether it is a leak, what the others settle there, and the reason as a phrase
+    "Decide whether a look is a leak."
+    inside = None if look.inside.all() else look.inside
+    if look.outcome >= 0:
+        expected = others[look.inside, look.outcome] / others[look.inside].sum(axis=1)
+        expected = np.clip(expected, 1e-6, 1 - 1e-6)
+        pure = min(look.share, 1 - 0.5 / len(expected))
+        surprise = float(pure * (np.log(pure) - np.log(expected).mean()) + (1 - pure) * (np.log(1 - pure) - np.log(1 - expected).mean()))
+        what = {"one word": look.detail, "one value": look.detail,
+                "missing": "a gap"}[look.through]
+        rows = int(look.inside.sum())
+        return surprise >= UNEXPECTED * (1 if look.share >= 0.98 else 3), float(expected.mean()), (
+            f"settles the outcome of {rows:,} rows by {what}: {look.share:.1%} of them are {target.classes[look.outcome]!r}, where the other "
+            f"columns expect {expected.mean():.0%}")
+    settled_there = skill(others, target, inside)
+    if look.through == "classes":
+        return settled_there <= NEAR_CERTAIN[target.task], settled_there, "is a coarser form of the target: each class has one value of it"
+    if look.through == "steps":
+        return settled_there <= 0.98, settled_there, "changes its value only where the target passes a line: it is the target, rounded or cut into bins"
+    if look.through != "missing":
+        settled_there = max(settled_there, usual)
+    left = (1 - look.low) / max(1 - settled_there, 1e-9)
+    if look.through == "missing":
+        return left <= ALONE_COARSE or settled_there < NEAR_CERTAIN[target.task], settled_there, "gives the target away by being filled in or not"
+    alone = left <= ALONE
+    if target.task == "regression" and look.share < SURE and inside is None:
+        alone = left <= ALONE_NUMBER and company >= 3
+    where = {"values": "", "filled rows": "is filled in for some rows only, and there ", "other rows": "differs from its usual value for "
+             "some rows only, and there "}[look.through]
+    return alone, settled_there, f"{where}leaves next to nothing open ({look.share:.1%} settled, {max(settled_there, 0):.1%} by all other columns together)"
 
 # %% ../../nbs/02dc_data.single_feature.ipynb #bb041fef
 @dataclass(frozen=True)
 class Examined:
     "The columns of a table and what they tell about the target."
 
-    columns: tuple[ColumnSignal, ...]  # one entry per column, the way of looking that says most; the worst and strongest first
+    columns: tuple[ColumnSignal, ...]  # one entry per column, the look that says most; the worst and strongest first
     chance: float  # strength that the best column reaches by chance
     everything: Signal  # all columns together
     skipped: tuple[str, ...]  # columns that one value at a time says nothing about: free text, names, identifiers
     worth: Mapping[str, Signal]  # suspicious column -> all columns together without it
     clean: Signal  # all columns together without those that fail
+    past: Signal | None = None  # all columns together without those that know the future; None when there are none
 
     def named(self, verdict: str) -> tuple[str, ...]:
         "Columns with a verdict, strongest first."
         return tuple(found.column for found in self.columns if found.verdict == verdict)
 
-# %% ../../nbs/02dc_data.single_feature.ipynb #adc27a92
+# %% ../../nbs/02dc_data.single_feature.ipynb #c6b05f6e
 def examine(
     frame: pd.DataFrame,  # candidate features, rows as in the target, shape (n, columns)
     target: Answer,  # the prepared target of these rows
     known: Mapping[str, str] | None = None,  # columns known to be leaks for another reason, and that reason as a phrase
     random_state: int = 0,  # draws the shuffles
+    raw: np.ndarray | None = None,  # the target as numbers, where it is one, shape (n,)
+    usual: float = 0.0,  # share of the target that the row before in time settles, so that lags are no leaks
+    repeated: Callable[[str], float | None] | None = None,  # column -> share of test rows whose value is in train, where there are any
+    future: Sequence[str] = (),  # columns that know the future
 ) -> Examined:  # signals and verdicts
     "Look at every column alone."
     known, groups, skipped = known or {}, {}, []
-    for name in frame.columns:
-        found = coded(frame[name])
+    coded_columns = {str(name): coded(frame[name]) for name in frame.columns}
+    for name, found in coded_columns.items():
         if len(np.unique(found)) > len(found) / 2 and len(found) > FEW_ROWS:
-            skipped.append(str(name))
+            skipped.append(name)
         else:
-            groups[str(name)] = found
+            groups[name] = found
     signals = {name: single(found, target) for name, found in groups.items()}
     order = sorted(signals, key=lambda name: -signals[name].strength)
     chance = float(noise(list(groups.values()), target, random_state=random_state).max(initial=0.0))
     predictions = {name: encode(groups[name], target) for name in order[:80]}
-    coarse = {name: frame[name].nunique() <= COARSE for name in order}
-    looks = [look for name in order for look in _looks(name, groups[name], coarse[name], signals[name], target)]
-    suspects = {found.column for found, part, _ in looks if _candidate(found, part)} | set(known)
-    judged = [_judge(found, part, inside, groups, predictions, suspects, chance) for found, part, inside in looks]
-    judged = [replace(f, verdict="fail", reason=known[f.column]) if f.column in known and f.through == "values" else f for f in judged]
-    worst: dict[str, ColumnSignal] = {}
-    for look in judged:  # one line per column: the look that says most against it
-        if look.column not in worst or SEVERITY[look.verdict] > SEVERITY[worst[look.column].verdict]:
-            worst[look.column] = look
-    judged = sorted(worst.values(), key=lambda found: (-SEVERITY[found.verdict], -found.signal.strength))
-    suspicious = {found.column for found in judged if found.verdict != "pass"}
-    leaks = {found.column for found in judged if found.verdict == "fail"}
+    doubt = 10 + np.log(max(len(frame.columns), 1))
+    seen, shares = [], {}
+    if len(target.values) >= FEW_ROWS:
+        for name, found in coded_columns.items():
+            number = frame[name].to_numpy(float, na_value=np.nan) if frame[name].dtype.kind in "iufb" else None
+            shares[name] = settled(found if number is None else number, target, number is not None, raw).share if name in groups else 0.0
+            wanted = looks(frame[name].rename(name), found, target, raw, doubt) if name in groups else looks_at_text(frame[name].rename(name), found, target, doubt)
+            coarse = flag(name, found, signals[name], target) if name in groups and frame[name].nunique() <= COARSE else None
+            seen += [look for look in (*wanted, coarse) if look is not None]
+    grave = {look.column for look in seen if look.through != "values" or look.share >= 0.995} | {*known, *future}
+    best: dict[str, ColumnSignal] = {}
+    for look in seen:
+        alone = max((share for name, share in shares.items() if name != look.column and name not in grave), default=0.0)
+        judged = _judged(look, target, predictions, groups, grave, max(usual, alone if look.inside.all() else 0.0), repeated,
+                         frame[look.column].dtype.kind in "fM")
+        if look.column not in best or SEVERITY[judged.verdict] > SEVERITY[best[look.column].verdict]:
+            best[look.column] = judged
+    for name in order:
+        coarse = frame[name].nunique() <= COARSE
+        plain = ColumnSignal(name, "values", len(np.unique(groups[name])), coarse, len(target.values), signals[name], shares.get(name, 0.0))
+        if name in known:
+            best[name] = replace(plain, verdict="fail", reason=known[name], share=1.0)
+        elif name not in best or best[name].verdict == "pass":
+            best[name] = _ahead(best.get(name, plain), target, predictions, groups, grave, chance)
+    return _summed(best, predictions, target, chance, tuple(skipped), future)
+
+# %% ../../nbs/02dc_data.single_feature.ipynb #614bef67
+def _summed(best: Mapping[str, ColumnSignal], predictions: Mapping[str, np.ndarray], target: Answer, chance: float,
+            skipped: tuple[str, ...], future: Sequence[str]) -> Examined:
+    "What was found, and what each leak is worth."
+    judged_all = sorted(best.values(), key=lambda found: (-SEVERITY[found.verdict], -found.signal.strength))
+    suspicious = {found.column for found in judged_all if found.verdict != "pass"}
+    leaks = {found.column for found in judged_all if found.verdict == "fail"}
 
     def without(names: set[str]) -> Signal:
         return together([p for name, p in predictions.items() if name not in names], target)
 
     everything = without(set())
-    return Examined(tuple(judged), chance, everything, tuple(skipped), {name: without({name}) for name in sorted(suspicious)},
-                    without(leaks) if leaks else everything)
+    return Examined(tuple(judged_all), chance, everything, skipped, {name: without({name}) for name in sorted(suspicious)},
+                    without(leaks) if leaks else everything, without(set(future)) if future else None)
 
-# %% ../../nbs/02dc_data.single_feature.ipynb #a65905f8
-def _looks(name: str, groups: np.ndarray, coarse: bool, own: Signal, target: Answer) -> list[tuple[ColumnSignal, Answer, np.ndarray]]:
-    "The ways to look at a column: what was found, on which target, on which rows."
-    everywhere, filled = np.ones(len(groups), dtype=bool), groups > 0
-    found = [(ColumnSignal(name, "values", len(np.unique(groups)), coarse, len(groups), own), target, everywhere)]
-    if filled.all() or not filled.any():
-        return found
-    if found[0][0].groups > 2:
-        gaps = ColumnSignal(name, "missing", 2, True, len(groups), single(filled.astype(np.int64), target))
-        found.append((gaps, target, everywhere))
-    part = replace(target, values=target.values[filled], folds=target.folds[filled])
-    enough = target.task == "regression" or np.bincount(part.values, minlength=target.outcomes).min() >= 10
-    if filled.sum() >= 2 * FEW_ROWS and enough and part.values.std() > 0:
-        inside = single(np.unique(groups[filled], return_inverse=True)[1], part)
-        found.append((ColumnSignal(name, "filled rows", len(np.unique(groups[filled])), False, int(filled.sum()), inside), part, filled))
-    return found
-
-
-def _judge(found: ColumnSignal, part: Answer, inside: np.ndarray, groups: Mapping[str, np.ndarray],
-           predictions: Mapping[str, np.ndarray], suspects: set[str], chance: float) -> ColumnSignal:
-    if not _candidate(found, part) and (found.signal.strength < STRONG[part.task] or found.through != "values"):
-        return found
-    rest = together([p[inside] for name, p in predictions.items() if name != found.column and name not in suspects], part)
-    own = groups[found.column] > 0 if found.through == "missing" else groups[found.column][inside]
-    chance = chance * (len(inside) / inside.sum()) ** 0.5  # fewer rows, more luck
-    return verdict(replace(found, rest=rest), part, _one_to_one(own, part), chance, len(predictions) - 1)
+# %% ../../nbs/02dc_data.single_feature.ipynb #474cbcd4
+def _judged(look: Look, target: Answer, predictions: Mapping[str, np.ndarray], groups: Mapping[str, np.ndarray], grave: set[str],
+            usual: float, repeated: Callable[[str], float | None] | None, measurement: bool) -> ColumnSignal:
+    own = groups.get(look.column, look.groups)
+    rich = not measurement and look.through in ("values", "one value", "one word") and len(np.unique(own)) > 2 * target.outcomes + 2
+    company = {name for name, other in groups.items() if rich and name != look.column and _nested(own, other, target)}
+    counted = [p for name, p in predictions.items() if name != look.column and (name not in grave or name in company)]
+    others = predicted(counted, target)
+    leak, share, reason = verdict(look, target, others, len(predictions) - 1, usual)
+    if look.detail == "coarse":
+        leak = (1 - look.share) / max(1 - max(share, usual), 1e-9) <= ALONE_COARSE
+    many = len(np.unique(look.groups))
+    leak = leak and not company  # whatever tells the same entities apart says the same about them
+    if leak and rich and len(np.unique(own)) > len(own) / 20 and repeated is not None:
+        again = repeated(look.column)
+        leak = again is None or again >= 0.05  # values that are new in the test rows tell nothing there
+    return ColumnSignal(look.column, look.through, many, many <= COARSE, int(look.inside.sum()), single(look.groups, target), look.share, share,
+                        measured(others, target), "fail" if leak else "pass", reason if leak else "")
 
 
-def _one_to_one(groups: np.ndarray, target: Answer) -> bool:
-    if target.task == "regression" or len(np.unique(groups)) != target.outcomes:
+def _nested(one: np.ndarray, other: np.ndarray, target: Answer) -> bool:
+    "Whether two columns tell the same entities apart, one perhaps more finely."
+    sizes = len(np.unique(one)), len(np.unique(other))
+    if min(sizes) <= 2 * target.outcomes + 2:
         return False
-    return len(np.unique(groups.astype(np.int64) * target.outcomes + target.values)) == target.outcomes
+    return len(np.unique(one.astype(np.int64) * (int(other.max()) + 1) + other)) <= 1.05 * max(sizes)
+
+
+def _ahead(found: ColumnSignal, target: Answer, predictions: Mapping[str, np.ndarray], groups: Mapping[str, np.ndarray], grave: set[str],
+           chance: float) -> ColumnSignal:
+    "A column that outdoes all others together, though these say a lot."
+    if found.signal.strength < max(STRONG[target.task], chance) or len(predictions) <= COMPANY:
+        return found
+    if any(_nested(groups[found.column], other, target) for name, other in groups.items() if name != found.column):
+        return found
+    rest = together([p for name, p in predictions.items() if name != found.column and name not in grave], target)
+    margin = 0.02 * (1 - rest.score)
+    if target.task != "regression" and rest.strength >= 0.5 and found.signal.score > rest.score - 0.05:
+        both = together([p for name, p in predictions.items() if name not in grave or name == found.column], target)
+        if 1 - both.score <= 0.5 * (1 - rest.score):  # as good as all others, and it knows what they do not know
+            return replace(found, rest=rest, verdict="warn", reason="tells as much as all other columns together, and something else")
+    ahead = (found.signal.score - margin if target.task == "regression" else low_end(found.signal.score, target) - margin) > rest.score
+    if ahead and found.signal.explained > rest.explained - 0.02 and rest.strength >= 0.5:
+        return replace(found, rest=rest, verdict="warn", reason="tells more than all other columns together")
+    return replace(found, rest=rest)

@@ -1,0 +1,189 @@
+"""The leak audit: parts of columns, steps, time travel, twins with noise, whom rows are about, and sides that do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlnb.core.errors import InputError
+from mlnb.data.certainty import follows, settled
+from mlnb.data.leakage import audit
+from mlnb.data.signal import answer
+from mlnb.data.near_rows import twins
+
+
+def honest(n: int = 1500, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    a, b, c = rng.normal(size=n), rng.exponential(size=n), rng.choice(list("pqrs"), n)
+    y = rng.random(n) < 1 / (1 + np.exp(-(a + 0.5 * b - 1.5 + (c == "p"))))
+    return pd.DataFrame({"a": a, "b": b, "c": c, "noise": rng.normal(size=n), "y": y.astype(int)})
+
+
+def failing(report: object) -> set[str]:
+    return {column for f in report.findings.failed for column in f.columns}  # type: ignore[attr-defined]
+
+
+# what a column settles
+
+
+@given(st.integers(0, 1000), st.integers(2, 5))
+@settings(max_examples=20, deadline=None)
+def test_chance_settles_nothing_and_a_copy_all(seed: int, classes: int) -> None:
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, classes, 800)
+    target = answer(pd.Series(y), "multiclass")
+    assert abs(settled(rng.normal(size=800), target, True).share) < 0.2
+    assert settled(rng.permutation(100)[y], target, False).share == 1
+
+
+def test_the_share_is_that_of_the_pairs() -> None:
+    """Against all pairs counted one by one."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 60)
+    g = y * 3 + rng.integers(0, 4, 60)  # groups that say something, so that the share is well above zero
+    target = answer(pd.Series(y), "binary")
+    y = target.values
+    inside = [(y[i] != y[j]) for i in range(60) for j in range(i) if g[i] == g[j]]
+    rates = np.bincount(y) / 60
+    drawn = np.mean([settled(g, target, False, random_state=k).share for k in range(400)])
+    weights = np.bincount(g)
+    pairs = [np.mean([y[i] != y[j] for i in range(60) for j in range(i) if g[i] == g[j] == k]) for k in range(7)]
+    exact = 1 - np.average(pairs, weights=weights - 1) / (1 - rates @ rates)
+    assert len(inside) > 100 and abs(drawn - exact) < 0.02
+
+
+def test_steps_of_the_target_are_seen_whatever_their_names() -> None:
+    rng = np.random.default_rng(0)
+    y = answer(pd.Series(rng.lognormal(size=2000)), "regression")
+    bins = rng.permutation(5)[np.digitize(y.values, [-1, -0.3, 0.3, 1])]
+    assert follows(bins, y) == 0 and follows(rng.integers(0, 5, 2000), y) > 0.9
+
+
+# columns
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.4, 0.8])
+def test_known_for_some_rows(share: float) -> None:
+    frame, rng = honest(), np.random.default_rng(1)
+    known = rng.random(len(frame)) < share
+    for leak in (np.where(known, frame["y"] * 1.0, np.nan), np.where(known, frame["y"].map({0: "k", 1: "m"}), "none")):
+        assert failing(audit(frame.assign(leak=leak), target="y")) == {"leak"}
+
+
+def test_filled_for_some_of_one_outcome() -> None:
+    frame, rng = honest(), np.random.default_rng(2)
+    hit = (frame["y"] == 1) & (rng.random(len(frame)) < 0.3)
+    days = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 300, len(frame)), "D")
+    for leak in (pd.Series(days).where(hit), pd.Series(rng.normal(size=len(frame))).where(hit), pd.Series(np.where(hit, "Z9", "A"))):
+        assert failing(audit(frame.assign(leak=leak), target="y")) == {"leak"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_honest_gaps_and_rare_values_pass(seed: int) -> None:
+    frame, rng = honest(seed=seed), np.random.default_rng(seed)
+    sometimes = np.where(rng.random(len(frame)) < 0.2 + 0.2 * frame["y"], rng.normal(size=len(frame)), np.nan)
+    assert not failing(audit(frame.assign(sometimes=sometimes, code=rng.integers(0, 200, len(frame)).astype(str)), target="y"))
+
+
+# time
+
+
+def series(n: int = 400, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    x = pd.Series(rng.normal(size=n)).ewm(span=5).mean()
+    y = 10 + 3 * x + rng.normal(0, 0.5, n)
+    frame = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=n), "x": x, "y": y})
+    return frame.assign(before=y.shift(1), week=y.shift(7), mean=y.shift(1).rolling(7).mean(), due=frame["day"] + pd.Timedelta(days=30))
+
+
+def halves(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    cut = int(len(frame) * 0.7)
+    return frame[:cut].reset_index(drop=True), frame[cut:].reset_index(drop=True)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_honest_lags_means_of_the_past_and_plans_pass(seed: int) -> None:
+    report = audit(*halves(series(seed=seed)), target="y", time="day")
+    assert not failing(report) and report.findings.get("LEAK01").status.value == "pass"
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize(
+    "leak",
+    [
+        lambda f: f["y"].shift(-1),
+        lambda f: f["y"].shift(-7),
+        lambda f: f["y"].rolling(5, center=True).mean(),
+        lambda f: f["x"].shift(-2),
+        lambda f: f["day"] + pd.to_timedelta(np.random.default_rng(0).integers(1, 99, len(f)), "D"),
+    ],
+)
+def test_what_comes_from_later_rows_is_named(leak: Callable, named: bool) -> None:
+    frame = series()
+    found = audit(*halves(frame.assign(leak=leak(frame))), target="y", time="day" if named else "").findings.get("LEAK01")
+    assert found.status.value == "fail" and found.columns == ("leak",) and "without" in found.message
+
+
+# both sides
+
+
+def test_adult_shares_23_rows(shared_data: Callable) -> None:
+    names = "age workclass fnlwgt education n marital occupation relationship race sex gain loss hours country income".split()
+    sides = [pd.read_csv(shared_data("adult") / f"adult-{side}", header=None, names=names, skipinitialspace=True)
+             for side in ("train.csv.gz", "test.csv")]  # fmt: skip
+    found = audit(*sides, target="income").findings.get("LEAK07")
+    assert found.status.value == "warn" and "23 of them with the same target" in found.message
+
+
+def test_duration_is_named(shared_data: Callable) -> None:
+    frame = pd.read_csv(shared_data("bank_marketing") / "bank-additional-full.csv.gz", sep=";").sample(12000, random_state=0)
+    assert audit(frame.reset_index(drop=True), target="y").findings.get("LEAK04").columns == ("duration",)
+
+
+def test_jittered_copies_are_found_and_honest_rows_are_not() -> None:
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(rng.normal(size=(1300, 6)), columns=list("abcdef"))
+    train, test = rows[:1000].reset_index(drop=True), rows[1000:].reset_index(drop=True)
+    assert not twins(train, test).planted
+    test.iloc[:9] = train.iloc[:9] + rng.normal(0, 1e-3, (9, 6))
+    assert twins(train, test).planted and twins(train, test).found == 9
+
+
+# sides that do not fit
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "said"),
+    [
+        (lambda f: f.rename(columns={"a": "A_"}).rename(columns={"b": "bb"}), {}, "the same name"),
+        (lambda f: pd.DataFrame({"q": [1.0, 2.0], "z": [3.0, 4.0]}), {}, "no feature in common"),
+        (lambda f: f.assign(a=["u", "v", "w"] * (len(f) // 3)), {}, "holds numeric values in train"),
+        (lambda f: f, {"time": "c"}, "cannot be read as a time"),
+        (lambda f: f, {"time": "y"}, "given as the time column, too"),
+    ],
+)
+def test_sides_that_cannot_be_compared(change: Callable, options: dict, said: str) -> None:
+    train, test = halves(honest(300))
+    with pytest.raises(InputError, match=said):
+        audit(train.rename(columns={"b": "bb"}) if said == "the same name" else train, change(test), target="y", **options)
+
+
+def test_mixed_zones_are_refused() -> None:
+    frame = honest(200).assign(when=[f"2024-01-01T{i % 24:02}:00:00" + ("Z" if i % 2 else "") for i in range(200)])
+    with pytest.raises(InputError, match="time zone in 70 of 140"):
+        audit(*halves(frame), target="y", time="when")
+
+
+def test_odd_tables_give_findings() -> None:
+    frame = honest(300).rename(columns={"a": "<script>alert(1)</script>"}).assign(who=[None, "u", "v"] * 100)
+    report = audit(*halves(frame), target="y", entity="who")
+    assert "<script>alert" not in report._repr_html_() and len(report.findings) >= 4
+    assert len(audit(*halves(frame.drop(columns="y").assign(y=[f"k{i % 150}" for i in range(300)])), target="y").findings) >= 4
+    assert len(audit(honest(12), honest(5, 1), target="y").findings) >= 4
+    train, test = halves(honest(300))
+    assert len(audit(train, test.drop(columns="y"), target="y").findings) >= 4
