@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from mlnb.core.errors import InputError
 from mlnb.data.certainty import follows, settled
 from mlnb.data.leakage import audit
-from mlnb.data.signal import answer
 from mlnb.data.near_rows import twins
+from mlnb.data.signal import answer
 
 
 def honest(n: int = 1500, seed: int = 0) -> pd.DataFrame:

@@ -113,6 +113,21 @@ class Examined:
         return tuple(found.column for found in self.columns if found.verdict == verdict)
 
 # %% ../../nbs/02dc_data.single_feature.ipynb #c6b05f6e
+def _seen(frame: pd.DataFrame, coded_columns: Mapping[str, np.ndarray], groups: Mapping[str, np.ndarray], signals: Mapping[str, Signal],
+          target: Answer, raw: np.ndarray | None) -> tuple[list[Look], dict[str, float]]:
+    "What is too good about each column, and the share of the target that it settles."
+    seen: list[Look] = []
+    shares, doubt = {}, 10 + np.log(max(len(frame.columns), 1))
+    for name, found in coded_columns.items():
+        column = frame[name].rename(name)
+        number = column.to_numpy(float, na_value=np.nan) if column.dtype.kind in "iufb" else None
+        shares[name] = settled(found if number is None else number, target, number is not None, raw).share if name in groups else 0.0
+        wanted = looks(column, found, target, raw, doubt) if name in groups else looks_at_text(column, found, target, doubt)
+        coarse = flag(name, found, signals[name], target) if name in groups and column.nunique() <= COARSE else None
+        seen += [look for look in (*wanted, coarse) if look is not None]
+    return seen, shares
+
+# %% ../../nbs/02dc_data.single_feature.ipynb #1780c0ca
 def examine(
     frame: pd.DataFrame,  # candidate features, rows as in the target, shape (n, columns)
     target: Answer,  # the prepared target of these rows
@@ -135,15 +150,7 @@ def examine(
     order = sorted(signals, key=lambda name: -signals[name].strength)
     chance = float(noise(list(groups.values()), target, random_state=random_state).max(initial=0.0))
     predictions = {name: encode(groups[name], target) for name in order[:80]}
-    doubt = 10 + np.log(max(len(frame.columns), 1))
-    seen, shares = [], {}
-    if len(target.values) >= FEW_ROWS:
-        for name, found in coded_columns.items():
-            number = frame[name].to_numpy(float, na_value=np.nan) if frame[name].dtype.kind in "iufb" else None
-            shares[name] = settled(found if number is None else number, target, number is not None, raw).share if name in groups else 0.0
-            wanted = looks(frame[name].rename(name), found, target, raw, doubt) if name in groups else looks_at_text(frame[name].rename(name), found, target, doubt)
-            coarse = flag(name, found, signals[name], target) if name in groups and frame[name].nunique() <= COARSE else None
-            seen += [look for look in (*wanted, coarse) if look is not None]
+    seen, shares = _seen(frame, coded_columns, groups, signals, target, raw) if len(target.values) >= FEW_ROWS else ([], {})
     grave = {look.column for look in seen if look.through != "values" or look.share >= 0.995} | {*known, *future}
     best: dict[str, ColumnSignal] = {}
     for look in seen:

@@ -7,14 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .series import Series
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # %% auto #0
 __all__ = ['WINDOW', 'FARTHEST', 'NEARLY', 'EXACT', 'LEFT', 'LEAST', 'Travel', 'knows_target', 'knows_columns']
