@@ -123,9 +123,10 @@ def counting_marks(
     found, numbers = [], {name: sides.numbers(name) for name in sides.numeric[:MOST_SOURCES]}
     for name in sides.numeric:
         s = sides.spectrum(name)
-        kept, head, distinct = s.values, s.head, s.distinct
-        if len(kept) < 20 or head in (0, len(kept)):
+        kept, head = s.values, s.head
+        if len(kept) < 20 or head in (0, len(kept)) or s.loose:
             continue
+        distinct = s.distinct
         if not 3 <= len(distinct) <= 0.7 * len(kept):
             continue
         spread = float(kept.std())
