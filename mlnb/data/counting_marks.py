@@ -91,7 +91,7 @@ def _possible(codes: np.ndarray, x: np.ndarray, first: np.ndarray, near: float) 
             return True
     return False
 
-
+# %% ../../nbs/02dka_data.counting_marks.ipynb #f4f3f145
 def _statistic_mark(name: str, source: str, codes: np.ndarray, values: np.ndarray, numbers: dict[str, np.ndarray], head: int, near: float,
                     spread: float) -> Mark | None:
     best: Mark | None = None

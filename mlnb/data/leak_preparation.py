@@ -119,7 +119,8 @@ def _verdict(code: str, p: Preparation) -> Finding:
     columns = tuple(dict.fromkeys([m.column for m in marks] + [c for s in steps for c in s.columns] + [c for line in lines for c in line.columns]))
     known = [m for m in p.marks if m.family in _FAMILIES[code] and m not in marks and m.kind != "published"]
     evidence = {"columns": {m.column: m.to_dict() for m in marks}, "pipeline": [s.to_dict() for s in (steps or p.steps)], "code": [c.to_dict() for c in lines or mild],
-                "worth": p.worth, "columns looked at": p.columns, "looked at": sorted(p.looked), "learnt from train": {m.column: m.said for m in known}, "columns not looked at": list(p.unread)}
+                "worth": p.worth, "columns looked at": p.columns, "looked at": sorted(p.looked), "learnt from train": {m.column: m.said for m in known},
+                "columns not looked at": list(p.unread)}
     parts = {"evidence": evidence, "value": float(len(marks) + len(steps) + len(lines)), "threshold": 0.0}
     if marks or steps or lines:
         said = [m.sentence for m in marks[:3]] + [s.sentence for s in steps[:2]] + [f"{c.place} {c.said}." for c in lines[:3]]

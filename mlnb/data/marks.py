@@ -38,7 +38,7 @@ def _on_a_grid(values: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray,
     used = counts > 0
     return first[used], counts[used], (np.cumsum(used) - 1)[code]
 
-
+# %% ../../nbs/02di_data.marks.ipynb #1f9c6f0d
 @dataclass(frozen=True, eq=False)
 class Spectrum:
     "The different values of a column of numbers."

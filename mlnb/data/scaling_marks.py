@@ -47,7 +47,7 @@ def _leeway(name: str, stats: dict[str, float], fineness: float) -> tuple[float,
     scatter = sd / np.sqrt(n if name in ("mean", "sum") else 2 * n) if name != "range" else sd
     return float(off * scale), float(min(0.8 * off / scatter, 1.0))
 
-
+# %% ../../nbs/02dj_data.scaling_marks.ipynb #0082222b
 def _moments(column: str, train: np.ndarray, every: np.ndarray, fineness: float) -> Mark | None:
     ours, theirs = _stats(every), _stats(train)
     if fineness > 1e-6 * ours["size"]:  # equal values are rounded alike, so their errors do not cancel
