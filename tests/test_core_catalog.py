@@ -44,7 +44,8 @@ ROWS = {
 }
 LOGIC = {
     "FRAME-BRIEF": "framing.brief", "FRAME-RULES": "framing.rules", "KILL1": "framing.kill", "KILL2": "framing.kill",
-    "KILL3": "framing.kill", "LEAK01": "data.leakage", "LEAK04": "data.leakage", "LEAK05": "data.leakage", "LEAK06": "data.holdout",
+    "KILL3": "framing.kill", "LEAK02": "data.leak_preparation", "LEAK03": "data.leak_preparation", "LEAK08": "data.leak_preparation",
+    "LEAK01": "data.leakage", "LEAK04": "data.leakage", "LEAK05": "data.leakage", "LEAK06": "data.holdout",
     "LEAK07": "data.leakage", "EXP-RECORD": "experiments.tracking", "EXP-SELECT": "experiments.selection",
     "METRIC": "evaluation.metrics", "EVAL01": "data.holdout", "EVAL09": "evaluation.errors", "RUBRIC": "rubric.score",
     **{f"FE-{name}": "data.features_checks" for name in ("NUM", "CAT", "TIME", "TEXT", "INTER")},

@@ -91,7 +91,7 @@ def _possible(codes: np.ndarray, x: np.ndarray, first: np.ndarray, near: float) 
             return True
     return False
 
-
+# %% ../../nbs/02dka_data.counting_marks.ipynb #f4f3f145
 def _statistic_mark(name: str, source: str, codes: np.ndarray, values: np.ndarray, numbers: dict[str, np.ndarray], head: int, near: float,
                     spread: float) -> Mark | None:
     best: Mark | None = None
@@ -123,9 +123,10 @@ def counting_marks(
     found, numbers = [], {name: sides.numbers(name) for name in sides.numeric[:MOST_SOURCES]}
     for name in sides.numeric:
         s = sides.spectrum(name)
-        kept, head, distinct = s.values, s.head, s.distinct
-        if len(kept) < 20 or head in (0, len(kept)):
+        kept, head = s.values, s.head
+        if len(kept) < 20 or head in (0, len(kept)) or s.loose:
             continue
+        distinct = s.distinct
         if not 3 <= len(distinct) <= 0.7 * len(kept):
             continue
         spread = float(kept.std())

@@ -110,22 +110,26 @@ def _merged(g: _Groups) -> Iterator[tuple[str, np.ndarray, int]]:
 
 
 def _related(g: _Groups, judged: np.ndarray) -> bool:
-    "Whether the column moves with the target's mean or sum at all: a quick no for most columns."
+    "Whether the column moves with the target's mean, or with how far its sum is from the usual: a quick no for most columns."
     if judged.sum() < 8:
         return True
-    value = g.value[judged]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found = [abs(np.corrcoef(value, x[judged])[0, 1]) for x in (g.mean, g.total)]
-    return bool(np.nanmax([*found, 0.0]) > 0.3)
+    weight = g.rows[judged] / g.rows[judged].sum()  # many small groups would follow the size of a group, not its mean
+    value, found = g.value[judged], [0.0]
+    for x in (g.mean[judged], (g.total - g.rows * (g.all_total / g.all_rows))[judged]):
+        a, b = value - weight @ value, x - weight @ x
+        found.append(abs(weight @ (a * b)) / max(float(np.sqrt((weight @ a**2) * (weight @ b**2))), 1e-300))
+    return max(found) > 0.3
 
 
 def _fit(g: _Groups, near: float, spread: float, own: bool = False) -> _Fit | None:
     "The formula that fits best, if one does."
     best: _Fit | None = None
     judged = g.varied
-    if judged.sum() < 2 or not _related(g, judged):
+    if judged.sum() < 2:
         return None
-    for formula, expected, constants in chain(_formulas(g), _merged(g) if own and near < 1e-6 * spread else ()):
+    related = _related(g, judged)
+    ways = chain(_formulas(g), _merged(g) if own and near < 1e-6 * spread else ()) if related else [("sum", g.total, 0)]
+    for formula, expected, constants in ways:
         off = np.abs(expected - g.value)
         met = (off <= near) & judged
         share = float(g.rows[met].sum() / g.rows[judged].sum())
@@ -222,7 +226,7 @@ def encoding_marks(
     found = []
     for name in sides.numeric:
         s = sides.spectrum(name)
-        if len(s.values) < 20 or len(s.distinct) < 2 or set(s.distinct[:3]) <= {0.0, 1.0}:
+        if len(s.values) < 20 or (not s.loose and (len(s.distinct) < 2 or set(s.distinct[:3]) <= {0.0, 1.0})):
             continue
         marks = list(_column_marks(name, sides, s, y))
         if marks:
@@ -242,16 +246,17 @@ def _varies(s: Spectrum, codes: np.ndarray) -> bool:
 
 
 def _column_marks(name: str, sides: Sides, s: Spectrum, y: list[tuple[str, np.ndarray]]) -> Iterator[Mark]:
-    values, there, head, distinct, fineness, spread = s.values, s.there, s.head, s.distinct, s.fineness, float(s.values.std())
-    near = max(0.5001 * fineness if fineness > 1e-9 else 0.0, 1e-8 * spread, 1e-12 * float(np.abs(distinct[[0, -1]]).max()))
-    ways = [("", s.place)] if len(distinct) <= 0.5 * len(values) and fineness < 1 else []  # no mean is always whole
+    values, there, head, fineness, spread = s.values, s.there, s.head, s.fineness, float(s.values.std())
+    different = len(values) if s.loose else len(s.distinct)
+    near = max(0.5001 * fineness if fineness > 1e-9 else 0.0, 1e-8 * spread, 1e-12 * float(np.abs(values).max()))
+    ways = [("", s.place)] if different <= 0.5 * len(values) and fineness < 1 else []  # no mean is always whole
     others = []
     for source, codes in sides.groupings.items():
         if source != name:
             inside = s.inside(codes)
-            if len(distinct) <= 0.7 * len(values) and decided_by(inside[:head], values[:head]):
+            if different <= 0.7 * len(values) and decided_by(inside[:head], values[:head]):
                 ways.append((source, dense(inside)))
-            elif fineness < 0.01 and len(distinct) > 5 and not _varies(s, inside):
+            elif fineness < 0.01 and different > 5 and not _varies(s, inside):
                 others.append((source, dense(inside)))
     for said, target in y:
         known = ~np.isnan(target[there])

@@ -103,10 +103,10 @@ def _group_mark(column: str, sides: Sides) -> Mark | None:
     best: Mark | None = None
     s = sides.spectrum(column)
     often = _often(s.counts, MOST_REPEATED)  # only these can stand for the missing values of a group
-    order = np.full(len(s.distinct), len(often))
-    order[often] = np.arange(len(often))
-    distinct, place = s.distinct[often], order[s.place]
-    values, own, fineness, repeated = s.values, np.arange(len(s.values)) < s.head, grain(s.distinct), np.flatnonzero(place < len(often))
+    distinct = np.sort(s.distinct[often])
+    place = np.searchsorted(distinct, s.values).clip(max=len(distinct) - 1)
+    place[distinct[place] != s.values] = len(distinct)
+    values, own, fineness, repeated = s.values, np.arange(len(s.values)) < s.head, grain(s.distinct), np.flatnonzero(place < len(distinct))
     for name, codes in sides.groupings.items():
         if name == column or codes.max() > 98:
             continue
@@ -143,6 +143,12 @@ def _group_mark(column: str, sides: Sides) -> Mark | None:
     return best
 
 # %% ../../nbs/02dk_data.filling_marks.ipynb #02801e9d
+def _at_the_middle(values: np.ndarray) -> bool:
+    "Whether the mean or the median is repeated; in a column whose values hardly repeat it takes no sorting to see."
+    mean = float(values.mean())
+    return bool((values == np.median(values)).sum() >= 3 or (np.abs(values - mean) <= 1e-8 * max(float(values.std()), 1e-4 * abs(mean))).sum() >= 3)
+
+
 def filling_mark(
     column: str,  # its name
     sides: Sides,  # train and test
@@ -150,7 +156,9 @@ def filling_mark(
     "Look for a value that was filled in."
     s = sides.spectrum(column)
     train, every = s.values[: s.head], s.values
-    if len(every) < 30 or len(train) == len(every) or not len(train) or s.counts.max() < 2:
+    if len(every) < 30 or len(train) == len(every) or not len(train):
+        return None
+    if (s.loose and not _at_the_middle(every)) or s.counts.max() < 2:
         return None
     distinct, counts = s.distinct, s.counts
     found: list[Mark] = []

@@ -45,6 +45,7 @@ class Preparation:
     columns: int = 0  # columns of numbers that were looked at
     worth: dict[str, object] = field(default_factory=dict)  # score with the leaking columns, and made again from train only
     note: str = ""  # what else is known
+    unread: tuple[str, ...] = ()  # columns that there was no room for
 
     def leaking(self, families: Iterable[str]) -> list[Mark]:
         "Marks of all rows, or with the row's own label in them, of some families."
@@ -118,13 +119,14 @@ def _verdict(code: str, p: Preparation) -> Finding:
     columns = tuple(dict.fromkeys([m.column for m in marks] + [c for s in steps for c in s.columns] + [c for line in lines for c in line.columns]))
     known = [m for m in p.marks if m.family in _FAMILIES[code] and m not in marks and m.kind != "published"]
     evidence = {"columns": {m.column: m.to_dict() for m in marks}, "pipeline": [s.to_dict() for s in (steps or p.steps)], "code": [c.to_dict() for c in lines or mild],
-                "worth": p.worth, "columns looked at": p.columns, "looked at": sorted(p.looked), "learnt from train": {m.column: m.said for m in known}}
+                "worth": p.worth, "columns looked at": p.columns, "looked at": sorted(p.looked), "learnt from train": {m.column: m.said for m in known},
+                "columns not looked at": list(p.unread)}
     parts = {"evidence": evidence, "value": float(len(marks) + len(steps) + len(lines)), "threshold": 0.0}
     if marks or steps or lines:
         said = [m.sentence for m in marks[:3]] + [s.sentence for s in steps[:2]] + [f"{c.place} {c.said}." for c in lines[:3]]
         more = len(marks) + len(steps) + len(lines) - len(said)
         worth = _worth_words(p.worth) if marks else ""
-        return finding(code, "fail", f"{' '.join(said)}{f' And {more} more.' if more > 0 else ''}{worth}", columns=columns, **parts)
+        return finding(code, "fail", f"{' '.join(said)}{f' And {more} more.' if more > 0 else ''}{worth}{_unread(p.unread)}", columns=columns, **parts)
     if mild:
         return finding(code, "warn", " ".join(f"{c.place} {c.said}: only which values exist, but the test rows should not say that either." for c in mild[:3]), **parts)
     published = [m for m in p.marks if m.kind == "published"]
@@ -149,7 +151,7 @@ def _undecided(code: str, p: Preparation, parts: dict[str, object]) -> Finding:
     return finding(code, "pass", f"{_SOUND[code]}; looked at: {seen}.{note}{p.note}", **parts)
 
 # %% ../../nbs/02dh_data.leak_preparation.ipynb #70facef6
-CELLS = 60_000_000  # cells of both sides up to which all rows are read; beyond it, whole columns are left out, never rows
+CELLS = 60_000_000  # cells of both sides up to which all rows are read; beyond it, whole columns are left out and named, never rows
 
 
 def preparation_findings(
@@ -166,7 +168,7 @@ def preparation_findings(
     "Look for what was learnt from the wrong rows. Raises `InputError` for pipelines and notebooks that cannot be used."
     left = local(open_table(train, name="" if isinstance(train, str) else "train"))
     right = None if test is None else local(open_table(test, name="" if isinstance(test, str) else "test")).like(left)
-    sides = _sides(left, right, target, exclude)
+    sides, unread = _sides(left, right, target, exclude)
     marks, looked = _marks(sides, task or answer(sides.train[target], "", random_state).task), {"train"} | ({"data"} if right is not None else set())
     steps: list[StepLeak] = []
     trouble = ""
@@ -176,7 +178,7 @@ def preparation_findings(
         looked |= {"pipeline"} if steps or not trouble else set()
     lines = [] if notebook is None else code_leaks(str(notebook), target)
     looked |= {"code"} if notebook is not None else set()
-    found = Preparation(marks, tuple(steps), tuple(lines), frozenset(looked), len(sides.numeric), note=trouble)
+    found = Preparation(marks, tuple(steps), tuple(lines), frozenset(looked), len(sides.numeric), note=trouble + _unread(unread), unread=tuple(unread))
     leaking = found.leaking(_FAMILIES["LEAK02"])
     if leaking:
         found = replace(found, worth=_worth(leaking, sides, task, random_state))
@@ -198,15 +200,24 @@ def _followed(pipeline: object, sides: Sides, target: str) -> tuple[list[StepLea
         return [], f" The pipeline could not be followed on these rows ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})."
 
 
-def _sides(left: Table, right: Table | None, target: str, exclude: Sequence[str]) -> Sides:
+def _unread(columns: Sequence[str]) -> str:
+    if not columns:
+        return ""
+    return f" Not looked at: {len(columns)} columns ({listed(columns, 4)}), since all rows of at most {CELLS:,} cells are read. Give fewer columns at a time to look at them."
+
+
+def _sides(left: Table, right: Table | None, target: str, exclude: Sequence[str]) -> tuple[Sides, list[str]]:
+    "Both sides in memory, and the columns that do not fit."
     left.check_column(target, "target")
-    kept = left.columns
+    usable = [c for c in left.columns if c != target and c not in exclude]
     rows = left.rows + (right.rows if right is not None else 0)
-    if rows * len(kept) > CELLS:
-        kept = [target, *[c for c in kept if c != target][: max(CELLS // rows - 1, 3)]]
+    most = max(CELLS // rows - 1, 3)
+    kept, unread = [target, *usable[:most]], usable[most:]
+    if not unread:
+        kept = left.columns
     train = left.frame(kept)
     test = right.frame([c for c in kept if c in right.columns]) if right is not None else train.iloc[:0]
-    return Sides(train, test, target, tuple(exclude))
+    return Sides(train, test, target, tuple(exclude)), unread
 
 # %% ../../nbs/02dh_data.leak_preparation.ipynb #894cf27c
 @verifier("LEAK02", "LEAK03", "LEAK08")

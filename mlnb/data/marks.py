@@ -22,6 +22,23 @@ __all__ = ['SCREENED', 'SURE', 'JOINT', 'Spectrum', 'Sides', 'dense', 'grain', '
 SCREENED = 20_000  # values that decide whether all are looked at
 
 
+def _on_a_grid(values: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    "Different values, counts and places without sorting, where all values are multiples of a step."
+    if not len(values) or step < 1e-6:
+        return None
+    low, high = values.min(), values.max()
+    if (high - low) / step > 4 * len(values):
+        return None
+    code = np.rint((values - low) / step).astype(np.int64)
+    first = np.zeros(int(code.max()) + 1)
+    first[code] = values
+    if not (first[code] == values).all():  # the step was told from some of the values
+        return None
+    counts = np.bincount(code)
+    used = counts > 0
+    return first[used], counts[used], (np.cumsum(used) - 1)[code]
+
+# %% ../../nbs/02di_data.marks.ipynb #1f9c6f0d
 @dataclass(frozen=True, eq=False)
 class Spectrum:
     "The different values of a column of numbers."
@@ -31,10 +48,13 @@ class Spectrum:
     head: int  # how many of the values are train's; they come first
 
     @functools.cached_property
-    def _runs(self) -> tuple[np.ndarray, np.ndarray]:
+    def _runs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        found = _on_a_grid(self.values, self.fineness)
+        if found is not None:
+            return found
         ordered = np.sort(self.values)  # sorting values alone is several times faster than sorting positions
         first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]][: len(ordered)])
-        return ordered[first], np.diff(np.r_[first, len(ordered)])
+        return ordered[first], np.diff(np.r_[first, len(ordered)]), None
 
     @property
     def distinct(self) -> np.ndarray:
@@ -49,7 +69,7 @@ class Spectrum:
     @functools.cached_property
     def place(self) -> np.ndarray:
         "Which of the different values each value is, shape (n,)."
-        return np.searchsorted(self.distinct, self.values)
+        return np.searchsorted(self.distinct, self.values) if self._runs[2] is None else self._runs[2]
 
     @functools.cached_property
     def fineness(self) -> float:
@@ -61,6 +81,11 @@ class Spectrum:
         "Positions of enough values to tell what a column cannot be; all of them when there are few, shape (at most SCREENED,)."
         n = len(self.values)
         return np.arange(n) if n <= SCREENED else np.sort(np.random.default_rng(0).choice(n, SCREENED, replace=False))
+
+    @functools.cached_property
+    def loose(self) -> bool:
+        "Whether values hardly repeat: none does among twenty thousand. Then nothing that takes repeated values is there to be found."
+        return len(self.values) > SCREENED and self.fineness < 1e-6 and len(np.unique(self.values[self.some])) == SCREENED
 
     def inside(
         self,

@@ -47,7 +47,7 @@ def _leeway(name: str, stats: dict[str, float], fineness: float) -> tuple[float,
     scatter = sd / np.sqrt(n if name in ("mean", "sum") else 2 * n) if name != "range" else sd
     return float(off * scale), float(min(0.8 * off / scatter, 1.0))
 
-
+# %% ../../nbs/02dj_data.scaling_marks.ipynb #0082222b
 def _moments(column: str, train: np.ndarray, every: np.ndarray, fineness: float) -> Mark | None:
     ours, theirs = _stats(every), _stats(train)
     if fineness > 1e-6 * ours["size"]:  # equal values are rounded alike, so their errors do not cancel
@@ -121,11 +121,11 @@ _EVEN = 0.008  # W² over all rows, at the most
 _UNEVEN = 3.0  # how many times more uneven train alone has to be
 
 
-def _unevenness(scores: np.ndarray) -> float:
+def _unevenness(distinct: np.ndarray, counts: np.ndarray) -> float:
     "W² of uniform scores, ties at the middle of their ranks; ties at the ends are put at 0 and 1 by some, and left out."
-    distinct, counts = np.unique(scores, return_counts=True)
-    middle = (np.cumsum(counts) - counts / 2) / len(scores)
-    if counts[1:-1].sum() < 0.3 * len(scores):
+    rows = counts.sum()
+    middle = (np.cumsum(counts) - counts / 2) / rows
+    if counts[1:-1].sum() < 0.3 * rows:
         return float("inf")
     return float((((distinct - middle) ** 2) * counts)[1:-1].sum())
 
@@ -134,12 +134,12 @@ def _uneven(values: np.ndarray, uniform: bool) -> bool:
     "Whether some of the values are too uneven for all to be even: W² above 3 happens to even ones once in ten million draws."
     if len(values) <= SCREENED:
         return False
-    some = np.random.default_rng(0).choice(values, SCREENED, replace=False)
+    some = np.random.default_rng(0).choice(values, SCREENED // 4, replace=False)
     if not uniform:
         from scipy.special import ndtr
 
         some = ndtr(some)
-    return 3 < _unevenness(some) < np.inf
+    return 3 < _unevenness(*np.unique(some, return_counts=True)) < np.inf
 
 
 def _ranked(column: str, train: np.ndarray, every: np.ndarray, fineness: float) -> Mark | None:
@@ -149,15 +149,15 @@ def _ranked(column: str, train: np.ndarray, every: np.ndarray, fineness: float) 
         return None
     if all(_uneven(values, uniform) for values in (train, every)):
         return None
-    distinct = np.unique(every)
+    distinct, counts = np.unique(every, return_counts=True)
     gaps = np.diff(distinct)
     if len(distinct) < 12 or (uniform and gaps.max() < 1.01 * gaps.min() and len(distinct) > 0.99 * len(every)):
         return None  # evenly spaced without ties: time, or a row number
     if not uniform:
         from scipy.special import ndtr
 
-        train, every = ndtr(train), ndtr(every)
-    off, off_train = _unevenness(every), _unevenness(train)
+        train, distinct = ndtr(train), ndtr(distinct)
+    off, off_train = _unevenness(distinct, counts), _unevenness(*np.unique(train, return_counts=True))
     said = f"{'uniform' if uniform else 'normal'} scores of the ranks"
     if off_train <= _EVEN and off_train <= off:
         return Mark(column, "scaled", "ranks", said, "train", off, off_train, _EVEN, 0.0)
@@ -191,12 +191,10 @@ def scaling_marks(
     found = []
     for name in sides.numeric:
         s = sides.spectrum(name)
-        if len(s.values) < LEAST or len(s.distinct) < 2:
-            continue
-        if s.fineness >= 1:
+        if len(s.values) < LEAST or s.fineness >= 1 or s.values.min() == s.values.max():
             continue
         mark = scaling_mark(name, s.values[: s.head], s.values)
-        if mark is None and s.counts.max() >= max(3, 0.002 * len(s.values)) and len(s.distinct) > 2:
+        if mark is None and not s.loose and s.counts.max() >= max(3, 0.002 * len(s.values)) and len(s.distinct) > 2:
             rest = s.values != s.distinct[s.counts.argmax()]
             mark = scaling_mark(name, s.values[: s.head][rest[: s.head]], s.values[rest])
         if mark is not None:
