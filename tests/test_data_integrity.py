@@ -177,7 +177,7 @@ TRUE: dict[tuple[str, str], dict[str, str]] = {  # what is so, check by check, a
     ("bank_marketing/bank-additional.csv", "y"): {"DATA10": "poutcome ~ previous"},  # no earlier campaign, no outcome of it
     ("bank_marketing/bank-additional-full.csv.gz", "y"): {"DATA10": "poutcome ~ previous", "DATA11": "row order"},  # "ordered by date", says its author
     ("bike_sharing/day.csv", "cnt"): {
-        "DATA09": "1 rows whose values do not go together",  # 17 August 2012: it feels like 0.24 at a temperature of 0.72
+        "DATA09": "1 row whose values do not go together",  # 17 August 2012: it feels like 0.24 at a temperature of 0.72
         "DATA10": "temp ~ atemp", "DATA11": "instant",  # counts the days of two years in which the numbers rose
     },
     ("german_credit/german_data_credit.csv", ""): {},

@@ -117,7 +117,7 @@ def outlier_rows(
         odd = odd[np.argsort(-distance[odd], kind="stable")]
         if len(odd):
             shown = tuple(frame.iloc[i].dropna().round(6).to_dict() for i in odd[:3])
-            hits.append(Hit("(combinations)", len(odd), len(odd) / len(frame), f"{len(odd):,} rows whose values do not go together", shown))
+            hits.append(Hit("(combinations)", len(odd), len(odd) / len(frame), f"{len(odd):,} row{'s' * (len(odd) > 1)} whose values do not go together", shown))
     known: dict[str, Any] = {"chance of a false alarm": ALARMS, "limit of combinations": limit,
                              "limits": {name: [x if np.isfinite(x) else None for x in pair] for name, pair in limits.items()}}
     return told("DATA09", hits, f"No row lies outside of what {table.rows:,} honest rows hold.", **known)
@@ -136,5 +136,5 @@ def _beyond(table: Table, limits: dict[str, tuple[float, float]]) -> list[Hit]:
         if count := int(row[f"{i}:n"] or 0):  # type: ignore[call-overload]
             ends = tuple(x for x in (row[f"{i}:low"], row[f"{i}:high"]) if x is not None and (x < low or x > high))  # type: ignore[operator]
             said = " and ".join(f"{x:.6g}" for x in ends)
-            hits.append(Hit(name, count, count / table.rows, f"{count:,} values outside of {low:.4g} to {high:.4g}, out to {said}", ends))
+            hits.append(Hit(name, count, count / table.rows, f"{count:,} value{'s' * (count > 1)} outside of {low:.4g} to {high:.4g}, out to {said}", ends))
     return hits
