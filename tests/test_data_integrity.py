@@ -74,6 +74,14 @@ def test_a_planted_defect_is_found_by_its_check(code: str) -> None:
     assert found.fix and found.evidence and len(found.message) > 20
 
 
+def test_one_case_with_two_labels_is_found_and_two_like_cases_are_not() -> None:
+    d = clean()[["id", "claims", "grade", "test", "y"]]  # coarse: many cases are alike and differ in y
+    assert inspect(d, target="y").findings.get("DATA07").status.value == "pass"
+    again = d.iloc[:20].assign(y=d["y"].iloc[:20].map({"yes": "no", "no": "yes"}))
+    found = inspect(pd.concat([d, again], ignore_index=True), target="y").findings.get("DATA07")
+    assert found.status.value == "warn" and found.evidence["rows in conflict"] == 40
+
+
 def test_what_a_split_brings() -> None:
     d = clean()
     train, test = d.iloc[:800], d.iloc[800:].copy()

@@ -24,7 +24,7 @@ from .signal import answer
 from .split_checks import new_categories, new_labels, sizes
 from .text_checks import length_outliers, special_characters, string_variants
 from .ties import tied_features
-from .twins import Twins, conflicting_labels, duplicate_rows, twins
+from .twins import ENOUGH, Twins, conflicting_labels, duplicate_rows, twins
 from .value_checks import mixed_nulls, mixed_types, single_value
 
 if TYPE_CHECKING:
@@ -90,14 +90,17 @@ def _of_values(table: Table, target: str) -> list[Finding]:
 def _of_rows(table: Table, target: str, entity: str, task: str) -> list[Callable[[], Finding]]:
     "DATA07 and DATA08."
     features = [n for n in table.columns if n not in (target, entity) and table.kinds[n] not in ("id", "constant", "empty")]
-    identified = "id" in table.kinds.values()
+    names = [n for n in table.columns if table.kinds[n] == "id" and n != target]
 
     def conflicts() -> Finding:
         if task == "regression":
             return finding("DATA07", "not_applicable", f"{target} is a number: equal rows with different values are ordinary noise.")
         if not features:
             return finding("DATA07", "not_applicable", "There are no features beside identifiers.")
-        return conflicting_labels(alike(), target, identified)
+        same = twins(table, [*features, *names], target) if names and alike().conflicts else None
+        if same is not None and same.conflicts >= ENOUGH:  # one case with two labels: its own identifier excuses it no more
+            return conflicting_labels(same, target)
+        return conflicting_labels(alike(), target, bool(names))
 
     @functools.cache
     def alike() -> Twins:
