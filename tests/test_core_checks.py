@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,10 @@ def test_fingerprints_follow_content_only(tmp_path: Path) -> None:
     assert fingerprint(path) != first
     write_atomic(path, "one")
     assert fingerprint(path) == first
+    stat = path.stat()
+    path.write_text("six")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # the same size, and the old time set back
+    assert fingerprint(path) != first
 
 
 @pytest.fixture

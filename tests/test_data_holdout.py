@@ -7,6 +7,7 @@ import signal
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,52 @@ def test_new_data_and_earlier_exploration_are_said(tmp_path: Path) -> None:
     assert "changed" in findings(Project(p.path), holdout).get("LEAK06").message
 
 
+FORKS = """
+import json, os, sys, tempfile, traceback
+import ibis.backends.duckdb, pandas, pyarrow.parquet, mlnb.data.holdout
+for line in sys.stdin:
+    started, ended = [], []
+    for code, *arguments in json.loads(line):
+        out = tempfile.TemporaryFile("w+")
+        if not (child := os.fork()):
+            os.dup2(out.fileno(), 1)
+            sys.argv, status = ["-c", *arguments], 1
+            try:
+                exec(code, {"__name__": "__main__"})
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                os._exit(status)
+        started.append((child, out))
+    for child, out in started:
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        out.seek(0)
+        ended.append((status, out.read()))
+    print(json.dumps(ended), flush=True)
+"""
+Run = Callable[..., list[tuple[int, str]]]
+
+
+@pytest.fixture(scope="module")
+def side_by_side() -> Iterator[Run]:
+    """`side_by_side([code, argument …], …)` runs each in a process of its own, all at once: exit code and output of each.
+
+    The processes are forks of one that has the imports loaded and has done nothing else.
+    """
+    with subprocess.Popen([sys.executable, "-c", FORKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdin and server.stdout
+
+        def run(*jobs: list[str]) -> list[tuple[int, str]]:
+            server.stdin.write(json.dumps(jobs) + "\n")  # type: ignore[union-attr]
+            server.stdin.flush()  # type: ignore[union-attr]
+            return [(code, out) for code, out in json.loads(server.stdout.readline())]  # type: ignore[union-attr]
+
+        yield run
+        server.stdin.close()
+
+
 KILLED = """
 import os, signal, sys
 from mlnb.core.project import Project
@@ -153,10 +200,9 @@ seal(Project(sys.argv[1]))
 
 
 @pytest.mark.parametrize("after", ["train.parquet", "holdout.parquet", "looks.head"])
-def test_a_kill_in_the_middle_leaves_no_half_seal(tmp_path: Path, after: str) -> None:
+def test_a_kill_in_the_middle_leaves_no_half_seal(tmp_path: Path, side_by_side: Run, after: str) -> None:
     p = project(tmp_path, frame())
-    process = subprocess.run([sys.executable, "-c", KILLED, str(p.path), after], check=False)
-    assert process.returncode == -signal.SIGKILL
+    assert side_by_side([KILLED, str(p.path), after])[0][0] == -signal.SIGKILL
     with pytest.raises(MissingError, match="mlnb run data"):
         open_holdout(p)
     holdout = seal(p)
@@ -164,9 +210,9 @@ def test_a_kill_in_the_middle_leaves_no_half_seal(tmp_path: Path, after: str) ->
     assert [f.status.value for f in findings(p, holdout)] == ["pass", "pass"]
 
 
-def test_a_kill_after_the_seal_leaves_a_whole_one_that_is_recorded_later(tmp_path: Path) -> None:
+def test_a_kill_after_the_seal_leaves_a_whole_one_that_is_recorded_later(tmp_path: Path, side_by_side: Run) -> None:
     p = project(tmp_path, frame())
-    assert subprocess.run([sys.executable, "-c", KILLED, str(p.path), "seal.json"], check=False).returncode == -signal.SIGKILL
+    assert side_by_side([KILLED, str(p.path), "seal.json"])[0][0] == -signal.SIGKILL
     assert not p.ledger.entries()
     holdout = seal(p)
     assert [e.body.code for e in p.ledger.entries()] == ["LEAK06", "EVAL01"] and not tampering(p, holdout)
@@ -190,24 +236,22 @@ print(holdout.rows(why="killed").rows)
 
 
 @pytest.mark.parametrize(("point", "looks"), [("before", 1), ("middle", 2), ("after", 2)])
-def test_a_kill_in_a_look_loses_no_look_and_breaks_nothing(tmp_path: Path, point: str, looks: int) -> None:
+def test_a_kill_in_a_look_loses_no_look_and_breaks_nothing(tmp_path: Path, side_by_side: Run, point: str, looks: int) -> None:
     p = project(tmp_path, frame())
     holdout = seal(p)
     holdout.rows(why="first")
-    process = subprocess.run([sys.executable, "-c", LOOKING, str(p.path), point], check=False, capture_output=True)
-    assert process.returncode == -signal.SIGKILL and not process.stdout
+    assert side_by_side([LOOKING, str(p.path), point]) == [(-signal.SIGKILL, "")]
     assert holdout.book.count == looks and not tampering(p, holdout)
     holdout.rows(why="next")
     assert holdout.book.count == looks + 1 and holdout.looks[-1].body.message == "next" and not tampering(p, holdout)
 
 
-def test_several_processes_look_at_once_and_every_look_is_there(tmp_path: Path) -> None:
+def test_several_processes_look_at_once_and_every_look_is_there(tmp_path: Path, side_by_side: Run) -> None:
     p = project(tmp_path, frame())
     holdout = seal(p)
     code = ("import sys; from mlnb.data.holdout import open_holdout; from mlnb.core.project import Project\n"
             "h = open_holdout(Project(sys.argv[1]))\nfor i in range(5): h.rows(why=f'{sys.argv[2]} {i}')")
-    running = [subprocess.Popen([sys.executable, "-c", code, str(p.path), name]) for name in "ab"]
-    assert [process.wait(timeout=300) for process in running] == [0, 0]
+    assert [status for status, _ in side_by_side([code, str(p.path), "a"], [code, str(p.path), "b"])] == [0, 0]
     assert sorted(e.body.message for e in holdout.looks) == sorted(f"{name} {i}" for name in "ab" for i in range(5))
     assert not tampering(p, holdout)
 
@@ -292,11 +336,10 @@ def test_a_look_knows_its_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "threshold.ipynb" in holdout._repr_html_()
 
 
-def test_two_processes_seal_one_holdout(tmp_path: Path) -> None:
+def test_two_processes_seal_one_holdout(tmp_path: Path, side_by_side: Run) -> None:
     p = project(tmp_path, frame(), time="when")
     code = "import sys; from mlnb.data.holdout import seal; from mlnb.core.project import Project; print(seal(Project(sys.argv[1])).seal.hash)"
-    running = [subprocess.Popen([sys.executable, "-c", code, str(p.path)], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    hashes = {process.communicate(timeout=120)[0].strip() for process in running}
+    hashes = {out.strip() for _, out in side_by_side(*[[code, str(p.path)]] * 2)}
     assert len(hashes) == 1 and hashes == {open_holdout(p).seal.hash}
 
 

@@ -217,10 +217,10 @@ def test_a_defect_is_told_from_an_answer_to_the_input(tmp_path: Path) -> None:
 
 
 def test_a_kernel_is_this_interpreter_in_the_given_folder(tmp_path: Path) -> None:
-    source = "import os, sys; [sys.executable, os.getcwd(), sys.path[0]]"
+    source = "import os, sys; [sys.executable, os.getcwd(), os.environ['MLNB_NOTEBOOK'], sys.path[0]]"
     done = execute(written(tmp_path / "t.ipynb", source), tmp_path / "out.ipynb", {}, tmp_path)
     shown = eval(done.notebook.cells[-1].outputs[0].data["text/plain"])
-    assert shown[:2] == [sys.executable, str(tmp_path.resolve())] and shown[2] not in ("", str(tmp_path))
+    assert shown[:3] == [sys.executable, str(tmp_path.resolve()), "out.ipynb"] and shown[3] not in ("", str(tmp_path))
 
 
 def test_a_dying_kernel_is_reported_with_its_last_words(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ __all__ = ['SIZE', 'file_fingerprint', 'combine', 'fingerprint']
 
 # %% ../../nbs/00e_core.fingerprint.ipynb #4037bdf0
 SIZE = 16  # bytes of the digest: 32 hexadecimal digits
-_FILES: dict[tuple[str, int, int], str] = {}
+_FILES: dict[tuple[str, int, int, int], str] = {}
 
 
 def file_fingerprint(
@@ -25,7 +25,7 @@ def file_fingerprint(
 ) -> str:  # 32 hexadecimal digits
     "The hash of a file's bytes (BLAKE2b)."
     stat = Path(path).stat()
-    key = (str(Path(path).resolve()), stat.st_size, stat.st_mtime_ns)
+    key = (str(Path(path).resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
     if key not in _FILES:
         digest = hashlib.blake2b(digest_size=SIZE)
         with open(path, "rb") as file:

@@ -5,6 +5,7 @@
 # %% ../../nbs/02g_data.integrity.ipynb #bdd4b982
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,16 +15,16 @@ from ..core.errors import MlnbError
 from ..core.findings import Finding, Findings, Status
 from ..core.items_integrity import ITEMS
 from ..core.tables import Table, open_table
-from .column_facts import column_facts
+from .column_facts import ColumnFacts, column_facts
 from .label_checks import class_balance, class_counts, identifier_knows
-from .levels import written
+from .levels import Written, written
 from .outliers import outlier_rows
 from .sample import local, sample_rows
 from .signal import answer
 from .split_checks import new_categories, new_labels, sizes
 from .text_checks import length_outliers, special_characters, string_variants
 from .ties import tied_features
-from .twins import conflicting_labels, duplicate_rows, twins
+from .twins import ENOUGH, Twins, conflicting_labels, duplicate_rows, twins
 from .value_checks import mixed_nulls, mixed_types, single_value
 
 if TYPE_CHECKING:
@@ -78,7 +79,10 @@ class IntegrityReport:
 # %% ../../nbs/02g_data.integrity.ipynb #9c3969e4
 def _of_values(table: Table, target: str) -> list[Finding]:
     "DATA01 to DATA06."
-    facts, text = column_facts(table), written(table)
+    text = written(table)
+    rest = [name for name in table.columns if name not in text]  # what is counted for text need not be counted again
+    facts: dict[str, ColumnFacts | Written] = {**text, **(column_facts(Table(table.expr.select(rest), table.name, given_kinds=tuple(table.kinds.items()))) if rest else {})}
+    facts = {name: facts[name] for name in table.columns}
     return [single_value(facts, target), mixed_types(text), mixed_nulls(text, facts), special_characters(text), string_variants(text),
             length_outliers(table, text)]
 
@@ -86,16 +90,27 @@ def _of_values(table: Table, target: str) -> list[Finding]:
 def _of_rows(table: Table, target: str, entity: str, task: str) -> list[Callable[[], Finding]]:
     "DATA07 and DATA08."
     features = [n for n in table.columns if n not in (target, entity) and table.kinds[n] not in ("id", "constant", "empty")]
-    identified = "id" in table.kinds.values()
+    names = [n for n in table.columns if table.kinds[n] == "id" and n != target]
 
     def conflicts() -> Finding:
         if task == "regression":
             return finding("DATA07", "not_applicable", f"{target} is a number: equal rows with different values are ordinary noise.")
         if not features:
             return finding("DATA07", "not_applicable", "There are no features beside identifiers.")
-        return conflicting_labels(twins(table, features, target), target, identified)
+        same = twins(table, [*features, *names], target) if names and alike().conflicts else None
+        if same is not None and same.conflicts >= ENOUGH:  # one case with two labels: its own identifier excuses it no more
+            return conflicting_labels(same, target)
+        return conflicting_labels(alike(), target, bool(names))
 
-    return [conflicts, lambda: duplicate_rows(twins(table, table.columns))]
+    @functools.cache
+    def alike() -> Twins:
+        return twins(table, features, target)
+
+    def copies() -> Finding:
+        unlike = target and task != "regression" and features and not alike().groups  # rows that differ in the features are no copies
+        return duplicate_rows(Twins(table.rows, tuple(table.columns)) if unlike else twins(table, table.columns))
+
+    return [conflicts, copies]
 
 
 def _of_labels(table: Table, sample: pd.DataFrame, target: str, time: str, exclude: tuple[str, ...], task: str, seed: int) -> list[Callable[[], Finding]]:

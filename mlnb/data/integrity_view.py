@@ -5,9 +5,9 @@
 # %% ../../nbs/02gi_data.integrity_view.ipynb #79f46222
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..core.findings import Status
+from ..core.findings import Finding, Status
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,6 +18,20 @@ if TYPE_CHECKING:
 __all__ = ['plot_integrity', 'integrity_html']
 
 # %% ../../nbs/02gi_data.integrity_view.ipynb #06ae71e0
+_NO_SHARE = {"DATA10": "tie {:.3f}", "DATA11": "strength {:.2f}", "DATA12": "{:.2g} of an even share", "DATA16": "known to within {:.1%}"}
+
+
+def _mark(f: Finding) -> str:
+    "What stands beside a check: where it was hit most, or why it is quiet."
+    if f.status in (Status.NOT_CHECKED, Status.NOT_APPLICABLE):
+        return f.status.value.replace("_", " ")
+    if f.status not in (Status.WARN, Status.FAIL):
+        return ""
+    worst: Any = f.evidence.get("worst") or []
+    said = _NO_SHARE.get(f.code, "").format(f.value or 0)
+    return ", ".join(filter(None, (str(worst[0]["column"])[:40] if worst else "", said)))
+
+# %% ../../nbs/02gi_data.integrity_view.ipynb #17e87d8a
 def plot_integrity(
     report: IntegrityReport,  # the report
 ) -> Figure:  # a line a check
@@ -29,20 +43,16 @@ def plot_integrity(
     labels = []
     for place, f in enumerate(list(report.findings)[::-1]):
         labels.append(f"{f.code}  {f.title}")
-        worst = f.evidence.get("worst") or []
-        hit = f.status in (Status.WARN, Status.FAIL)
+        share = min(f.value or 0, 1) if f.status in (Status.WARN, Status.FAIL) and f.code not in _NO_SHARE else 0
         colour = STATUS_COLOURS[f.status]
-        if hit:
-            ax.barh(place, min(f.value or 0, 1), color=colour, height=0.55, alpha=0.85)
+        ax.barh(place, share, color=colour, height=0.55, alpha=0.85)
         ax.plot([-0.03], [place], "o", color=colour, markersize=6, clip_on=False)
-        quiet = f.status in (Status.NOT_CHECKED, Status.NOT_APPLICABLE)
-        text = f.status.value.replace("_", " ") if quiet else (str(worst[0]["column"])[:40] if hit and worst else "")  # type: ignore[index]
-        ax.text((min(f.value or 0, 1) if hit else 0) + 0.015, place, text, va="center", fontsize=8, color=PALETTE["grey"])
+        ax.text(share + 0.015, place, _mark(f), va="center", fontsize=8, color=PALETTE["grey"])
     ax.set_yticks(range(len(labels)), labels)
-    ax.tick_params(axis="y", length=0, pad=10)
+    ax.tick_params(axis="y", length=0, pad=16)
     ax.set_xlim(0, 1.0)
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
-    ax.set_title("Share that is hit, where it is hit most", loc="left", color=PALETTE["grey"], fontsize=10)
+    ax.set_title("Share of rows that is hit, where it is hit most", loc="left", color=PALETTE["grey"], fontsize=10)
     ax.grid(False, axis="y")
     return fig
 

@@ -55,11 +55,13 @@ def identifier_knows(
 ) -> Finding:  # DATA11
     "Whether an identifier or the position of a row predicts the label."
     names = [name for name in table.columns if table.kinds[name] == "id" and name not in (*leave_out, target)]
-    frame = sample_rows(table, 20_000, [*names, target], random_state) if sample is None else sample[[*names, target]]
+    whens = [name for name in table.columns if table.kinds[name] == "datetime" and name != target]
+    frame = (sample_rows(table, 20_000, [*names, *whens, target], random_state) if sample is None else sample)[[*names, *whens, target]]
+    ordered = bool(time) or any(frame[name].is_monotonic_increasing or frame[name].is_monotonic_decreasing for name in whens)
     wanted = answer(frame[target], task, random_state)
     frame = frame.iloc[wanted.kept]
     groups = {name: neighbours(frame[name]) for name in names}
-    if not time and (np.diff(wanted.values) != 0).any():
+    if not ordered and (np.diff(wanted.values) != 0).any():
         groups["(row order)"] = coded(frame.reset_index().index.to_series().astype(float))
     if not groups or len(frame) < 50:
         why = "There is no identifier, and the rows are ordered by time" if not groups else f"{len(frame)} rows are too few to tell"

@@ -78,11 +78,15 @@ def joint_distance(
     "How unusual the combination of values of each row is."
     normal = np.vectorize(statistics.NormalDist().inv_cdf, otypes=[float])
     grid = normal((np.arange(len(frame)) + 0.5) / len(frame))
-    ranks = frame.rank().sub(0.5).fillna((len(frame) + 1) / 2 - 0.5).to_numpy(float)
-    z = grid[np.clip(ranks.astype(int), 0, len(frame) - 1)]
-    z = (z - z.mean(axis=0)) / np.maximum(z.std(axis=0), 1e-9)
-    spread = z.T @ z / len(z) + 0.03 * np.eye(z.shape[1])  # columns that say the same must not blow small differences up
-    return np.sqrt(np.einsum("ij,ij->i", z, np.linalg.solve(spread, z.T).T))
+    gaps = frame.isna().to_numpy()
+    ranks = frame.rank().sub(0.5).div(frame.count()).mul(len(frame)).fillna(0).to_numpy(float)
+    z = np.ma.array(grid[np.clip(ranks.astype(int), 0, len(frame) - 1)], mask=gaps)
+    z = ((z - z.mean(axis=0)) / np.maximum(z.std(axis=0), 1e-9)).filled(0)
+    for _ in range(3 if gaps.any() else 1):
+        inverse = np.linalg.inv(z.T @ z / len(z) + 0.03 * np.eye(z.shape[1]))  # columns that say the same must not blow small differences up
+        for j in np.flatnonzero(gaps.any(axis=0)):
+            z[gaps[:, j], j] -= z[gaps[:, j]] @ inverse[:, j] / inverse[j, j]
+    return np.sqrt(np.maximum(np.einsum("ij,ij->i", z, z @ inverse), 0))
 
 # %% ../../nbs/02ge_data.outliers.ipynb #85afd863
 MOST_ROWS = 20_000  # rows from which limits are taken
@@ -113,7 +117,7 @@ def outlier_rows(
         odd = odd[np.argsort(-distance[odd], kind="stable")]
         if len(odd):
             shown = tuple(frame.iloc[i].dropna().round(6).to_dict() for i in odd[:3])
-            hits.append(Hit("(combinations)", len(odd), len(odd) / len(frame), f"{len(odd):,} rows whose values do not go together", shown))
+            hits.append(Hit("(combinations)", len(odd), len(odd) / len(frame), f"{len(odd):,} row{'s' * (len(odd) > 1)} whose values do not go together", shown))
     known: dict[str, Any] = {"chance of a false alarm": ALARMS, "limit of combinations": limit,
                              "limits": {name: [x if np.isfinite(x) else None for x in pair] for name, pair in limits.items()}}
     return told("DATA09", hits, f"No row lies outside of what {table.rows:,} honest rows hold.", **known)
@@ -132,5 +136,5 @@ def _beyond(table: Table, limits: dict[str, tuple[float, float]]) -> list[Hit]:
         if count := int(row[f"{i}:n"] or 0):  # type: ignore[call-overload]
             ends = tuple(x for x in (row[f"{i}:low"], row[f"{i}:high"]) if x is not None and (x < low or x > high))  # type: ignore[operator]
             said = " and ".join(f"{x:.6g}" for x in ends)
-            hits.append(Hit(name, count, count / table.rows, f"{count:,} values outside of {low:.4g} to {high:.4g}, out to {said}", ends))
+            hits.append(Hit(name, count, count / table.rows, f"{count:,} value{'s' * (count > 1)} outside of {low:.4g} to {high:.4g}, out to {said}", ends))
     return hits

@@ -91,7 +91,8 @@ def new_categories(
         levels, expected = unseen(train, test, name)
         rows = sum(levels.values())
         if rows and not by_chance(rows, expected, len(names)):
-            said = f"{rows:,} test rows have one of {len(levels):,} new categories, such as {_shown(levels, train, name)}; chance gives {expected:.1f}"
+            new = "a new category" if len(levels) == 1 else f"one of {len(levels):,} new categories"
+            said = f"{rows:,} test rows have {new}, such as {_shown(levels, train, name)}; chance gives {expected:.1f}"
             hits.append(Hit(name, rows, rows / test.rows, said, tuple(levels)[:5]))
         elif rows:
             chance[name] = {"rows": rows, "by chance": round(expected, 1), "such as": list(levels)[:3]}

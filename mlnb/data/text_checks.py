@@ -55,7 +55,8 @@ def string_variants(
         groups = sorted((spellings for spellings in same.values() if len(spellings) > 1), key=lambda g: -sum(w.counts[v] for v in g[1:]))
         if rows := sum(w.counts[value] for group in groups for value in group[1:]):  # the first is the most common
             shown = " = ".join(repr(value[:40]) for value in groups[0][:4])
-            hits.append(Hit(name, rows, rows / w.filled, f"{len(groups):,} levels in several spellings, such as {shown}", tuple(tuple(g[:5]) for g in groups[:5])))
+            hits.append(Hit(name, rows, rows / w.filled, f"{len(groups):,} level{'s' * (len(groups) > 1)} in several spellings, such as {shown}",
+                            tuple(tuple(g[:5]) for g in groups[:5])))
     return told("DATA05", hits, "Every level has one spelling.")
 
 # %% ../../nbs/02gc_data.text_checks.ipynb #80c57aeb
@@ -94,7 +95,7 @@ def length_outliers(
         if rows := sum(values.values()):
             some = sorted({len(value) for value in values}, reverse=True)
             usual_text = f"usual are {w.lengths['q25']:.0f} to {w.lengths['q75']:.0f}" if w.lengths else "the others are short"
-            hits.append(Hit(name, rows, rows / w.filled, f"{rows:,} values of odd length ({listed(some, 3)} characters; {usual_text})",
+            hits.append(Hit(name, rows, rows / w.filled, f"{rows:,} value{'s' * (rows > 1)} of odd length ({listed(some, 3)} characters; {usual_text})",
                             tuple(value[:60] for value in list(values)[:5])))
     return told("DATA06", hits, "No text is of freak length.")
 

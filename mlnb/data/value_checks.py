@@ -59,7 +59,7 @@ def _shown(values: Mapping[str, int], most: int = 3) -> str:
 
 
 def single_value(
-    facts: Mapping[str, ColumnFacts],  # column -> its facts
+    facts: Mapping[str, ColumnFacts | Written],  # column -> its facts, or what is written in it
     target: str = "",  # column that is predicted
 ) -> Finding:  # DATA01
     "Columns that never change."
@@ -97,12 +97,13 @@ def _number(value: str) -> bool:
 # %% ../../nbs/02gb_data.value_checks.ipynb #f0d22cc9
 def mixed_nulls(
     text: Mapping[str, Written],  # what is written in the columns of text
-    facts: Mapping[str, ColumnFacts],  # column -> its facts
+    facts: Mapping[str, ColumnFacts | Written],  # column -> its facts, or what is written in it
 ) -> Finding:  # DATA03
     "Columns in which missing is written in more than one way."
     hits = []
     for name, f in facts.items():
-        ways = text[name].missing if name in text else {"(null)": f.null} | ({f.stand_in: f.disguised} if f.disguised else {})
+        w = text.get(name, f)
+        ways = w.missing if isinstance(w, Written) else {"(null)": w.null} | ({w.stand_in: w.disguised} if w.disguised else {})
         ways = {way: n for way, n in ways.items() if n}
         if len(ways) > 1:
             said = ", ".join(f"{way} {n:,}" for way, n in list(ways.items())[:5])

@@ -75,8 +75,8 @@ def _load() -> None:
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
 
 
-def _manager(kernels: Kernels, log: IO[bytes], folder: str) -> type:
-    "A kernel manager whose kernels run this interpreter, talk through a private folder and write what they print to a log."
+def _manager(kernels: Kernels, log: IO[bytes], folder: str, notebook: str) -> type:
+    "A kernel manager whose kernels run this interpreter, know their notebook, talk through a private folder and write what they print to a log."
     from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
     from traitlets import default
@@ -97,7 +97,7 @@ def _manager(kernels: Kernels, log: IO[bytes], folder: str) -> type:
             return ThisInterpreter(parent=self)
 
         async def start_kernel(self, **options: object) -> None:  # type: ignore[override]
-            environment = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+            environment = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1", "MLNB_NOTEBOOK": notebook}
             await super().start_kernel(**{**options, "stdout": log, "stderr": log, "env": environment})
             kernels.add(self.provisioner.process)  # type: ignore[union-attr]
 
@@ -180,7 +180,7 @@ def execute(
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
             execute_notebook(nbformat.read(template, as_version=4), path, dict(parameters), kernel_name="python3", language="python",
-                             progress_bar=False, kernel_manager_class=_manager(kernels, log, private),
+                             progress_bar=False, kernel_manager_class=_manager(kernels, log, private, output.name),
                              resources={"metadata": {"path": str(folder)}})
         except PapermillExecutionError:
             pass  # the notebook says it
