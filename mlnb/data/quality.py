@@ -16,11 +16,11 @@ from ..core.findings import Finding, Findings, plain
 from ..core.items_data import DQ_DIMENSIONS, DQ_GATE, DQ_MAX
 from ..core.records_rules import DataRules
 from ..core.tables import Table, open_table
-from .column_facts import ColumnFacts, column_facts
+from .column_facts import ColumnFacts, column_facts, text_levels
 from .dimensions import DimensionScore, accuracy, completeness, consistency, duplicate_rows
-from .fitness import relevance, timeliness, volume
+from .fitness import LOOKED, relevance, timeliness, volume
 from .rules import infer_rules, load_rules
-from .sample import local
+from .sample import local, sample_table
 from .truth import compare_truth
 from .violations import Violation, count_violations, example_cells
 
@@ -131,15 +131,17 @@ def assess(
         if column:
             table.check_column(column, role)
     table = local(table)
-    facts = column_facts(table)
+    counted = text_levels(table)
+    facts = column_facts(table, counted)
     features = {name: f for name, f in facts.items() if name != target} or facts
-    kept = infer_rules(table, facts, random_state=random_state) if rules is None else rules
+    sample = sample_table(table, LOOKED, random_state)
+    kept = infer_rules(table, facts, random_state=random_state, sample=sample, counted=counted) if rules is None else rules
     broken = count_violations(table, kept)
     filled = sum(f.rows - f.missing for f in facts.values())
     compared = None if truth is None else compare_truth(table, truth, key)
     parts = [completeness(features, broken, table.rows), accuracy(broken, filled, table.rows, compared),
              consistency(broken, filled, table.rows, duplicate_rows(table)), timeliness(table, time, now, need),
-             relevance(table, target, task, random_state), volume(table, target, task)]
+             relevance(table, target, task, random_state, sample), volume(table, target, task)]
     made = {d.name: _adjusted(_with_examples(d, table, kept, broken), adjusted or {}) for d in parts}
     return QualityReport({name: made[name] for name in DQ_DIMENSIONS}, table.rows, len(table.columns), table.name, facts, kept, tuple(broken))
 
