@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +21,8 @@ from typer.testing import CliRunner
 from mlnb.core.errors import ConfigError, InputError
 from mlnb.core.records_rules import ColumnRules, DataRules, Dependency
 from mlnb.core.tables import open_table
-from mlnb.data.dimensions import duplicate_rows
+from mlnb.data.column_facts import column_facts, text_levels
+from mlnb.data.dimensions import duplicate_examples, duplicate_rows
 from mlnb.data.fitness import timeliness
 from mlnb.data.formats import date_style, shape_pattern, units_beside
 from mlnb.data.quality import assess
@@ -33,7 +39,9 @@ def cells_of(table) -> set[tuple[int, str]]:
 
 @pytest.mark.parametrize("name", ["dirty_hospital", "dirty_beers"])
 def test_wrong_cells_are_flagged_and_right_ones_are_not(shared_data, name: str) -> None:
-    sides = [pd.read_csv(shared_data(name) / f"{side}.csv", dtype=str, keep_default_na=False) for side in ("dirty", "clean")]
+    sides = [
+        pd.read_csv(shared_data(name) / f"{side}.csv", dtype=str, keep_default_na=False) for side in ("dirty", "clean")
+    ]
     differ = sides[0].to_numpy() != sides[1].to_numpy()
     wrong = {(row, sides[0].columns[column]) for row, column in zip(*differ.nonzero(), strict=True)}
     found = cells_of(open_table(shared_data(name) / "dirty.csv"))
@@ -49,7 +57,9 @@ def test_the_clean_twin_scores_higher(shared_data, name: str) -> None:
     assert max(clean[d].score - dirty[d].score for d in ("accuracy", "consistency")) > 1
 
 
-@pytest.mark.parametrize("file", ["telco_churn/Telco-Customer-Churn.csv", "bank_marketing/bank-additional.csv", "bike_sharing/day.csv"])
+@pytest.mark.parametrize(
+    "file", ["telco_churn/Telco-Customer-Churn.csv", "bank_marketing/bank-additional.csv", "bike_sharing/day.csv"]
+)
 def test_honest_data_is_left_alone(shared_data, file: str) -> None:
     table = open_table(shared_data(file))
     flagged = flag_cells(table, infer_rules(table))
@@ -67,7 +77,12 @@ def dirty(n: int = 300) -> pd.DataFrame:
     frame.loc[2, "town"], frame.loc[4, "town"], frame.loc[9, "town"] = "Bergxn", "oslo", " Rome "
     frame.loc[3, "town"] = "Rome" if frame.loc[3, "town"] != "Rome" else "Oslo"
     frame.loc[5:8, "size"] = ["12 oz", "many", "n/a", "1,200"]
-    frame.loc[11, "age"], frame.loc[12, "age"], frame.loc[13, "key"], frame.loc[14, "day"] = 400, np.inf, "k1013", "01/02/2026"
+    frame.loc[11, "age"], frame.loc[12, "age"], frame.loc[13, "key"], frame.loc[14, "day"] = (
+        400,
+        np.inf,
+        "k1013",
+        "01/02/2026",
+    )
     return frame
 
 
@@ -80,13 +95,23 @@ FULL = DataRules(columns=[
 
 def test_pandera_finds_what_the_database_counts() -> None:
     frame = dirty()
-    ours = {(v.column, "dependency code → town" if v.rule == "dependency" else v.rule): v.count for v in count_violations(open_table(frame), FULL)}
+    ours = {
+        (v.column, "dependency code → town" if v.rule == "dependency" else v.rule): v.count
+        for v in count_violations(open_table(frame), FULL)
+    }
     theirs = failures(frame, FULL)
     rows = theirs.assign(column=theirs["column"].where(~theirs["check"].str.startswith("dependency"), "town"))
     counted = rows.groupby(["column", "check"])["row"].nunique().to_dict()
-    counted["size", "required"] = 1  # the word for missing is a missing value too: the database says it once, as the word
+    counted["size", "required"] = (
+        1  # the word for missing is a missing value too: the database says it once, as the word
+    )
     ours["size", "required"] = 1
-    assert counted == ours and ours["town", "typo"] == 1 and ours["size", "unit"] == 2 and ours["town", "dependency code → town"] == 2  # the wrong town, and the one in blanks
+    assert (
+        counted == ours
+        and ours["town", "typo"] == 1
+        and ours["size", "unit"] == 2
+        and ours["town", "dependency code → town"] == 2
+    )  # the wrong town, and the one in blanks
 
 
 def test_flagged_cells_and_counts_agree() -> None:
@@ -133,7 +158,9 @@ def test_honest_tails_stay_in_range_and_errors_do_not(draw: str) -> None:
 
 
 def test_formats() -> None:
-    assert units_beside({f"{i} kg": 2 for i in range(50)})[1].endswith("kg") and units_beside({f"{i}": 2 for i in range(50)}) == ([], "")
+    assert units_beside({f"{i} kg": 2 for i in range(50)})[1].endswith("kg") and units_beside(
+        {f"{i}": 2 for i in range(50)}
+    ) == ([], "")
     assert date_style({f"{i:02}.03.2026": 1 for i in range(1, 29)}) and not date_style({f"1.{i}": 1 for i in range(30)})
     assert shape_pattern({f"AB-{i}": 1 for i in range(100, 180)}) == "AB-[0-9]{3}"
 
@@ -160,7 +187,9 @@ def test_edited_rules_are_run_again(tmp_path: Path) -> None:
     rules = infer_rules(table)
     save_rules(rules, path)
     loose = load_rules(path)
-    edited = loose.model_copy(update={"columns": [c.model_copy(update={"max": 30.0}) if c.column == "age" else c for c in loose.columns]})
+    edited = loose.model_copy(
+        update={"columns": [c.model_copy(update={"max": 30.0}) if c.column == "age" else c for c in loose.columns]}
+    )
     before, after = (assess(table, rules=r).dimensions["accuracy"].score for r in (loose, edited))
     assert after < before
 
@@ -170,11 +199,29 @@ def test_the_command_saves_reads_and_lists(tmp_path: Path) -> None:
 
     dirty().to_csv(tmp_path / "d.csv", index=False)
     run = CliRunner().invoke
-    first = run(app, ["quality", str(tmp_path / "d.csv"), "--save-rules", str(tmp_path / "r.yaml"), "--cells", str(tmp_path / "c.csv"), "--json"])
+    first = run(
+        app,
+        [
+            "quality",
+            str(tmp_path / "d.csv"),
+            "--save-rules",
+            str(tmp_path / "r.yaml"),
+            "--cells",
+            str(tmp_path / "c.csv"),
+            "--json",
+        ],
+    )
     assert first.exit_code == 0, first.output
     second = run(app, ["quality", str(tmp_path / "d.csv"), "--rules", str(tmp_path / "r.yaml"), "--json"])
     found, again = (json.loads(r.stdout) for r in (first, second))
-    assert found["total"] == again["total"] and set(found["dimensions"]) == {"completeness", "accuracy", "consistency", "timeliness", "relevance", "volume"}
+    assert found["total"] == again["total"] and set(found["dimensions"]) == {
+        "completeness",
+        "accuracy",
+        "consistency",
+        "timeliness",
+        "relevance",
+        "volume",
+    }
     assert found["dimensions"]["accuracy"]["examples"] and len(pd.read_csv(tmp_path / "c.csv")) > 5
     assert run(app, ["quality", str(tmp_path / "d.csv"), "--need", "dayly"]).exit_code == 2
 
@@ -199,7 +246,10 @@ def test_truth_by_key_by_order_and_with_other_columns() -> None:
         compare_truth(open_table(data), open_table(truth), key=["idd"])
 
 
-@pytest.mark.parametrize(("days", "need", "low", "high"), [(0, "daily", 5, 5), (90, "daily", 0, 0), (6, "weekly", 5, 5), (10, "daily", 1, 4), (200, "yearly", 5, 5)])
+@pytest.mark.parametrize(
+    ("days", "need", "low", "high"),
+    [(0, "daily", 5, 5), (90, "daily", 0, 0), (6, "weekly", 5, 5), (10, "daily", 1, 4), (200, "yearly", 5, 5)],
+)
 def test_age_against_the_need(days: int, need: str, low: float, high: float) -> None:
     newest = datetime.date(2026, 5, 1)
     table = open_table(pd.DataFrame({"at": pd.date_range(end=newest, periods=30, freq="D")}))
@@ -245,4 +295,94 @@ def test_thousands_of_columns() -> None:
     frame = pd.DataFrame(rng.random((60, 3000)), columns=[f"c{i}" for i in range(3000)])
     frame.iloc[3, 7] = np.inf
     report = assess(open_table(frame))
-    assert report.columns == 3000 and [(v.column, v.rule) for v in report.violations if v.rule == "type"] == [("c7", "type")]
+    assert report.columns == 3000 and [(v.column, v.rule) for v in report.violations if v.rule == "type"] == [
+        ("c7", "type")
+    ]
+
+
+@pytest.mark.parametrize("moment", ["os.fsync", "os.replace"])
+def test_a_kill_in_the_middle_of_writing_leaves_the_old_rules(moment: str, tmp_path: Path) -> None:
+    path = save_rules(
+        DataRules(columns=[ColumnRules(column="age", type="number", max=120)]), tmp_path / "data_rules.yaml"
+    )
+    path.write_text(path.read_text() + "# agreed with the clinic\n")
+    before = path.read_bytes()
+    script = textwrap.dedent(f"""
+        import os, signal
+        from mlnb.data.rules import load_rules, save_rules
+        rules = load_rules({str(path)!r})
+        rules.columns[0].max = 99
+        {moment} = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+        save_rules(rules, {str(path)!r})
+    """)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": os.getcwd()}
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert path.read_bytes() == before and load_rules(path).columns[0].max == 120
+    rules = load_rules(path)  # and the lock of the dead process holds nobody up
+    rules.columns[0].max = 110
+    assert load_rules(save_rules(rules, path)).columns[0].max == 110 and "# agreed with the clinic" in path.read_text()
+
+
+@pytest.mark.parametrize("part", [10_000, 300])
+def test_duplicate_rows_are_shown_with_the_row_they_repeat(part: int) -> None:
+    frame = pd.DataFrame(
+        {
+            "a": range(1000),
+            "b": [f"x{i % 7}" for i in range(1000)],
+            "c": [None if i % 3 else i / 2 for i in range(1000)],
+        }
+    )
+    frame = pd.concat([frame, frame.iloc[[4, 17, 100, 4, 250, 333, 601, 702]]], ignore_index=True)
+    shown = duplicate_examples(open_table(frame), most=3, part=part)
+    assert 0 < len(shown) <= 3
+    for example in shown:
+        first = int(str(example["what"]).split("row ")[1].split(",")[0])
+        assert first < example["row"] and frame.iloc[first].equals(frame.iloc[example["row"]].rename(first))
+    assert duplicate_examples(open_table(frame.head(1000))) == []
+    if part > 1000:
+        assert (
+            shown[0]["row"] == 1001 and assess(open_table(frame)).dimensions["consistency"].examples[0]["row"] == 1001
+        )
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(0.0, 10.0), (-3.0, 10.0), (0.0, np.inf), (-np.inf, np.inf), (0.0, np.nan), (np.nan, np.nan), (-999.0, 999.0)],
+)
+def test_what_the_edges_answer_is_what_every_row_would_say(low: float, high: float) -> None:
+    values = (
+        np.r_[np.full(20, low), np.linspace(0, 9, 2000), np.full(20, high)] if low == low else np.full(2040, np.nan)
+    )
+    frame = pd.DataFrame({"x": values, "row": range(2040)})
+    rules = DataRules(
+        columns=[
+            ColumnRules(column="x", type="number", min=-1, max=20, required=True),
+            ColumnRules(column="row", type="number", max=2040),
+        ]
+    )
+    found = {(v.column, v.rule): v.count for v in count_violations(open_table(frame), rules)}
+    x = open_table(frame).expr.x.to_pandas().to_numpy(float)
+    wanted = {
+        "required": int(np.isnan(x).sum()),
+        "type": int(np.isinf(x).sum()),
+        "range": int((np.isfinite(x) & ((x < -1) | (x > 20))).sum()),
+    }
+    assert found == {("x", rule): n for rule, n in wanted.items() if n}
+    facts = column_facts(open_table(frame))["x"]
+    assert facts.infinite == wanted["type"] and facts.disguised == (40 if high == 999 else 0)
+
+
+def test_text_counted_value_by_value_is_text_counted_row_by_row() -> None:
+    frame = pd.DataFrame(
+        {
+            "town": [
+                ["Rome", "rome ", "Oslo", " ", "", None, "n/a", "N/A", "Malmö", "MALMÖ"][i % 10] for i in range(500)
+            ],
+            "other": ["x", "y"] * 250,
+        }
+    )
+    table = open_table(frame)
+    assert set(text_levels(table)) == {"town", "other"} and text_levels(table)["town"][None] == 50
+    assert column_facts(table) == column_facts(table, levels={})

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 # %% auto #0
-__all__ = ['READS_AS', 'ID_SHARE', 'ID_ROWS', 'TEXT_WORDS', 'WIDE', 'CELLS', 'column_kinds']
+__all__ = ['READS_AS', 'ID_SHARE', 'ID_ROWS', 'TEXT_WORDS', 'WIDE', 'CELLS', 'column_measures', 'column_kinds']
 
 # %% ../../nbs/00ha_core.column_kinds.ipynb #ce100ef0
 READS_AS = 0.6  # share of the filled-in text that has to read as a number or date
@@ -33,30 +33,37 @@ def _measures(column: ir.Column) -> dict[str, ir.Value]:
         found |= {"filled": text.count(), "distinct": text.approx_nunique(),
                   "number": text.try_cast("float64").count(), "date": text.try_cast("timestamp").count(),
                   "spaces": (text.length() - text.replace(" ", "").length()).mean()}
-    elif dtype.is_numeric():
-        found |= {"distinct": column.approx_nunique()}
-        if dtype.is_integer():
-            found |= {"low": column.min(), "high": column.max()}
+    elif dtype.is_numeric() and not dtype.is_boolean():
+        found |= {"low": column.min(), "high": column.max()}
     elif not (dtype.is_array() or dtype.is_map() or dtype.is_struct()):
         found |= {"distinct": column.approx_nunique()}
     return found
 
 # %% ../../nbs/00ha_core.column_kinds.ipynb #b64fc5c3
+def _same(low: Any, high: Any) -> bool:
+    "Whether all numbers are one; not-a-number is one, too."
+    return low is not None and (low == high or low != low and high != high)
+
+
+def _counts_up(m: Mapping[str, Any], rows: int) -> bool:
+    "Whether whole numbers reach from the first to the last row."
+    return rows >= ID_ROWS and m["filled"] == rows and m["high"] - m["low"] + 1 == rows
+
+
 def _kind(dtype: object, m: Mapping[str, object], rows: int) -> str:
     "The kind of one column from its measures."
     number = {key: float(value) for key, value in m.items() if value is not None}  # type: ignore[arg-type]
     filled, distinct = number["filled"], number.get("distinct", 2.0)
     if filled == 0:
         return "empty"
-    if distinct <= 1 and rows > 1:
+    if (distinct <= 1 or _same(m.get("low"), m.get("high"))) and rows > 1:
         return "constant"
     if dtype.is_boolean():  # type: ignore[attr-defined]
         return "boolean"
     if dtype.is_temporal():  # type: ignore[attr-defined]
         return "datetime"
     if dtype.is_integer():  # type: ignore[attr-defined]
-        counter = rows >= ID_ROWS and filled == rows and number["high"] - number["low"] + 1 == rows and distinct > ID_SHARE * rows
-        return "id" if counter else "numeric"
+        return "id" if _counts_up(m, rows) and distinct > ID_SHARE * rows else "numeric"
     if dtype.is_numeric():  # type: ignore[attr-defined]
         return "numeric"
     if not dtype.is_string():  # type: ignore[attr-defined]
@@ -96,21 +103,34 @@ def _wide_kinds(expr: ir.Table) -> dict[str, str]:
     sample = expr.limit(max(CELLS // len(schema), 100)).to_pyarrow()
     return {name: _kind(schema[name], _sampled(sample[name]), sample.num_rows) for name in sample.column_names}
 
-# %% ../../nbs/00ha_core.column_kinds.ipynb #10fdca59
-def column_kinds(
-    expr: ir.Table,  # an Ibis table
-) -> dict[str, str]:  # column -> numeric, boolean, datetime, categorical, text, id, constant or empty
-    "What each column of a table holds."
+# %% ../../nbs/00ha_core.column_kinds.ipynb #3b0b0e77
+def column_measures(
+    expr: ir.Table,  # an Ibis table of at most a few hundred columns
+) -> dict[str, dict[str, Any]]:  # column -> "rows", "filled", "low" and "high" of a number, and what else its kind rests on
+    "What kinds rest on, and what other questions need not ask again."
     schema, names = expr.schema(), list(expr.columns)
-    if len(names) > WIDE:
-        return _wide_kinds(expr)
     measures: dict[str, ir.Value] = {"rows": expr.count()}
     for index, name in enumerate(names):
         measures |= {f"{index}:{key}": value for key, value in _measures(expr[name]).items()}
     row = expr.aggregate(**measures).to_pyarrow().to_pylist()[0]
     rows: int = row.pop("rows")
-    found: dict[int, dict[str, Any]] = {index: {} for index in range(len(names))}
+    found: dict[str, dict[str, Any]] = {name: {"rows": rows} for name in names}
     for key, value in row.items():
         index, _, measure = key.partition(":")
-        found[int(index)][measure] = value
-    return {name: _kind(schema[name], found[index], rows) for index, name in enumerate(names)}
+        found[names[int(index)]][measure] = value
+    counters = {str(i): expr[name].approx_nunique() for i, name in enumerate(names) if schema[name].is_integer() and _counts_up(found[name], rows)}
+    for key, value in expr.aggregate(**counters).to_pyarrow().to_pylist()[0].items() if counters else ():
+        found[names[int(key)]]["distinct"] = value  # dear to count, and of use for these alone
+    return found
+
+
+def column_kinds(
+    expr: ir.Table,  # an Ibis table
+    measured: Mapping[str, Mapping[str, Any]] | None = None,  # what `column_measures` found; asked when None
+) -> dict[str, str]:  # column -> numeric, boolean, datetime, categorical, text, id, constant or empty
+    "What each column of a table holds."
+    schema = expr.schema()
+    if len(schema) > WIDE:
+        return _wide_kinds(expr)
+    measured = column_measures(expr) if measured is None else measured
+    return {name: _kind(schema[name], m, m["rows"]) for name, m in measured.items()}

@@ -10,9 +10,9 @@ import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .column_kinds import column_kinds
+from .column_kinds import WIDE, column_kinds, column_measures
 from .errors import InputError, did_you_mean, listed
 from .fingerprint import combine, file_fingerprint, fingerprint
 from .readers import read_files, read_frame, translate
@@ -46,13 +46,18 @@ class _Reading:
             return int(self.expr.count().to_pyarrow().as_py())
 
     @functools.cached_property
+    def measured(self) -> dict[str, dict[str, Any]]:
+        "What the kinds of columns rest on; nothing of columns whose kind was given, nor of a table so wide that a sample decided."
+        given = dict(self.given_kinds)
+        rest = [name for name in self.columns if name not in given]
+        return column_measures(self.expr.select(rest)) if 0 < len(rest) <= WIDE else {}
+
+    @functools.cached_property
     def kinds(self) -> dict[str, str]:
         "What each column holds: numeric, boolean, datetime, categorical, text, id, constant or empty."
         given = {name: kind for name, kind in self.given_kinds if name in self.columns}
         rest = [name for name in self.columns if name not in given]
-        if not rest:
-            return given
-        return given | column_kinds(self.expr.select(rest) if given else self.expr)
+        return given | (column_kinds(self.expr.select(rest), self.measured or None) if rest else {})
 
     @functools.cached_property
     def typed(self) -> ir.Table:

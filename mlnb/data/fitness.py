@@ -65,6 +65,7 @@ def relevance(
     target: str,  # column to predict; empty when there is none
     task: str = "",  # binary, multiclass or regression; read from the target when empty
     random_state: int = 0,  # chooses the rows and draws the noise
+    sample: Table | None = None,  # the rows to look at, as `sample_table` gives them; drawn when None
 ) -> DimensionScore:  # 0 when no column says more than noise
     "How much its columns say about the target."
     if not target:
@@ -72,7 +73,7 @@ def relevance(
     kinds = table.kinds
     names = [n for n in table.columns if n != target and kinds[n] in ("numeric", "boolean", "categorical", "datetime")]
     names, left = names[:TRIED], max(len(names) - TRIED, 0)
-    frame = sample_rows(table, min(LOOKED, max(5_000_000 // (len(names) + 1), 500)), [*names, target], random_state)
+    frame = sample_rows(table if sample is None else sample, min(LOOKED, max(5_000_000 // (len(names) + 1), 500)), [*names, target], random_state)
     try:
         wanted = answer(frame[target], task, random_state)
     except InputError as error:

@@ -20,11 +20,11 @@ from ..core.records_rules import ColumnRules, DataRules, Dependency
 from ..core.tables import Table
 from ..core.yaml_read import read_model
 from ..core.yaml_write import write_model
-from .column_facts import WORDS, ColumnFacts, column_facts
+from .column_facts import WORDS, ColumnFacts, column_facts, text_levels
 from .dependencies import find_dependencies
 from .formats import FILLED, date_style, shape_pattern, units_beside
 from .rule_tests import masked
-from .sample import sample_rows
+from .sample import sample_table
 from .typos import spellings, typos
 
 if TYPE_CHECKING:
@@ -171,10 +171,17 @@ def _convention(levels: Mapping[str, Mapping[str, int]], facts: Mapping[str, Col
 PAIRED = 60  # columns between which dependencies are looked for
 
 
-def _counts(table: Table, frame: pd.DataFrame) -> dict[str, dict[str, int]]:
+def _counts(table: Table, frame: pd.DataFrame, whole: Mapping[str, Mapping[str | None, int]]) -> dict[str, dict[str, int]]:
     "Levels of the text columns, without blanks around them."
     found = {}
     for name in frame:
+        if name in whole:
+            seen = Counter[str]()
+            for value, n in whole[name].items():
+                if value is not None:
+                    seen[value.strip()] += n
+            found[str(name)] = dict(seen)
+            continue
         if not table.expr[name].type().is_string():
             continue
         counts = frame[name].str.strip().value_counts()
@@ -193,12 +200,15 @@ def infer_rules(
     facts: Mapping[str, ColumnFacts] | None = None,  # its column facts; counted when None
     rows: int = ROWS,  # rows to look at
     random_state: int = 0,  # chooses the rows
+    sample: Table | None = None,  # the rows to look at, as `sample_table` gives them; drawn when None
+    counted: Mapping[str, Mapping[str | None, int]] | None = None,  # what `text_levels` found; asked when None
 ) -> DataRules:  # rules that nearly all values keep to
     "Read the rules of a table off its values."
-    facts = column_facts(table) if facts is None else facts
-    stored = Table(table.expr, table.name, (), tuple((name, "text") for name in table.columns))
-    frame = sample_rows(stored, rows, random_state=random_state)
-    levels = _counts(table, frame)
+    whole = text_levels(table) if counted is None else counted
+    facts = column_facts(table, whole) if facts is None else facts
+    some = sample_table(table, rows, random_state) if sample is None else sample
+    frame = Table(some.expr, table.name, (), tuple((name, "text") for name in table.columns)).frame()  # as they are stored
+    levels = _counts(table, frame, whole)
     words, own = _convention(levels, facts)
     tails = _tails(frame, levels) if len(levels) <= PAIRED else {}
     columns = []

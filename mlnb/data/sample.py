@@ -13,10 +13,11 @@ from ..core.readers import translate
 from ..core.tables import Table
 
 if TYPE_CHECKING:
+    import ibis.expr.types as ir
     import pandas as pd
 
 # %% auto #0
-__all__ = ['KEEP', 'GOLDEN', 'local', 'sample_rows']
+__all__ = ['KEEP', 'GOLDEN', 'local', 'sample_rows', 'sample_table']
 
 # %% ../../nbs/02ab_data.sample.ipynb #8773393b
 KEEP = 1 << 28  # bytes of text files (compressed ones count five times) up to which their rows are kept in memory
@@ -39,6 +40,15 @@ def local(
 GOLDEN = 2654435761  # 2 to the 32, divided by the golden ratio
 
 
+def _picked(expr: ir.Table, rows: int, most: int, random_state: int) -> ir.Table:
+    "Rows whose positions are spread evenly, in the order of the table."
+    import ibis
+
+    numbered = expr.mutate(row__=ibis.row_number().cast("int64"))
+    place = ((numbered.row__ + 7919 * random_state) * GOLDEN) % (1 << 32)
+    return numbered.filter(place < int(most / rows * (1 << 32))).order_by("row__").drop("row__")
+
+
 def sample_rows(
     table: Table,  # any table
     most: int = 20_000,  # rows at the most
@@ -46,13 +56,23 @@ def sample_rows(
     random_state: int = 0,  # shifts the pattern of positions
 ) -> pd.DataFrame:  # rows in the order of the table; all of them when there are few enough
     "Load some rows, spread evenly over the table and the same in every run."
-    import ibis
-
     names = list(table.columns if columns is None else columns)
     if table.rows <= most:
         return table.frame(names)
-    expr = table.typed.select(names).mutate(row__=ibis.row_number().cast("int64"))
-    place = ((expr.row__ + 7919 * random_state) * GOLDEN) % (1 << 32)
     with translate(table.name):
-        picked = expr.filter(place < int(most / table.rows * (1 << 32))).order_by("row__").drop("row__").to_pandas()
-    return picked.head(most)
+        return _picked(table.typed.select(names), table.rows, most, random_state).to_pandas().head(most)
+
+
+def sample_table(
+    table: Table,  # any table
+    most: int = 20_000,  # rows at the most
+    random_state: int = 0,  # shifts the pattern of positions
+) -> Table:  # the rows that `sample_rows` gives, in memory as they are stored, read as the table is; the table itself when it has few enough
+    "Some rows for several questions."
+    import ibis
+
+    if table.rows <= most:
+        return table
+    with translate(table.name):
+        rows = _picked(table.expr, table.rows, most, random_state).to_pyarrow().slice(0, most)
+    return Table(ibis.memtable(rows), table.name, (), tuple(table.kinds.items()))

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -101,19 +102,36 @@ class Violation:
         return f"{FAMILIES[self.rule][1]}{by}"
 
 
-def _measures(table: Table, rules: DataRules, names: list[str]) -> dict[tuple[str, str, str], Any]:
-    "What to sum: (column, rule, measure) -> expression."
-    found: dict[tuple[str, str, str], Any] = {}
-    for name in names:
-        column = table.expr[name]
-        for rule, test in column_tests(table.expr, rules, name).items():
-            found[name, rule, "count"] = test.cast("int64").sum()
-            if rule not in ("moved", "required"):
-                found[name, rule, "example"] = test.ifelse(column.cast("string"), None).max()
-        if rules.of(name).unique:
-            there = column.nullif("") if column.type().is_string() else column
-            found[name, "unique", "count"] = there.count() - there.nunique()
+def _row(table: Table, measures: Mapping[Any, ir.Scalar]) -> dict[Any, Any]:
+    "Measures of a table, in as few scans as their number allows."
+    found, keys = {}, list(measures)
+    for start in range(0, len(keys), 4 * WIDE):
+        some = keys[start:start + 4 * WIDE]
+        with translate(table.name):
+            row = table.expr.aggregate(**{f"m{i}": measures[key] for i, key in enumerate(some)}).to_pyarrow().to_pylist()[0]
+        found |= dict(zip(some, row.values(), strict=True))
     return found
+
+
+def _kept(table: Table, rules: DataRules, names: list[str]) -> set[tuple[str, str]]:
+    "Rules of numbers that need no look at the rows: the smallest and the largest keep to the range, and with them all between."
+    schema, found = table.expr.schema(), set()
+    for name in names:
+        mine, m = rules.of(name), table.measured.get(name, {})
+        if mine.type != "number" or not m or not schema[name].is_numeric() or schema[name].is_boolean():
+            continue
+        low, high = m["low"], m["high"]
+        if low is None or (math.isfinite(low) and math.isfinite(high) and (mine.min is None or low >= mine.min) and (mine.max is None or high <= mine.max)):
+            found |= {(name, "type"), (name, "range")}
+        if m["filled"] == m["rows"] and low == low and high == high and not mine.missing and not rules.missing:
+            found.add((name, "required"))
+    return found
+
+
+def _tests(table: Table, rules: DataRules, names: list[str]) -> dict[tuple[str, str], Any]:
+    "What has to be counted: (column, rule) -> condition."
+    kept = _kept(table, rules, names)
+    return {(name, rule): test for name in names for rule, test in column_tests(table.expr, rules, name).items() if (name, rule) not in kept}
 
 # %% ../../nbs/02aj_data.violations.ipynb #170a65e9
 def count_violations(
@@ -124,16 +142,15 @@ def count_violations(
     check_rules(rules, table)
     names = [rule.column for rule in rules.columns if rule.column in table.columns]
     names += [rule.tails_of for rule in rules.columns if rule.tails_of and rule.tails_of not in names]
-    counts: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
-    for start in range(0, len(names), WIDE):
-        measures = _measures(table, rules, names[start:start + WIDE])
-        if measures:
-            with translate(table.name):
-                row = table.expr.aggregate(**{f"m{i}": e for i, e in enumerate(measures.values())}).to_pyarrow().to_pylist()[0]
-            for (name, rule, what), value in zip(measures, row.values(), strict=True):
-                counts[name, rule][what] = value
-    found = [Violation(name, rule, FAMILIES[rule][0], int(m["count"]), int(m["count"]) / table.rows, str(m.get("example") or ""))
-             for (name, rule), m in counts.items() if m["count"]]
+    tests = _tests(table, rules, names)
+    sums = {key: test.cast("int64").sum() for key, test in tests.items()}
+    for name in (name for name in names if rules.of(name).unique):
+        there = table.expr[name].nullif("") if table.expr[name].type().is_string() else table.expr[name]
+        sums[name, "unique"] = there.count() - there.nunique()
+    counts = {key: int(count) for key, count in _row(table, sums).items() if count}
+    shown = _row(table, {(name, rule): tests[name, rule].ifelse(table.expr[name].cast("string"), None).max()
+                         for name, rule in counts if rule not in ("moved", "required", "unique")})
+    found = [Violation(name, rule, FAMILIES[rule][0], count, count / table.rows, str(shown.get((name, rule)) or "")) for (name, rule), count in counts.items()]
     for each, odd in zip(rules.dependencies, dependency_odd(table, rules), strict=True):
         if odd:
             found.append(Violation(each.then, "dependency", "accuracy", odd, odd / table.rows, "", tuple(each.given)))
