@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from sklearn import metrics as sk
 
 from mlnb.core.errors import InputError
 from mlnb.core.project import Project
-from mlnb.data.holdout import seal
+from mlnb.data.holdout import open_holdout, seal
 from mlnb.evaluation.curve_points import curve_points
 from mlnb.evaluation.errors import project_errors
 from mlnb.evaluation.evaluate import Evaluation, evaluate, project_evaluation
@@ -139,6 +140,27 @@ def test_a_score_that_came_with_the_data() -> None:
     assert {name: c.status for name, c in found.items()} == {"honest": "pass", "loud": "fail"}
 
 
+def width(interval: dict) -> float:
+    return interval["high"] - interval["low"]
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_the_level_reaches_every_interval_and_is_95_of_100_when_not_given(task: str) -> None:
+    frame = pd.DataFrame({"region": np.random.default_rng(3).choice(list("ns"), N)})
+    plain, same, wide = (made(task, segments=frame, protected=frame, **level) for level in ({}, {"level": 0.95}, {"level": 0.99}))
+    assert plain.to_dict() == same.to_dict() and plain.contest.level == 0.95 and "95 % interval" in plain.findings.get("EVAL05").message
+    assert all(width(wide.metrics[name]) > width(m) and wide.metrics[name]["value"] == m["value"] for name, m in plain.metrics.items())
+    assert width(wide.contest.differences["flat"]) > width(plain.contest.differences["flat"])
+    assert all(width(w) > width(s) for w, s in zip(wide.segments, plain.segments, strict=True)) and len(plain.segments) == 2
+    for group, rates in plain.groups["region"].items():
+        pairs = [(wide.groups["region"][group][k], r) for k, r in rates.items() if isinstance(r, dict) and "low" in r]
+        assert bool(pairs) == (task != "regression") and all(width(w) > width(r) for w, r in pairs)
+    if plain.calibration:
+        assert all(width(w) > width(b) for w, b in zip(wide.calibration["bins"], plain.calibration["bins"], strict=True))
+    with pytest.raises(InputError, match="level must be"):
+        made(task, level=95)
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -191,6 +213,37 @@ def test_looking_again_costs_no_further_look(project: Project) -> None:
     first = project_evaluation(project).to_dict()
     assert project_evaluation(project).to_dict() == first
     assert Path(project.holdout_dir / "looks.jsonl").read_text().count("\n") == looks
+
+
+def test_a_second_look_widens_the_intervals_and_is_said(project: Project, tmp_path: Path) -> None:
+    shutil.copytree(project.path, tmp_path / "p")
+    shutil.copy(project.path.parent / "t.csv", tmp_path / "t.csv")
+    again = Project(tmp_path / "p")
+    first, holdout = project_evaluation(again), open_holdout(again)
+    assert holdout.book.count == 1 == first.facts["looks"] and first.contest.level == 0.95 and first.interval_words == "95 % interval"
+    assert "adjusted" not in first.findings.get("EVAL05").message + first._repr_html_()
+    holdout.rows(why="what the rows look like", where="a test")
+    second = project_evaluation(again)
+    assert holdout.book.count == 2 == second.facts["looks"] and second.contest.level == pytest.approx(0.975)
+    assert all(m["value"] == first.metrics[name]["value"] for name, m in second.metrics.items())
+    ratios = [width(m) / width(first.metrics[name]) for name, m in second.metrics.items() if width(first.metrics[name])]
+    assert min(ratios) > 1 and 1.05 < np.mean(ratios) < 1.25  # 2.24 against 1.96 standard errors: 1.14
+    finding = again.findings().get("EVAL05")
+    assert "97.5 % interval" in finding.message and "adjusted for 2 looks" in finding.message
+    assert finding.evidence["looks"] == 2 and finding.evidence["level"] == pytest.approx(0.975)
+    assert "97.5 % interval, adjusted for 2 looks" in second._repr_html_()
+    assert project_evaluation(again).to_dict() == second.to_dict() and holdout.book.count == 2
+
+
+def test_an_evaluation_kept_before_looks_counted_is_used_as_it_is(project: Project, tmp_path: Path) -> None:
+    shutil.copytree(project.path, tmp_path / "p")
+    shutil.copy(project.path.parent / "t.csv", tmp_path / "t.csv")
+    file = tmp_path / "p" / "results" / "evaluation.json"
+    document = json.loads(file.read_text())
+    del document["result"]["facts"]["looks"]
+    document["result"]["facts"]["mark"] = "kept"
+    file.write_text(json.dumps(document))
+    assert project_evaluation(Project(tmp_path / "p")).facts["mark"] == "kept"
 
 
 def test_errors_are_the_worst_rows_and_sum_to_the_models_margin(project: Project) -> None:

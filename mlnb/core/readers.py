@@ -33,7 +33,7 @@ def backend(
     import ibis
 
     if engine == "duckdb":
-        return ibis.get_backend()  # one in-memory DuckDB for the process, so that tables can be joined
+        return _exact(ibis.get_backend())  # one in-memory DuckDB for the process, so that tables can be joined
     if engine == "spark":
         spark = require("pyspark.sql", extra="spark", why="for the Spark engine").SparkSession
         session = (spark.builder.config("spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1")
@@ -43,6 +43,16 @@ def backend(
         return ibis.connect(engine)
     raise InputError(f"There is no engine {engine!r}. Allowed are 'duckdb', 'spark' and a URL of an Ibis backend, such as "
                      "'postgres://user@host/database'.")
+
+
+def _exact(connection: BaseBackend) -> BaseBackend:
+    "DuckDB without the step that reads numbers and booleans of a CSV file as text where a query casts them: it gives 'Yes' here and 'true' there."
+    step = "type_pushdown"
+    known, off = connection.raw_sql(f"SELECT (SELECT count(*) FROM duckdb_optimizers() WHERE name = '{step}'), "  # type: ignore[attr-defined]
+                                    "current_setting('disabled_optimizers')").fetchone()
+    if known and step not in off:
+        connection.raw_sql(f"SET disabled_optimizers = '{','.join(filter(None, (off, step)))}'")  # type: ignore[attr-defined]
+    return connection
 
 # %% ../../nbs/00hb_core.readers.ipynb #3468f59a
 HINTS = (  # part of the engine's message, what to say instead

@@ -58,6 +58,12 @@ class Evaluation:
         return self.contest.metrics
 
     @property
+    def interval_words(self) -> str:
+        "What the intervals are, such as '95 % interval', or '97.5 % interval, adjusted for 2 looks'."
+        looks = self.facts.get("looks") or 1
+        return f"{self.contest.level * 100:.5g} % interval" + (f", adjusted for {looks} looks" if looks > 1 else "")
+
+    @property
     def findings(self) -> Findings:
         "EVAL02 to EVAL08 and EVAL10."
         return evaluation_findings(self)
@@ -98,15 +104,16 @@ def evaluate(
     entity: Any = None,  # shape (n,): whom a row is about; resampled whole, since rows of one customer are alike
     n_resamples: int = 1000,  # bootstrap resamples
     random_state: int = 0,  # seed
+    level: float = 0.95,  # confidence of every interval
 ) -> Evaluation:  # plain data
     "Evaluate predictions. Raises `InputError` for predictions that cannot be scored."
     truth = p.truth if p.task == "regression" else np.asarray(p.classes, dtype=object)[p.truth]
     choice = None if primary else choose_metric(truth, p.task, p.positive)
     metric = get_metric(primary or choice.metric)  # type: ignore[union-attr]
-    found = contest({"model": p, **(rivals or {})}, metric, n_resamples=n_resamples, random_state=random_state, groups=entity)
+    found = contest({"model": p, **(rivals or {})}, metric, n_resamples=n_resamples, level=level, random_state=random_state, groups=entity)
     parts: dict[str, Any] = {"curves": curve_points(p, (facts or {}).get("threshold") if p.task == "binary" else None)}
     if p.task != "regression" and p.score is not None:
-        made = calibration(p, random_state=random_state)
+        made = calibration(p, level=level, random_state=random_state)
         parts |= {"calibration": plain(made.to_dict()), "calibrated": made.finding.to_dict()}
     if p.task == "regression":
         parts["residuals"] = _residuals(p)
@@ -114,8 +121,8 @@ def evaluate(
         k = len(p.classes)
         counts = np.bincount(p.truth * k + p.label, minlength=k * k).reshape(k, k)
         parts["confusion"] = {"labels": [str(c) for c in p.classes], "counts": counts.tolist()}
-    cut = () if segments is None else slice_scores(p, segments, metric)
-    groups = {} if protected is None else group_rates(p, protected)
+    cut = () if segments is None else slice_scores(p, segments, metric, level=level)
+    groups = {} if protected is None else group_rates(p, protected, level)
     why = {} if choice is None else {"why": choice.why, "watch_out": choice.watch_out}
     return Evaluation(p.task, found, tuple(cut), groups, facts={**why, **(facts or {})}, **parts)
 
@@ -134,8 +141,11 @@ def evaluation_findings(
 ) -> Findings:  # EVAL02 to EVAL08 and EVAL10
     "The checklist of a rigorous evaluation."
     metric, best = get_metric(e.primary), e.metrics[e.primary]
-    interval = f"{metric.title} {best['value']:.3f}, 95 % interval {best['low']:.3f} to {best['high']:.3f} ({e.contest.n:,} rows, resampled by {e.contest.scheme})."
-    found = [*_split_findings(e), finding("EVAL05", "pass", interval, value=best["value"], evidence={"metrics": e.metrics}),
+    words, *adjusted = e.interval_words.split(", ")
+    interval = (f"{metric.title} {best['value']:.3f}, {words} {best['low']:.3f} to {best['high']:.3f} "
+                f"({', '.join([f'{e.contest.n:,} rows', f'resampled by {e.contest.scheme}', *adjusted])}).")
+    evidence = {"metrics": e.metrics, "level": e.contest.level} | ({"looks": e.facts["looks"]} if e.facts.get("looks") else {})
+    found = [*_split_findings(e), finding("EVAL05", "pass", interval, value=best["value"], evidence=evidence),
              _segment_finding(e), _group_finding(e), _baseline_finding(e)]
     if e.calibrated:
         found.append(Finding.from_dict(e.calibrated))
@@ -244,7 +254,8 @@ def as_predictions(
 def _facts(project: Project, e: Any, frame: pd.DataFrame) -> dict[str, Any]:
     from mlnb.data.holdout import open_holdout
 
-    seal, gap = open_holdout(project).seal, None
+    holdout, gap = open_holdout(project), None
+    seal = holdout.seal
     if e.task != "regression":
         import pandas as pd
 
@@ -252,7 +263,8 @@ def _facts(project: Project, e: Any, frame: pd.DataFrame) -> dict[str, Any]:
         ours, theirs = (s.value_counts(normalize=True) for s in (frame[e.target], train))
         gap = float((pd.DataFrame({"a": ours, "b": theirs}).fillna(0).diff(axis=1)["b"]).abs().max())
     return {"experiment": e.id, "strategy": seal.strategy, "train_rows": seal.train_rows, "folds": len(e.comparison.get("folds", {}).get("model", [])),
-            "time": project.config.time, "threshold": e.threshold, "share_gap": gap, "names": dict(e.comparison["names"]), "positive": plain(e.positive)}
+            "time": project.config.time, "threshold": e.threshold, "share_gap": gap, "looks": holdout.book.count,
+            "names": dict(e.comparison["names"]), "positive": plain(e.positive)}
 
 
 def _entity(project: Project, frame: pd.DataFrame) -> Any:
@@ -268,22 +280,24 @@ def project_evaluation(
     project: Project,  # with a trained model
 ) -> Evaluation:  # the kept one when nothing changed; put into the ledger
     "Evaluate a project's model on its holdout."
+    from mlnb.data.holdout import open_holdout
     from mlnb.experiments.baselines import SimpleModel
     from mlnb.experiments.crossval import answers
     from mlnb.experiments.tracking import current_experiment
 
     kept = project.result("evaluation", fresh=True)
-    if kept is not None:
+    if kept is not None and kept["facts"].get("looks", 1) == open_holdout(project).book.count:  # type: ignore[attr-defined]
         return Evaluation.from_dict(kept)
     e = current_experiment(project)
     frame, p = project_predictions(project)
-    names = e.comparison["names"]
+    holdout, names = open_holdout(project), e.comparison["names"]
     rivals = {names[part]: as_predictions(frame[e.target].to_numpy(), answers(SimpleModel.from_dict(model), frame, e.classes), e)
               for part, model in (("baseline", e.baseline), ("heuristic", e.heuristic)) if model and part in names}
     attributes = [name for name in project.config.protected if name in frame]
     features = [name for name in dict.fromkeys((*attributes, *e.features_used)) if e.kinds.get(name) not in ("text", "id", "datetime")]
+    many = 1000 * min(holdout.book.count, 5)  # the further out the ends of an interval, the more resamples they need
     made = evaluate(p, rivals, frame[features], frame[attributes] if attributes else None, e.comparison["primary"], _facts(project, e, frame),
-                    _entity(project, frame))
+                    _entity(project, frame), many, level=holdout.level(0.95))
     choice = e.comparison.get("choice", {})
     made.facts.update({"why": choice.get("why"), "watch_out": choice.get("watch_out")})  # type: ignore[attr-defined]
     project.save_result("evaluation", made.to_dict(), inputs=("model", "holdout"))

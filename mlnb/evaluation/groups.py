@@ -60,6 +60,7 @@ SMALL = 30  # rows below which a group's rates say little
 def group_rates(
     p: Predictions,  # truth and predictions, n rows
     protected: pd.DataFrame,  # protected attributes, n rows
+    level: float = 0.95,  # confidence of each rate's interval
 ) -> dict[str, dict[str, dict[str, Any]]]:  # attribute -> group -> n, counts and rates with low and high
     "What each protected group gets."
     if len(protected) != len(p):
@@ -68,26 +69,26 @@ def group_rates(
     for name in protected.columns:
         codes, words = conditions(protected[name].reset_index(drop=True))
         shown = [word.removeprefix(f"{name} = ") for word in words]
-        found[str(name)] = {shown[i]: _rates(p.take(codes == i)) for i in range(len(words)) if (codes == i).any()}
+        found[str(name)] = {shown[i]: _rates(p.take(codes == i), level) for i in range(len(words)) if (codes == i).any()}
     return found
 
 
-def _rates(p: Predictions) -> dict[str, Any]:
+def _rates(p: Predictions, level: float) -> dict[str, Any]:
     n = len(p)
     if p.task == "regression":
         error = p.value - p.truth  # type: ignore[operator]
         return {"n": n, "small": n < SMALL, "mae": {"value": float(np.abs(error).mean())}, "mean_error": {"value": float(error.mean())}}
     if p.label is None or p.task != "binary":
-        return {"n": n, "small": n < SMALL} | ({} if p.label is None else {"accuracy": _rate((p.label == p.truth).sum(), n)})
+        return {"n": n, "small": n < SMALL} | ({} if p.label is None else {"accuracy": _rate((p.label == p.truth).sum(), n, level)})
     tn, fp, fn, tp = np.bincount(p.truth * 2 + p.label, minlength=4).tolist()
     rates = {"tpr": (tp, tp + fn), "fpr": (fp, fp + tn), "fnr": (fn, tp + fn), "ppv": (tp, tp + fp), "selection_rate": (tp + fp, n),
              "base_rate": (tp + fn, n), "accuracy": (tp + tn, n)}
     counts = {"n": n, "tp": tp, "fp": fp, "fn": fn, "tn": tn, "small": n < SMALL}
-    return counts | {name: _rate(*pair) for name, pair in rates.items()}
+    return counts | {name: _rate(*pair, level) for name, pair in rates.items()}
 
 
-def _rate(hits: float, trials: float) -> dict[str, float] | None:
+def _rate(hits: float, trials: float, level: float) -> dict[str, float] | None:
     if not trials:
         return None
-    low, high = wilson(hits, trials)
+    low, high = wilson(hits, trials, level)
     return {"value": float(hits) / trials, "low": float(low), "high": float(high)}
