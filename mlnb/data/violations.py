@@ -128,6 +128,11 @@ def _kept(table: Table, rules: DataRules, names: list[str]) -> set[tuple[str, st
     return found
 
 
+def _shown(column: ir.Column) -> ir.Column:
+    "What stands for a value: numbers themselves, since engines write them in different ways."
+    return column if column.type().is_numeric() and not column.type().is_boolean() else column.cast("string")
+
+
 def _tests(table: Table, rules: DataRules, names: list[str]) -> dict[tuple[str, str], Any]:
     "What has to be counted: (column, rule) -> condition."
     kept = _kept(table, rules, names)
@@ -148,7 +153,7 @@ def count_violations(
         there = table.expr[name].nullif("") if table.expr[name].type().is_string() else table.expr[name]
         sums[name, "unique"] = there.count() - there.nunique()
     counts = {key: int(count) for key, count in _row(table, sums).items() if count}
-    shown = _row(table, {(name, rule): tests[name, rule].ifelse(table.expr[name].cast("string"), None).max()
+    shown = _row(table, {(name, rule): tests[name, rule].ifelse(_shown(table.expr[name]), None).max()
                          for name, rule in counts if rule not in ("moved", "required", "unique")})
     found = [Violation(name, rule, FAMILIES[rule][0], count, count / table.rows, str(shown.get((name, rule)) or "")) for (name, rule), count in counts.items()]
     for each, odd in zip(rules.dependencies, dependency_odd(table, rules), strict=True):
