@@ -231,7 +231,7 @@ def test_a_second_look_widens_the_intervals_and_is_said(project: Project, tmp_pa
     finding = again.findings().get("EVAL05")
     assert "97.5 % interval" in finding.message and "adjusted for 2 looks" in finding.message
     assert finding.evidence["looks"] == 2 and finding.evidence["level"] == pytest.approx(0.975)
-    assert "97.5 % interval, adjusted for 2 looks" in second._repr_html_()
+    assert "97.5 % interval (adjusted for 2 looks)" in second._repr_html_()
     assert project_evaluation(again).to_dict() == second.to_dict() and holdout.book.count == 2
 
 
