@@ -20,6 +20,7 @@ from .groups import group_rates, slice_scores
 from .measures import get_metric
 from .metrics import choose_metric
 from .predictions import Predictions, predictions
+from .rates import interval_words
 from .reliability import calibration
 
 if TYPE_CHECKING:
@@ -56,12 +57,6 @@ class Evaluation:
     def metrics(self) -> Mapping[str, Mapping[str, float]]:
         "Metric -> value, low, high."
         return self.contest.metrics
-
-    @property
-    def interval_words(self) -> str:
-        "What the intervals are, such as '95 % interval', or '97.5 % interval (adjusted for 2 looks)'."
-        looks = self.facts.get("looks") or 1
-        return f"{self.contest.level * 100:.5g} % interval" + (f" (adjusted for {looks} looks)" if looks > 1 else "")
 
     @property
     def findings(self) -> Findings:
@@ -141,7 +136,7 @@ def evaluation_findings(
 ) -> Findings:  # EVAL02 to EVAL08 and EVAL10
     "The checklist of a rigorous evaluation."
     metric, best = get_metric(e.primary), e.metrics[e.primary]
-    interval = (f"{metric.title} {best['value']:.3f}, {e.interval_words} {best['low']:.3f} to {best['high']:.3f}; "
+    interval = (f"{metric.title} {best['value']:.3f}, {interval_words(e.contest.level, e.facts.get('looks', 1))} {best['low']:.3f} to {best['high']:.3f}; "
                 f"{e.contest.n:,} rows, resampled by {e.contest.scheme}.")
     evidence = {"metrics": e.metrics, "level": e.contest.level} | ({"looks": e.facts["looks"]} if e.facts.get("looks") else {})
     found = [*_split_findings(e), finding("EVAL05", "pass", interval, value=best["value"], evidence=evidence),
@@ -272,7 +267,7 @@ def _entity(project: Project, frame: pd.DataFrame) -> Any:
     whom = frame[name].astype(str).where(frame[name].notna(), "row " + frame.index.astype(str).to_series(index=frame.index))
     return whom.to_numpy() if 30 <= whom.nunique() < len(frame) else None
 
-
+# %% ../../nbs/04d_evaluation.evaluate.ipynb #4ad94a75
 def project_evaluation(
     project: Project,  # with a trained model
 ) -> Evaluation:  # the kept one when nothing changed; put into the ledger
