@@ -220,7 +220,7 @@ def test_a_second_look_widens_the_intervals_and_is_said(project: Project, tmp_pa
     shutil.copy(project.path.parent / "t.csv", tmp_path / "t.csv")
     again = Project(tmp_path / "p")
     first, holdout = project_evaluation(again), open_holdout(again)
-    assert holdout.book.count == 1 == first.facts["looks"] and first.contest.level == 0.95 and first.interval_words == "95 % interval"
+    assert holdout.book.count == 1 == first.facts["looks"] and first.contest.level == 0.95 and "95 % interval" in first._repr_html_()
     assert "adjusted" not in first.findings.get("EVAL05").message + first._repr_html_()
     holdout.rows(why="what the rows look like", where="a test")
     second = project_evaluation(again)
@@ -231,7 +231,7 @@ def test_a_second_look_widens_the_intervals_and_is_said(project: Project, tmp_pa
     finding = again.findings().get("EVAL05")
     assert "97.5 % interval" in finding.message and "adjusted for 2 looks" in finding.message
     assert finding.evidence["looks"] == 2 and finding.evidence["level"] == pytest.approx(0.975)
-    assert "97.5 % interval, adjusted for 2 looks" in second._repr_html_()
+    assert "97.5 % interval (adjusted for 2 looks)" in second._repr_html_()
     assert project_evaluation(again).to_dict() == second.to_dict() and holdout.book.count == 2
 
 

@@ -20,6 +20,7 @@ from .groups import group_rates, slice_scores
 from .measures import get_metric
 from .metrics import choose_metric
 from .predictions import Predictions, predictions
+from .rates import interval_words
 from .reliability import calibration
 
 if TYPE_CHECKING:
@@ -56,12 +57,6 @@ class Evaluation:
     def metrics(self) -> Mapping[str, Mapping[str, float]]:
         "Metric -> value, low, high."
         return self.contest.metrics
-
-    @property
-    def interval_words(self) -> str:
-        "What the intervals are, such as '95 % interval', or '97.5 % interval, adjusted for 2 looks'."
-        looks = self.facts.get("looks") or 1
-        return f"{self.contest.level * 100:.5g} % interval" + (f", adjusted for {looks} looks" if looks > 1 else "")
 
     @property
     def findings(self) -> Findings:
@@ -141,9 +136,8 @@ def evaluation_findings(
 ) -> Findings:  # EVAL02 to EVAL08 and EVAL10
     "The checklist of a rigorous evaluation."
     metric, best = get_metric(e.primary), e.metrics[e.primary]
-    words, *adjusted = e.interval_words.split(", ")
-    interval = (f"{metric.title} {best['value']:.3f}, {words} {best['low']:.3f} to {best['high']:.3f} "
-                f"({', '.join([f'{e.contest.n:,} rows', f'resampled by {e.contest.scheme}', *adjusted])}).")
+    interval = (f"{metric.title} {best['value']:.3f}, {interval_words(e.contest.level, e.facts.get('looks', 1))} {best['low']:.3f} to {best['high']:.3f}; "
+                f"{e.contest.n:,} rows, resampled by {e.contest.scheme}.")
     evidence = {"metrics": e.metrics, "level": e.contest.level} | ({"looks": e.facts["looks"]} if e.facts.get("looks") else {})
     found = [*_split_findings(e), finding("EVAL05", "pass", interval, value=best["value"], evidence=evidence),
              _segment_finding(e), _group_finding(e), _baseline_finding(e)]
@@ -254,8 +248,7 @@ def as_predictions(
 def _facts(project: Project, e: Any, frame: pd.DataFrame) -> dict[str, Any]:
     from mlnb.data.holdout import open_holdout
 
-    holdout, gap = open_holdout(project), None
-    seal = holdout.seal
+    seal, gap = open_holdout(project).seal, None
     if e.task != "regression":
         import pandas as pd
 
@@ -263,8 +256,7 @@ def _facts(project: Project, e: Any, frame: pd.DataFrame) -> dict[str, Any]:
         ours, theirs = (s.value_counts(normalize=True) for s in (frame[e.target], train))
         gap = float((pd.DataFrame({"a": ours, "b": theirs}).fillna(0).diff(axis=1)["b"]).abs().max())
     return {"experiment": e.id, "strategy": seal.strategy, "train_rows": seal.train_rows, "folds": len(e.comparison.get("folds", {}).get("model", [])),
-            "time": project.config.time, "threshold": e.threshold, "share_gap": gap, "looks": holdout.book.count,
-            "names": dict(e.comparison["names"]), "positive": plain(e.positive)}
+            "time": project.config.time, "threshold": e.threshold, "share_gap": gap, "names": dict(e.comparison["names"]), "positive": plain(e.positive)}
 
 
 def _entity(project: Project, frame: pd.DataFrame) -> Any:
@@ -275,7 +267,7 @@ def _entity(project: Project, frame: pd.DataFrame) -> Any:
     whom = frame[name].astype(str).where(frame[name].notna(), "row " + frame.index.astype(str).to_series(index=frame.index))
     return whom.to_numpy() if 30 <= whom.nunique() < len(frame) else None
 
-
+# %% ../../nbs/04d_evaluation.evaluate.ipynb #4ad94a75
 def project_evaluation(
     project: Project,  # with a trained model
 ) -> Evaluation:  # the kept one when nothing changed; put into the ledger
@@ -295,9 +287,10 @@ def project_evaluation(
               for part, model in (("baseline", e.baseline), ("heuristic", e.heuristic)) if model and part in names}
     attributes = [name for name in project.config.protected if name in frame]
     features = [name for name in dict.fromkeys((*attributes, *e.features_used)) if e.kinds.get(name) not in ("text", "id", "datetime")]
-    many = 1000 * min(holdout.book.count, 5)  # the further out the ends of an interval, the more resamples they need
-    made = evaluate(p, rivals, frame[features], frame[attributes] if attributes else None, e.comparison["primary"], _facts(project, e, frame),
-                    _entity(project, frame), many, level=holdout.level(0.95))
+    looks = holdout.book.count
+    made = evaluate(p, rivals, frame[features], frame[attributes] if attributes else None, e.comparison["primary"],
+                    _facts(project, e, frame) | {"looks": looks}, _entity(project, frame), 1000 * min(looks, 5),  # ends further out need more resamples
+                    level=holdout.level(0.95))
     choice = e.comparison.get("choice", {})
     made.facts.update({"why": choice.get("why"), "watch_out": choice.get("watch_out")})  # type: ignore[attr-defined]
     project.save_result("evaluation", made.to_dict(), inputs=("model", "holdout"))

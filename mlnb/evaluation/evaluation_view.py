@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .curve_points import plot_curves
 from .measures import get_metric
+from .rates import interval_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -133,7 +134,7 @@ def evaluation_html(
         return "–" if not r else f"{r['value']:.3f} ({r['low']:.3f} to {r['high']:.3f})" if "low" in r else f"{r['value']:.3f}"
 
     rows = [(get_metric(name).title, round(m["value"], 4), f"{m['low']:.4f} to {m['high']:.4f}", get_metric(name).meaning) for name, m in e.metrics.items()]
-    body: str = table(rows, ["metric", "value", e.interval_words, "what it means"])
+    body: str = table(rows, ["metric", "value", interval_words(e.contest.level, e.facts.get('looks', 1)), "what it means"])
     if e.facts.get("why"):
         beware = f" Watch out for: {e.facts['watch_out']}" if e.facts.get("watch_out") else ""
         body = f'<div style="margin:4px 0 8px">{cell(get_metric(e.primary).title)} decides. {cell(e.facts["why"])}{cell(beware)}</div>' + body

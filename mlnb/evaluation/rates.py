@@ -13,7 +13,7 @@ import numpy as np
 from ..core.errors import InputError
 
 # %% auto #0
-__all__ = ['Interval', 'check_level', 'wilson', 'rate_interval']
+__all__ = ['Interval', 'check_level', 'wilson', 'rate_interval', 'interval_words']
 
 # %% ../../nbs/04r_evaluation.rates.ipynb #b8bf712d
 @dataclass(frozen=True)
@@ -78,3 +78,11 @@ def rate_interval(
     return Interval(
         name, rate, float(low), float(high), float(np.sqrt(rate * (1 - rate) / trials)), level, method="Wilson"
     )
+
+# %% ../../nbs/04r_evaluation.rates.ipynb #72562790
+def interval_words(
+    level: float,  # confidence of the interval
+    looks: int = 1,  # how often the rows were looked at
+) -> str:  # such as "97.5 % interval (adjusted for 2 looks)"
+    "The name of an interval."
+    return f"{level * 100:.5g} % interval" + (f" (adjusted for {looks} looks)" if looks > 1 else "")
