@@ -17,7 +17,7 @@ from ..core.items_data import DQ_DIMENSIONS, DQ_GATE, DQ_MAX
 from ..core.records_rules import DataRules
 from ..core.tables import Table, open_table
 from .column_facts import ColumnFacts, column_facts, text_levels
-from .dimensions import DimensionScore, accuracy, completeness, consistency, duplicate_rows
+from .dimensions import DimensionScore, accuracy, completeness, consistency, duplicate_examples, duplicate_rows
 from .fitness import LOOKED, relevance, timeliness, volume
 from .rules import infer_rules, load_rules
 from .sample import local, sample_table
@@ -139,16 +139,19 @@ def assess(
     broken = count_violations(table, kept)
     filled = sum(f.rows - f.missing for f in facts.values())
     compared = None if truth is None else compare_truth(table, truth, key)
+    twice = duplicate_rows(table)
     parts = [completeness(features, broken, table.rows), accuracy(broken, filled, table.rows, compared),
-             consistency(broken, filled, table.rows, duplicate_rows(table)), timeliness(table, time, now, need),
+             consistency(broken, filled, table.rows, twice), timeliness(table, time, now, need),
              relevance(table, target, task, random_state, sample), volume(table, target, task)]
-    made = {d.name: _adjusted(_with_examples(d, table, kept, broken), adjusted or {}) for d in parts}
+    made = {d.name: _adjusted(_with_examples(d, table, kept, broken, twice.count > 0), adjusted or {}) for d in parts}
     return QualityReport({name: made[name] for name in DQ_DIMENSIONS}, table.rows, len(table.columns), table.name, facts, kept, tuple(broken))
 
 # %% ../../nbs/02a_data.quality.ipynb #a9101545
-def _with_examples(d: DimensionScore, table: Table, rules: DataRules, broken: Sequence[Violation]) -> DimensionScore:
+def _with_examples(d: DimensionScore, table: Table, rules: DataRules, broken: Sequence[Violation], twice: bool = False) -> DimensionScore:
     "The dimension with some of the cells behind it."
-    if d.examples or d.name not in ("completeness", "accuracy", "consistency"):
+    if d.name == "consistency" and twice:
+        d = replace(d, examples=tuple(duplicate_examples(table)))
+    elif d.examples or d.name not in ("completeness", "accuracy", "consistency"):
         return d
     if d.name == "completeness":
         wanted: list[tuple[str, str, tuple[str, ...]]] = [(str(w["column"]), "absent", ()) for w in d.worst[:3]]
@@ -158,7 +161,7 @@ def _with_examples(d: DimensionScore, table: Table, rules: DataRules, broken: Se
             if v.dimension == d.name:
                 seen.setdefault((v.column, v.rule), v.given)
         wanted = [(column, rule, given) for (column, rule), given in list(seen.items())[:5]]
-    return replace(d, examples=tuple(example_cells(table, rules, wanted)))
+    return replace(d, examples=(*d.examples, *example_cells(table, rules, wanted)))
 
 
 def _adjusted(d: DimensionScore, adjusted: Mapping[str, tuple[float, str]]) -> DimensionScore:
