@@ -22,7 +22,7 @@ from mlnb.core.errors import ConfigError, InputError
 from mlnb.core.records_rules import ColumnRules, DataRules, Dependency
 from mlnb.core.tables import open_table
 from mlnb.data.column_facts import column_facts, text_levels
-from mlnb.data.dimensions import duplicate_examples, duplicate_rows
+from mlnb.data.duplicates import duplicate_examples, duplicate_rows
 from mlnb.data.fitness import timeliness
 from mlnb.data.formats import date_style, shape_pattern, units_beside
 from mlnb.data.quality import assess

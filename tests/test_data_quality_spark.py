@@ -11,7 +11,7 @@ import pytest
 from mlnb.core.records_rules import ColumnRules, DataRules, Dependency
 from mlnb.core.tables import open_table
 from mlnb.data.column_facts import column_facts
-from mlnb.data.dimensions import duplicate_rows
+from mlnb.data.duplicates import duplicate_rows
 from mlnb.data.rules import infer_rules
 from mlnb.data.timeliness import rhythm
 from mlnb.data.violations import count_violations, flag_cells

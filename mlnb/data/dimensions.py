@@ -14,19 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.items_data import DQ_ANCHORS, DQ_MAX
-from ..core.readers import translate
-from ..core.tables import Table
 from .column_facts import ColumnFacts
+from .duplicates import Duplicates
 from .violations import Violation
 
 if TYPE_CHECKING:
-    import ibis.expr.types as ir
-
     from mlnb.data.truth import Compared
 
 # %% auto #0
-__all__ = ['UNTESTED', 'WORST_SHARE', 'WORST', 'PART', 'between', 'DimensionScore', 'completeness', 'accuracy', 'Duplicates',
-           'duplicate_examples', 'duplicate_rows', 'consistency']
+__all__ = ['UNTESTED', 'WORST_SHARE', 'WORST', 'between', 'DimensionScore', 'completeness', 'accuracy', 'consistency']
 
 # %% ../../nbs/02an_data.dimensions.ipynb #d2758c6b
 UNTESTED = 4.0  # highest accuracy without a source of truth
@@ -138,68 +134,6 @@ def accuracy(
         {**each, "what": "differs from the source of truth"} for each in compared.examples))
 
 # %% ../../nbs/02an_data.dimensions.ipynb #f8ecc366
-PART = 5_000_000  # rows whose hashes are held at once
-
-
-@dataclass(frozen=True)
-class Duplicates:
-    "Rows that are the same as an earlier one."
-
-    count: int  # how many; estimated where `error` is above zero
-    error: float = 0.0  # one standard error of the estimate
-
-
-def _some_keys(table: Table, parts: int) -> ir.Table:
-    "A hash and the position of each row, of one in so many hashes."
-    import ibis
-
-    expr = table.expr
-    row = ibis.struct({f"c{i}": expr[name] for i, name in enumerate(expr.columns)})
-    keys = expr.select(key=row.hash(), row__=ibis.row_number().cast("int64"))
-    return keys if parts == 1 else keys.filter((keys.key.cast("string").right(6).cast("int64") % parts) == 0)
-
-
-def duplicate_examples(
-    table: Table,  # the data
-    most: int = 2,  # rows to show
-    part: int = PART,  # rows whose hashes are held at once
-) -> list[dict[str, Any]]:  # row (from 0), column (none), value, what is wrong, suggestion
-    "Some rows that are there twice, each with the row it repeats."
-    expr = table.expr
-    with translate(table.name):
-        if expr.get_backend().name == "duckdb":
-            keys = _some_keys(table, -(-table.rows // part)).group_by("key")
-        else:
-            import ibis
-
-            keys = expr.mutate(row__=ibis.row_number().cast("int64")).group_by(list(expr.columns))
-        twice = keys.aggregate(n=lambda t: t.count(), first=lambda t: t.row__.min(), row=lambda t: t.row__.max())
-        rows = twice.filter(twice.n > 1).order_by("row").limit(most).select("row", "first", "n").to_pyarrow().to_pylist()
-    return [{"row": r["row"], "column": "", "value": "the whole row", "what": f"repeats row {r['first']:,}" + (f", {r['n']:,} of its kind" if r["n"] > 2 else ""),
-             "suggestion": "remove it"} for r in rows]
-
-
-def duplicate_rows(
-    table: Table,  # the data
-    part: int = PART,  # rows whose hashes are held at once
-) -> Duplicates:  # rows beyond the first of their kind
-    "Count exact duplicates. In other engines than DuckDB the distinct rows are counted there."
-    import ibis
-
-    expr = table.expr
-    with translate(table.name):
-        if expr.get_backend().name != "duckdb":
-            return Duplicates(table.rows - int(expr.distinct().count().to_pyarrow().as_py()))
-        keys = expr.select(key=ibis.struct({f"c{i}": expr[name] for i, name in enumerate(expr.columns)}).hash())
-        parts = -(-table.rows // part)
-        if parts == 1:
-            return Duplicates(table.rows - int(keys.key.nunique().to_pyarrow().as_py()))
-        some = keys.filter((keys.key.cast("string").right(6).cast("int64") % parts) == 0)
-        row = some.aggregate(rows=some.count(), distinct=some.key.nunique()).to_pyarrow().to_pylist()[0]
-    again = row["rows"] - row["distinct"]
-    return Duplicates(again * parts, math.sqrt(again * parts * (parts - 1)))
-
-
 def consistency(
     violations: Sequence[Violation],  # rules that are broken
     filled: int,  # values that are there

@@ -17,7 +17,8 @@ from ..core.items_data import DQ_DIMENSIONS, DQ_GATE, DQ_MAX
 from ..core.records_rules import DataRules
 from ..core.tables import Table, open_table
 from .column_facts import ColumnFacts, column_facts, text_levels
-from .dimensions import DimensionScore, accuracy, completeness, consistency, duplicate_examples, duplicate_rows
+from .dimensions import DimensionScore, accuracy, completeness, consistency
+from .duplicates import duplicate_examples, duplicate_rows
 from .fitness import LOOKED, relevance, timeliness, volume
 from .rules import infer_rules, load_rules
 from .sample import local, sample_table
