@@ -360,6 +360,13 @@ def test_odd_columns_survive_the_split(tmp_path: Path) -> None:
     assert list(holdout.train.columns) == list(data.columns)
 
 
+def test_a_text_file_whose_words_are_read_as_values_is_split(tmp_path: Path) -> None:
+    data = frame(200).assign(y=lambda d: d["y"].map({0: "no", 1: "yes"}), x=lambda d: d["x"].map("{:.4f}0".format))  # a truth, and numbers with idle zeros
+    data.to_csv(tmp_path / "d.csv", index=False)
+    holdout = seal(Project.create(tmp_path / "p", tmp_path / "d.csv", target="y", entity="who"))
+    assert holdout.seal.rows + holdout.seal.train_rows == 200 and shared_rows(holdout) == 0
+
+
 def test_times_with_mixed_zones_are_one_order(tmp_path: Path) -> None:
     when = [f"2025-01-01T{h:02}:00:00+02:00" for h in range(10, 20)] + [f"2025-01-01T{h:02}:30:00Z" for h in range(8, 18)]  # the same hours in UTC
     data = pd.DataFrame({"when": when, "x": range(20), "y": [0, 1] * 10})
