@@ -77,7 +77,7 @@ def future(
         names = [name for name in list(numbers)[:MOST_COLUMNS] if name != series.entity and name not in found]
         if not names:
             continue
-        matrix = np.column_stack([numbers[name][series.rows] for name in names])
+        matrix = np.column_stack([numbers[name][series.rows] for name in names])  # type: ignore[index]
         usual = max(usual, own_past(y, series))
         for i, name in enumerate(names):
             travel = knows_target(name, matrix[:, i], y, series, target)

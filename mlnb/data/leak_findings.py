@@ -183,5 +183,5 @@ def on_both_sides(
         return finding("LEAK07", "fail" if failing else "warn", f"{'. '.join(said)}.", **parts)
     by_chance = f" {found.exact.rows:,} test rows look like a training row, no more than " \
                 f"{'different cases do' if found.copies else 'chance gives'}." if found.exact.rows else ""
-    whom = f" and no {found.entity}" if found.entity else ""
-    return finding("LEAK07", "pass", f"No copied row{whom} is on both sides of {found.rows:,} test rows.{by_chance}", **parts)
+    nobody = f" and no {found.entity}" if found.entity else ""
+    return finding("LEAK07", "pass", f"No copied row{nobody} is on both sides of {found.rows:,} test rows.{by_chance}", **parts)

@@ -65,8 +65,8 @@ def twins(
     a, b = (np.nan_to_num((side - centre)[:, keep] / spread[keep], nan=0.0, posinf=10, neginf=-10) for side in (a, b))
     if keep.sum() < 2:
         return Twins()
-    code_a, code_b = (np.zeros(len(rows), np.int64) if blocks is None else block[rows]
-                      for rows, block in zip(pick, blocks or (None, None), strict=True))  # type: ignore[index]
+    code_a, code_b = (np.zeros(len(rows), np.int64) if blocks is None else block[rows]  # type: ignore[index]
+                      for rows, block in zip(pick, blocks or (None, None), strict=True))
     near, ratio = _ratios(b, a, code_b, code_a, skip_self=False)
     own = rng.permutation(len(a))[:ASKED]
     near_own, ratio_own = _ratios(a[own], a, code_a[own], code_a, skip_self=True)

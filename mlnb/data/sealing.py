@@ -30,10 +30,9 @@ __all__ = ['row_hash', 'load_keys', 'Decided', 'decide', 'write_sides']
 def row_hash(
     expr: ir.Table,  # an Ibis table
 ) -> ir.IntegerColumn:  # 64-bit hash of each row's values
-    "A hash of the content of every row."
+    "A hash of the content of every row; of the values as they are read, since DuckDB may hand a cast to its CSV reader, and then it is of the text."
     import ibis
 
-    # the values themselves: a cast to text would be handed to DuckDB's CSV reader in some queries and not in others, which gives "yes" or "true"
     return ibis.struct({f"c{i}": expr[name] for i, name in enumerate(expr.columns)}).hash()
 
 
