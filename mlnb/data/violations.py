@@ -104,7 +104,8 @@ class Violation:
 
 def _row(table: Table, measures: Mapping[Any, ir.Scalar]) -> dict[Any, Any]:
     "Measures of a table, in as few scans as their number allows."
-    found, keys = {}, list(measures)
+    found: dict[Any, Any] = {}
+    keys = list(measures)
     for start in range(0, len(keys), 4 * WIDE):
         some = keys[start:start + 4 * WIDE]
         with translate(table.name):

@@ -22,7 +22,8 @@ STAGES: dict[str, tuple[str, list[str]]] = {
     "clean": ("notebooks are clean", [sys.executable, "tests/stages/clean.py"]),
     "rules": ("notebook rules and layer rules", [*PYTEST, *RULES]),
     "notebooks": ("every notebook runs and its assertions hold", [str(BIN / "nbdev_test"), "--n_workers", "2"]),
-    "tests": ("tests, end to end and browser included", [*PYTEST, "tests", *(f"--ignore={name}" for name in RULES)]),
+    "tests": ("tests, end to end and browser included",
+              [*PYTEST, "-n", "2", "--dist", "loadfile", "tests", *(f"--ignore={name}" for name in RULES)]),
 }
 
 
