@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import InputError
 from ..core.tables import Table
 from .dimensions import DimensionScore, between
 from .sample import sample_rows
@@ -67,17 +66,14 @@ def relevance(
     random_state: int = 0,  # chooses the rows and draws the noise
     sample: Table | None = None,  # the rows to look at, as `sample_table` gives them; drawn when None
 ) -> DimensionScore:  # 0 when no column says more than noise
-    "How much its columns say about the target."
+    "How much its columns say about the target. Raises `InputError` for a target that has nothing to tell apart."
     if not target:
         return DimensionScore("relevance", None, "Not measured: no target was named.", (), "Name the target (target: COLUMN).")
     kinds = table.kinds
     names = [n for n in table.columns if n != target and kinds[n] in ("numeric", "boolean", "categorical", "datetime")]
     names, left = names[:TRIED], max(len(names) - TRIED, 0)
     frame = sample_rows(table if sample is None else sample, min(LOOKED, max(5_000_000 // (len(names) + 1), 500)), [*names, target], random_state)
-    try:
-        wanted = answer(frame[target], task, random_state)
-    except InputError as error:
-        return DimensionScore("relevance", None, f"Not measured: {error}", (), "Name a target that has values and differs between rows.")
+    wanted = answer(frame[target], task, random_state)
     groups = {name: coded(frame[name].iloc[wanted.kept]) for name in names}
     if not groups:
         return DimensionScore("relevance", 0.0, "There is no column that could say anything about the target.", (), "Add columns.")
