@@ -22,8 +22,9 @@ STAGES: dict[str, tuple[str, list[str]]] = {
     "clean": ("notebooks are clean", [sys.executable, "tests/stages/clean.py"]),
     "rules": ("notebook rules and layer rules", [*PYTEST, *RULES]),
     "notebooks": ("every notebook runs and its assertions hold", [str(BIN / "nbdev_test"), "--n_workers", "2"]),
-    "tests": ("tests, end to end and browser included",
-              [*PYTEST, "-n", "2", "--dist", "loadfile", "tests", *(f"--ignore={name}" for name in RULES)]),
+    "tests": ("tests, end to end and browser included",  # the longest file first, so that nobody waits for it at the end
+              [*PYTEST, "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "tests/test_end_to_end.py", "tests",
+               *(f"--ignore={name}" for name in RULES)]),
 }
 
 
