@@ -34,6 +34,7 @@ def main(names: list[str]) -> int:
         print(f"no such stage: {', '.join(unknown)}; there are: {', '.join(STAGES)}")
         return 2
     env = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}", "MPLBACKEND": "Agg"}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes start: each would compile the same libraries again
     env.setdefault("PYTHONWARNINGS", "ignore")  # of what notebooks and tools import; pytest.ini sets its own
     lines, failed = [], 0
     for name in names or STAGES:
