@@ -285,9 +285,9 @@ def test_odd_tables_have_a_report(name: str) -> None:
     assert flag_cells(table, report.rules)["row"].between(0, table.rows - 1).all()
 
 
-def test_a_target_without_values_is_not_measured_and_not_zero() -> None:
-    report = assess(open_table(pd.DataFrame({"a": range(60), "y": [None] * 60})), target="y")
-    assert report.dimensions["relevance"].score is None and "no values" in report.dimensions["relevance"].message
+def test_a_target_without_values_is_an_error_and_not_a_score_of_zero() -> None:
+    with pytest.raises(InputError, match="'y' has no values"):
+        assess(open_table(pd.DataFrame({"a": range(60), "y": [None] * 60})), target="y")
 
 
 def test_thousands_of_columns() -> None:
