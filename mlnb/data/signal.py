@@ -57,6 +57,9 @@ def answer(
     if distinct < 2:
         raise InputError(f"{name} has one value only ({found.tolist()[0]!r}), so there is nothing to tell apart. Use rows with "
                          "every outcome.")
+    if task == "binary" and distinct > 2:
+        raise InputError(f"{name} has {distinct:,} values, such as {', '.join(map(repr, found.unique()[:3].tolist()))}, and a binary target has two. Set task to "
+                         "multiclass, or make two classes of them.")
     task = task or _task(found, distinct)
     rng = np.random.default_rng(random_state)
     if task == "regression":
