@@ -105,6 +105,26 @@ def read_files(
         return _read_parquet(files, engine, name)
     if not name.lower().removesuffix(".gz").endswith((".csv", ".tsv", ".txt", ".data")):
         raise InputError(f"{name} is neither CSV nor Parquet by its name. Readable are .csv, .tsv, .txt (also .gz) and .parquet.")
+    return _read_csv(files, engine, name, columns)
+
+
+def _read_parquet(files: Sequence[str], engine: str, name: str) -> ir.Table:
+    import pyarrow.parquet as pq
+
+    with translate(name):
+        found = {file: pq.read_schema(file).names for file in files}
+        names = unique_names(found[files[0]], name)
+        for file in files[1:]:
+            if differ := sorted({*names} ^ {*found[file]}):
+                raise InputError(f"{Path(file).name} and {name} differ in the columns {listed(differ)}. Give files with the same columns.")
+        connection = backend(engine)
+        if engine == "spark":  # reads one path at a time
+            parts = [connection.read_parquet(file).select(names) for file in files]
+            return parts[0].union(*parts[1:]) if parts[1:] else parts[0]
+        return connection.read_parquet(list(files))
+
+# %% ../../nbs/00hb_core.readers.ipynb #b7c41d2e
+def _read_csv(files: Sequence[str], engine: str, name: str, columns: Sequence[str] | None) -> ir.Table:
     header, delimiter = csv_header(files[0])
     if columns is not None and len(columns) != len(header):
         raise InputError(f"{name} has {len(header)} columns and {len(columns)} names were given.")
@@ -132,22 +152,6 @@ def read_files(
 def _told(file: str, delimiter: str, names: Sequence[str], columns: Sequence[str] | None) -> InputError | None:
     fault = csv_fault(file, delimiter, names, columns is None)
     return InputError(f"{Path(file).name} cannot be read as CSV: {fault}.") if fault else None
-
-
-def _read_parquet(files: Sequence[str], engine: str, name: str) -> ir.Table:
-    import pyarrow.parquet as pq
-
-    with translate(name):
-        found = {file: pq.read_schema(file).names for file in files}
-        names = unique_names(found[files[0]], name)
-        for file in files[1:]:
-            if differ := sorted({*names} ^ {*found[file]}):
-                raise InputError(f"{Path(file).name} and {name} differ in the columns {listed(differ)}. Give files with the same columns.")
-        connection = backend(engine)
-        if engine == "spark":  # reads one path at a time
-            parts = [connection.read_parquet(file).select(names) for file in files]
-            return parts[0].union(*parts[1:]) if parts[1:] else parts[0]
-        return connection.read_parquet(list(files))
 
 # %% ../../nbs/00hb_core.readers.ipynb #fdc2f280
 def read_frame(
