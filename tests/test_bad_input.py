@@ -284,3 +284,18 @@ def test_a_column_of_times_does_not_stand_for_numbers() -> None:
     train, test = sides()
     with pytest.raises(InputError, match="'step' holds numeric values in train and datetime values in test"):
         audit(train.assign(step=np.arange(300) * 1.5), test.assign(step=test["when"]), "y")
+
+
+def test_levels_counted_in_memory_are_those_of_the_query() -> None:
+    from mlnb.data.split_checks import _fresh, _in_memory, unseen
+
+    rng = np.random.default_rng(3)
+    words = ["a", " a", "b", "B", "", "?", "n/a", None, "c\td", "é", *(f"k{i}" for i in range(300))]
+    train, test = (open_table(pd.DataFrame({"g": rng.choice(np.array(words, object), n), "b": rng.random(n) < 0.5, "n": rng.integers(0, n, n)})) for n in (400, 200))
+    left, right = _in_memory(train, train.columns), _in_memory(test, test.columns)
+    assert left is not None and right is not None
+    for name in train.columns:
+        levels, chance = unseen(train, test, name)
+        found, expected = _fresh(left[name], right[name], test.rows)
+        assert found == levels and expected == pytest.approx(chance)
+    assert len(unseen(train, test, "g")[0]) > 20
