@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .cli_lines import finding_lines, summary_line, wrapped
+from .cli_lines import finding_lines, gated, summary_line, wrapped
 from .cli_output import Answer, Json, guarded, tell
-from .cli_project import Gate
-from .core.findings import Findings
+from .cli_project import Entity, Gate, Target, Task, Time
 
 if TYPE_CHECKING:
     from mlnb.core.records_rules import DataRules
@@ -27,13 +26,6 @@ commands = typer.Typer(add_completion=False)
 __all__ = ['commands', 'quality_command', 'leaks_command', 'drift_command']
 
 # %% ../nbs/12ce_cli_data.ipynb #736c138a
-def _gated(found: Findings, gate: bool) -> tuple[int, str]:
-    "Exit code and reason of a gate."
-    failed = len(found.failed)
-    broken = gate and failed > 0
-    return int(broken), f"The gate does not hold: {failed} of {len(found)} checks failed." if broken else ""
-
-
 def _save_cells(table: Table, rules: DataRules, path: str) -> str:
     "Write the cells that break a rule; says how many there are."
     from mlnb.core.files import write_atomic
@@ -59,9 +51,9 @@ def _violation_lines(report: QualityReport) -> Iterator[str]:
 @guarded
 def quality_command(
     data: Annotated[str, typer.Argument(help="CSV or Parquet file, or a glob.")],
-    target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="Column to predict.")] = "",
-    time: Annotated[str, typer.Option("--time", metavar="COLUMN", help="Column that says when a row happened.")] = "",
-    task: Annotated[str, typer.Option("--task", help="binary, multiclass or regression; read from the target when left out.")] = "",
+    target: Target = "",
+    time: Time = "",
+    task: Task = "",
     reference: Annotated[str, typer.Option("--reference", metavar="FILE", help="The same rows from a source of truth.")] = "",
     key: Annotated[list[str] | None, typer.Option("--key", metavar="COLUMN", help="Names a row in the source of truth; found when left out.")] = None,
     need: Annotated[str, typer.Option("--need", help="How often the data has to be refreshed: real-time, hourly, daily, weekly, '3 days' …")] = "daily",
@@ -97,7 +89,7 @@ def quality_command(
     found = report.findings
     first = [] if report.first is None else [f"First: {report.first.fix}"]
     lines = [f"{report.total:g} of 30 points", *first, "", *_violation_lines(report)]
-    code, error = _gated(found, gate)
+    code, error = gated(found, gate)
     return Answer({**report.to_dict(), **found.to_dict()}, [*lines, *finding_lines(found), "", summary_line(found)], code, error)
 
 # %% ../nbs/12ce_cli_data.ipynb #8bfc15ec
@@ -105,10 +97,10 @@ def quality_command(
 @guarded
 def leaks_command(
     train: Annotated[str, typer.Option("--train", metavar="FILE", help="Rows the model is trained on.")],
-    target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="Column to predict.")],
+    target: Target,
     test: Annotated[str, typer.Option("--test", metavar="FILE", help="Rows it is tested on.")] = "",
-    time: Annotated[str, typer.Option("--time", metavar="COLUMN", help="Column that says when a row happened.")] = "",
-    entity: Annotated[str, typer.Option("--entity", metavar="COLUMN", help="Column that says whom a row is about.")] = "",
+    time: Time = "",
+    entity: Entity = "",
     pipeline: Annotated[str, typer.Option("--pipeline", metavar="FILE", help="Fitted pipeline: .skops, or an MLflow model's folder or address.")] = "",
     notebook: Annotated[str, typer.Option("--notebook", metavar="FILE", help="Notebook or script that prepared the data; read, never run.")] = "",
     trust: Annotated[bool, typer.Option("--trust", help="Let a pickled pipeline be loaded; it can run code.")] = False,
@@ -126,7 +118,7 @@ def leaks_command(
     from mlnb.data.leakage import audit
 
     report = audit(train, test or None, target=target, time=time, entity=entity, pipeline=pipeline or None, notebook=notebook or None, trust=trust)
-    code, error = _gated(report.findings, gate)
+    code, error = gated(report.findings, gate)
     return Answer({**report.to_dict(), **report.findings.to_dict()},
                   [*finding_lines(report.findings), "", *(line for note in report.notes for line in wrapped(note)), summary_line(report.findings)], code, error)
 
@@ -170,5 +162,5 @@ def drift_command(
     report = compare(reference, current, target=target, prediction=prediction)
     if save_profile:
         tell(f"Profile of the reference: {report.reference.save(save_profile)}")
-    code, error = _gated(report.findings, gate)
+    code, error = gated(report.findings, gate)
     return Answer(report.to_dict(), _drift_lines(report), code, error)

@@ -13,6 +13,7 @@ import typer
 
 from .cli_lines import finding_lines, summary_line, wrapped
 from .cli_output import Answer, Json, guarded, tell
+from .cli_project import Entity, Target, Task, Time
 
 if TYPE_CHECKING:
     from mlnb.data.features import FeaturePlanReport
@@ -63,10 +64,10 @@ def _place(save: str) -> Path | None:
 @guarded
 def features_command(
     data: Annotated[str, typer.Argument(help="CSV or Parquet file, or a glob.")],
-    target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="Column to predict.")],
-    time: Annotated[str, typer.Option("--time", metavar="COLUMN", help="Column that says when a row happened.")] = "",
-    entity: Annotated[str, typer.Option("--entity", metavar="COLUMN", help="Column that says whom a row is about.")] = "",
-    task: Annotated[str, typer.Option("--task", help="binary, multiclass or regression; read from the target when left out.")] = "",
+    target: Target,
+    time: Time = "",
+    entity: Entity = "",
+    task: Task = "",
     family: Annotated[str, typer.Option("--for", help="trees, or distances for linear models, SVM, nearest neighbours, neural nets.")] = "trees",
     exclude: Annotated[list[str] | None, typer.Option("--exclude", metavar="COLUMN", help="Column that must not become a feature; may be repeated.")] = None,
     save: Annotated[str, typer.Option("--save", metavar="FILE", help="Write the plan there, as YAML.")] = "",

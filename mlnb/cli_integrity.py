@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from .cli_lines import finding_lines, summary_line
+from .cli_lines import finding_lines, gated, summary_line
 from .cli_output import Answer, Json, guarded
-from .cli_project import Gate
+from .cli_project import Entity, Gate, Target, Time
 
 commands = typer.Typer(add_completion=False)
 
@@ -24,9 +24,9 @@ __all__ = ['commands', 'integrity_command']
 def integrity_command(
     train: Annotated[str, typer.Argument(help="The data, or the training rows: CSV or Parquet file, or a glob.")],
     test: Annotated[str, typer.Option("--test", metavar="FILE", help="Rows the model is tested on.")] = "",
-    target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="Column to predict.")] = "",
-    time: Annotated[str, typer.Option("--time", metavar="COLUMN", help="Column that says when a row happened.")] = "",
-    entity: Annotated[str, typer.Option("--entity", metavar="COLUMN", help="Column that says whom a row is about.")] = "",
+    target: Target = "",
+    time: Time = "",
+    entity: Entity = "",
     gate: Gate = False,
     as_json: Json = False,
 ) -> Answer:
@@ -42,8 +42,7 @@ def integrity_command(
 
     report = inspect(train, test or None, target=target, entity=entity, time=time)
     found = report.findings
-    failed = len(found.failed)
-    broken = gate and failed > 0
+    code, error = gated(found, gate)
     against = "" if report.test_rows is None else f", against {report.test_rows:,} test rows"
     lines = [f"{report.rows:,} rows × {report.columns} columns{against}", "", *finding_lines(found), "", summary_line(found)]
-    return Answer(report.to_dict(), lines, int(broken), f"The gate does not hold: {failed} of {len(found)} checks failed." if broken else "")
+    return Answer(report.to_dict(), lines, code, error)

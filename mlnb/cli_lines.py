@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from .core.findings import Finding, Findings, Status
 
 # %% auto #0
-__all__ = ['wrapped', 'finding_lines', 'summary_line']
+__all__ = ['wrapped', 'finding_lines', 'summary_line', 'gated']
 
 # %% ../nbs/12caa_cli_lines.ipynb #1a1cd1a6
 _INK = {Status.PASS: 32, Status.FAIL: 31, Status.WARN: 33, Status.STALE: 33, Status.ATTESTED: 35}
@@ -63,3 +63,13 @@ def summary_line(
     "How many of each status."
     counts = [f"{n} {status.replace('_', ' ')}" for status, n in findings.summary().items() if n]
     return " · ".join(counts) or "no checks"
+
+
+def gated(
+    findings: Findings,  # what was found
+    gate: bool,  # whether --gate was given
+) -> tuple[int, str]:  # exit code, and what is said about it; nothing when the gate holds
+    "Whether a gate holds."
+    failed = len(findings.failed)
+    broken = gate and failed > 0
+    return int(broken), f"The gate does not hold: {failed} of {len(findings)} checks failed." if broken else ""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .cli_lines import finding_lines, summary_line
+from .cli_lines import finding_lines, gated, summary_line
 from .cli_output import Answer, Json, guarded, tell
 from .core.findings import Findings, Status
 
@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 commands = typer.Typer(add_completion=False)
 Folder = Annotated[str, typer.Option("--project", metavar="DIR", help="Folder of the project; the one you are in, when left out.")]
 Gate = Annotated[bool, typer.Option("--gate", help="Exit with 1 when a check fails.")]
+Target = Annotated[str, typer.Option("--target", metavar="COLUMN", help="Column to predict.")]
+Time = Annotated[str, typer.Option("--time", metavar="COLUMN", help="Column that says when a row happened.")]
+Entity = Annotated[str, typer.Option("--entity", metavar="COLUMN", help="Column that says whom a row is about.")]
+Task = Annotated[str, typer.Option("--task", help="binary, multiclass or regression; read from the target when left out.")]
 _column = functools.partial(typer.Option, metavar="COLUMN")
 _file = functools.partial(typer.Option, metavar="FILE")
 
 # %% auto #0
-__all__ = ['commands', 'Folder', 'Gate', 'find_project', 'open_project', 'init_command', 'check_command', 'score_command',
-           'attest_command']
+__all__ = ['commands', 'Folder', 'Gate', 'Target', 'Time', 'Entity', 'Task', 'find_project', 'open_project', 'init_command',
+           'check_command', 'score_command', 'attest_command']
 
 # %% ../nbs/12cb_cli_project.ipynb #4eb03bfa
 def find_project(
@@ -57,12 +61,12 @@ def open_project(
 def init_command(
     name: Annotated[str, typer.Argument(help="Folder to make; also what reports call the system.")],
     data: Annotated[str, _file("--data", help="CSV or Parquet file, or a glob.")],
-    target: Annotated[str, _column("--target", help="Column to predict.")],
-    time: Annotated[str, _column("--time", help="Column that says when a row happened.")] = "",
-    entity: Annotated[str, _column("--entity", help="Column that says whom a row is about.")] = "",
+    target: Target,
+    time: Time = "",
+    entity: Entity = "",
     protected: Annotated[list[str] | None, _column("--protected", help="Attribute across which the model is compared; repeat.")] = None,
     exclude: Annotated[list[str] | None, _column("--exclude", help="Column that no model may use; repeat.")] = None,
-    task: Annotated[str, typer.Option("--task", help="binary, multiclass or regression; read from the target when left out.")] = "",
+    task: Task = "",
     positive: Annotated[str, typer.Option("--positive", metavar="VALUE", help="Value of the target that counts as positive.")] = "",
     current: Annotated[str, _file("--current", help="Later batch to compare with the training data.")] = "",
     columns: Annotated[list[str] | None, typer.Option("--columns", metavar="NAME", help="Names for a file without header; repeat.")] = None,
@@ -109,12 +113,11 @@ def check_command(
     """
     opened = open_project(project)
     found = opened.check(*(which or ()))
-    failed = len(found.failed)
+    code, error = gated(found, gate)
     hold = found if everything or which else found.having("fail", "warn", "stale", "pass", "attested")
     hidden = len(found) - len(hold)
     more = [f"{hidden} more do not apply or could not be checked; --all lists them."] if hidden else []
-    return Answer(found.to_dict(), [*finding_lines(hold), "", summary_line(found), *more], int(gate and failed > 0),
-                  f"The gate does not hold: {failed} of {len(found)} checks failed." if gate and failed else "")
+    return Answer(found.to_dict(), [*finding_lines(hold), "", summary_line(found), *more], code, error)
 
 # %% ../nbs/12cb_cli_project.ipynb #f5081b57
 @commands.command("score")

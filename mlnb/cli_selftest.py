@@ -12,7 +12,7 @@ import typer
 
 from .cli_lines import summary_line
 from .cli_output import Answer, Json, guarded, tell
-from .cli_project import Gate
+from .cli_project import Entity, Gate, Target, Task, Time
 
 if TYPE_CHECKING:
     from mlnb.data.selftest import SelfTest
@@ -49,10 +49,10 @@ def _lines(test: SelfTest) -> Iterator[str]:
 @guarded
 def selftest_command(
     data: Annotated[str, typer.Option("--data", metavar="FILE", help="CSV or Parquet file, or a glob. It is not written to.")],
-    target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="Column to predict.")],
-    time: Annotated[str, typer.Option("--time", metavar="COLUMN", help="Column that says when a row happened.")] = "",
-    entity: Annotated[str, typer.Option("--entity", metavar="COLUMN", help="Column that says whom a row is about.")] = "",
-    task: Annotated[str, typer.Option("--task", help="binary, multiclass or regression; read from the target when left out.")] = "",
+    target: Target,
+    time: Time = "",
+    entity: Entity = "",
+    task: Task = "",
     fault: Annotated[list[str] | None, typer.Option("--fault", metavar="NAME", help="Plant this kind of fault only; may be repeated.")] = None,
     rows: Annotated[int, typer.Option("--rows", min=60, help="Rows of a copy at the most.")] = 4000,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 2,

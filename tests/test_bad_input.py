@@ -259,7 +259,7 @@ def test_a_time_that_is_none_is_a_reason_in_quality() -> None:
 def test_three_classes_are_not_binary() -> None:
     train, test = (f.assign(y=np.resize(["a", "b", "c"], len(f))) for f in sides())
     for run in (lambda: audit(train, test, "y", task="binary"), lambda: assess(open_table(train), "y", task="binary"), lambda: suggest_features(train, "y", task="binary")):
-        with pytest.raises(InputError, match="3 values, such as .* and a binary target has two"):
+        with pytest.raises(InputError, match=r"3 values, such as .* and a binary target has two"):
             run()
 
 

@@ -177,30 +177,6 @@ def test_text_times_with_zones_are_put_into_utc(tmp_path: Path) -> None:
     assert join(tmp_path, store, spine)["user_y_all_last"].tolist() == ["a", "b"]
 
 
-def test_spark_gives_what_duckdb_gives(tmp_path: Path) -> None:
-    """The same files through Spark on this machine: joins over spans instead of as-of joins, the same numbers."""
-    pytest.importorskip("pyspark", reason="Spark is an extra: pip install 'mlnb[spark]'")
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    n, m = 400, 300
-    event = rng.integers(0, 2000, n)
-    frame = pd.DataFrame({"user_id": rng.integers(0, 20, n), "event": [at(int(v)) for v in event],
-                          "known": [at(int(v)) for v in event + rng.integers(0, 200, n)], "x": rng.normal(size=n).round(2), "y": rng.choice(list("abc"), n)})
-    spine = pd.DataFrame({"user_id": rng.integers(0, 22, m), "due": [at(int(v)) for v in rng.integers(0, 2500, m)], "label": np.arange(m)})
-    for name, data in (("v", frame), ("spine", spine)):
-        data.astype({c: "datetime64[us]" for c in data if data[c].dtype.kind == "M"}).to_parquet(tmp_path / f"{name}.parquet")
-    for store in (view("4h"), view(windows=("2h", "6h"))):
-        names = [feature.name for feature in store.views[0].features]
-        answers = []
-        for engine in ("duckdb", "spark"):
-            source = open_view(store, "v", tmp_path, engine)
-            table = open_table(tmp_path / "spine.parquet", engine=engine)
-            rows = open_spine(table, source.keys, "due")
-            answers.append(add_features(rows, [(source, names)]).to_pandas().sort_values("label")[["label", *names]].reset_index(drop=True))
-        pd.testing.assert_frame_equal(*answers, check_dtype=False)
-
-
 @pytest.mark.parametrize(("spine", "words"), [
     ({"user_id": ["1"], "due": [DAY]}, "text (string) in the spine and number (int64) in view v"),
     ({"user": [1], "due": [DAY]}, "no column 'user_id'"),

@@ -59,6 +59,7 @@ HINTS = (  # part of the engine's message, what to say instead
     ("magic bytes", "is no whole Parquet file: its end is missing. Copy or write it again."),
     ("too small to be a parquet", "is no whole Parquet file: it is too small. Copy or write it again."),
     ("schema mismatch", "consists of files whose columns differ. Give files with the same columns."),
+    ("malformed_record", "has a line whose values are more or fewer than the columns, or a quote that is left open. Mend the line, or remove it."),
     ("failed to cast column", "consists of files in which a column of one name has different types. Give files with the same types."),
     ("parquet", "cannot be read as Parquet; it may be damaged or cut off. Copy or write it again."),
     ("gzip", "cannot be decompressed; it may be damaged or cut off. Copy it again."),
@@ -78,7 +79,7 @@ def translate(
     except Exception as error:
         text = str(error)
         hint = next((hint for part, hint in HINTS if part in text.lower()), None)
-        if hint is None and type(error).__module__.split(".")[0] not in ("duckdb", "_duckdb", "pyarrow", "ibis", "pyspark"):
+        if hint is None and type(error).__module__.split(".")[0] not in ("duckdb", "_duckdb", "pyarrow", "ibis", "pyspark", "py4j"):
             raise
         raise InputError(f"{name} {hint}" if hint else f"{name} cannot be read: {_first(text) or type(error).__name__}") from error
 

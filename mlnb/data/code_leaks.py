@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,15 +21,18 @@ from mlnb.data.code_values import (
 __all__ = ['code_leaks']
 
 # %% ../../nbs/02do_data.code_leaks.ipynb #4fbed3f0
-class _Expressions(_Account):
+class _Expressions(_Account, ABC):
     "What expressions hold."
 
+    @abstractmethod
     def call(self, node: ast.Call) -> _Value:  # calls come below
         raise NotImplementedError
 
+    @abstractmethod
     def assign(self, goal: ast.expr, value: _Value, source: ast.expr) -> None:  # assignments too
         raise NotImplementedError
 
+    @abstractmethod
     def inside(self, name: str, given: list[_Value], call: ast.Call) -> _Value:  # and functions
         raise NotImplementedError
 

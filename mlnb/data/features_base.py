@@ -5,6 +5,7 @@
 # %% ../../nbs/02ba_data.features_base.ipynb #919668c4
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,7 @@ def pick(
     return found
 
 # %% ../../nbs/02ba_data.features_base.ipynb #4fb99644
-class FeatureStep(TransformerMixin, BaseEstimator):
+class FeatureStep(TransformerMixin, BaseEstimator, ABC):
     "A transformer from a table to a table of features."
 
     def fit(self, X: Any, y: Any = None) -> FeatureStep:
@@ -103,12 +104,15 @@ class FeatureStep(TransformerMixin, BaseEstimator):
         _check_feature_names_in(self, input_features)
         return np.array([str(name) for name in self._names()], dtype=object)
 
+    @abstractmethod
     def _learn(self, frame: pd.DataFrame, y: Any) -> None:
         raise NotImplementedError
 
+    @abstractmethod
     def _make(self, frame: pd.DataFrame) -> np.ndarray:
         raise NotImplementedError
 
+    @abstractmethod
     def _names(self) -> Sequence[object]:
         raise NotImplementedError
 

@@ -5,6 +5,7 @@
 # %% ../../nbs/02bj_data.features_pairs.ipynb #93e7e82d
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import combinations, combinations_with_replacement, permutations
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,7 @@ class PairStep(FeatureStep):
     def _all(self, names: list[Any]) -> Any:
         return combinations(names, 2)
 
+    @abstractmethod
     def _join(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 

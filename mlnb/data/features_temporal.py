@@ -5,6 +5,7 @@
 # %% ../../nbs/02bf_data.features_temporal.ipynb #417c7baf
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,7 @@ class PastStep(_Roles):
             found[known] = self._look(past, entity, time, first, end)
         return found
 
+    @abstractmethod
     def _look(self, past: Moments, entity: np.ndarray, time: np.ndarray, first: np.ndarray, end: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
