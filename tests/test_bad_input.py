@@ -299,3 +299,29 @@ def test_levels_counted_in_memory_are_those_of_the_query() -> None:
         found, expected = _fresh(left[name], right[name], test.rows)
         assert found == levels and expected == pytest.approx(chance)
     assert len(unseen(train, test, "g")[0]) > 20
+
+
+def test_columns_of_another_kind_in_test_are_found() -> None:
+    train, test = sides()
+    found = inspect(train, test.assign(x=test["g"]), "y").findings.get("DATA14")
+    assert found is not None and found.status.value == "fail" and "x: holds numeric values in train and categorical values in test" in found.message
+
+
+def test_zones_of_a_file_are_seen_although_an_engine_would_read_them(tmp_path: Path) -> None:
+    """An engine gives times without a zone its own, and the mixture is gone."""
+    train, test = sides()
+    for name, side, zones in (("train", train, "Z"), ("test", test, "")):
+        side.assign(when=side["when"].where(side.index % 2 == 0, side["when"] + zones)).to_csv(tmp_path / f"{name}.csv", index=False)
+    with pytest.raises(InputError, match="names a time zone in 150 of 300 rows only"):
+        audit(str(tmp_path / "train.csv"), str(tmp_path / "test.csv"), "y", "when")
+    worst = assess(open_table(tmp_path / "train.csv"), "y", "when", now=datetime.date(2024, 2, 1)).findings.get("DQ-TIMELINESS").evidence["worst"]  # type: ignore[union-attr]
+    assert [w["count"] for w in worst] == [150] and "time zone" in worst[0]["what"]  # type: ignore[index, attr-defined]
+    train.assign(when=train["when"] + "+02:00").to_csv(tmp_path / "train.csv", index=False)
+    assert open_table(tmp_path / "train.csv").frame()["when"].min() == pd.Timestamp("2023-12-31 22:00", tz="UTC")
+
+
+def test_a_damaged_pipeline_file(tmp_path: Path) -> None:
+    (tmp_path / "model.skops").write_text("no model")
+    train, test = sides()
+    with pytest.raises(InputError, match=r"model\.skops cannot be read as a skops file \(BadZipFile"):
+        audit(train, test, "y", pipeline=tmp_path / "model.skops")

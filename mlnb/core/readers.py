@@ -9,7 +9,7 @@ import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .csv_text import csv_fault, csv_header, csv_words, unique_names
 from .errors import InputError, MlnbError, listed
@@ -135,19 +135,31 @@ def _read_csv(files: Sequence[str], engine: str, name: str, columns: Sequence[st
         if there != (header, delimiter) if columns is None else len(there[0]) != len(header):
             raise InputError(f"{Path(file).name} begins with the columns {listed(there[0])} and {name} with {listed(header)}. Give files whose columns are the "
                              "same, in the same order and with the same delimiter.")
-    options: dict[str, object] = ({"sep": delimiter, "header": columns is None, "inferSchema": True, "mode": "FAILFAST"} if engine == "spark" else
+    options: dict[str, Any] = ({"sep": delimiter, "header": columns is None, "inferSchema": True, "mode": "FAILFAST"} if engine == "spark" else
                                   {"delim": delimiter, "header": columns is None, "names": names, "quote": '"', "escape": '"',
                                    "types": dict.fromkeys(csv_words(files[0], names, delimiter), "VARCHAR"),
                                    "sample_size": -1 if Path(files[0]).stat().st_size < 2**28 else 200_000})
     try:
         with translate(name):
             expr = backend(engine).read_csv(list(files), **options)
+            zoned = [name for name, dtype in expr.schema().items() if dtype.is_timestamp() and dtype.timezone] if engine != "spark" else []
+            if zoned:  # the engine gives times without a zone its own; left as text, the mixture is seen
+                again = backend(engine).read_csv(list(files), **options | {"types": options["types"] | dict.fromkeys(zoned, "VARCHAR")})
+                expr = again if _mixed(again, zoned) else expr
             found = list(expr.columns)
     except InputError as error:
         raise next(filter(None, (_told(file, delimiter, names, columns) for file in files)), error) from error
     if len(found) != len(names):
         raise _told(files[0], delimiter, names, columns) or InputError(f"{name} names {len(names)} columns and {len(found)} were found.")
     return expr.rename(dict(zip(names, found, strict=True)))
+
+
+def _mixed(expr: ir.Table, times: Sequence[str]) -> bool:
+    "Whether some times of a column name a zone and others do not."
+    texts = [expr[name].strip().nullif("") for name in times]
+    counts = [(text.re_search(r":[0-9.]+\s?([A-Za-z/_]+|[+-][0-9]{2}(:?[0-9]{2})?)$").cast("int64").sum(), text.count()) for text in texts]
+    row = expr.aggregate([part.name(f"{i}:{j}") for i, pair in enumerate(counts) for j, part in enumerate(pair)]).to_pyarrow().to_pylist()[0]
+    return any(0 < (row[f"{i}:0"] or 0) < row[f"{i}:1"] for i in range(len(times)))
 
 
 def _told(file: str, delimiter: str, names: Sequence[str], columns: Sequence[str] | None) -> InputError | None:
@@ -170,9 +182,8 @@ def read_frame(
     if kind == "pandas":
         data = _plain_frame(data)  # type: ignore[arg-type]
     else:
-        data = data.to_arrow() if kind == "polars" else data  # type: ignore[attr-defined]
-        names = unique_names(data.column_names, "the frame")  # type: ignore[attr-defined]
-        data = data.rename_columns(names)  # type: ignore[attr-defined]
+        arrow: Any = data.to_arrow() if kind == "polars" else data  # type: ignore[attr-defined]
+        data = arrow.rename_columns(unique_names(arrow.column_names, "the frame"))
     with translate("the frame"):
         return ibis.memtable(data)
 

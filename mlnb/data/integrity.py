@@ -19,7 +19,7 @@ from .column_facts import ColumnFacts, column_facts
 from .label_checks import class_balance, class_counts, identifier_knows
 from .levels import Written, written
 from .outliers import outlier_rows
-from .roles import check_roles, check_times
+from .roles import check_roles, check_times, kinds_apart
 from .sample import local, sample_rows
 from .signal import answer
 from .split_checks import new_categories, new_labels, sizes
@@ -153,6 +153,7 @@ def inspect(
     other = None if test is None else local(open_table(test, name="" if isinstance(test, str) else "test"))
     check_roles(data, target, time, entity, task)
     check_times(time, data, *([] if other is None else [other]))
+    apart = {} if other is None else kinds_apart(data, other)
     other = None if other is None else other.like(data)
     unasked = "" if target else "target"
     sides = "" if other is not None else "test rows"
@@ -168,7 +169,7 @@ def inspect(
     found = [*_of_values(data, target), _guarded("DATA07", conflicts, unasked), _guarded("DATA08", copies),
              _guarded("DATA09", lambda: outlier_rows(data, dropped, random_state, sample)), _guarded("DATA10", lambda: tied_features(data, dropped, random_state, sample)),
              _guarded("DATA11", knows, unasked), _guarded("DATA12", drowned, unasked), _guarded("DATA13", rare, unasked),
-             _guarded("DATA14", lambda: new_categories(data, other, dropped), sides),  # type: ignore[arg-type]
+             _guarded("DATA14", lambda: new_categories(data, other, dropped, apart), sides),  # type: ignore[arg-type]
              _guarded("DATA15", lambda: _labels(data, other, target, task), sides or unasked),  # type: ignore[arg-type]
              _guarded("DATA16", lambda: sizes(data.rows, other.rows, counts), sides)]  # type: ignore[union-attr]
     return IntegrityReport(data.name, data.rows, len(data.columns), Findings(found), None if other is None else other.rows, target)

@@ -20,7 +20,7 @@ from .future import future
 from .leak_findings import MEASURE, from_future, from_target, on_both_sides, time_ordered, time_unnamed
 from .leak_preparation import preparation_findings
 from .overlap import Overlap, overlap
-from .roles import check_roles, check_times, compare_roles
+from .roles import check_roles, check_times, compare_roles, kinds_apart
 from .sample import local, sample_rows
 from .signal import Answer, answer
 from .single_feature import Examined, examine
@@ -161,7 +161,7 @@ def _sides(train: object, test: object, target: str, time: str, entity: str, tas
     return left, right.like(left)
 
 
-_LIKE = {"numeric": "number", "datetime": "time", "boolean": "answer", "categorical": "words", "text": "words"}  # one kind never stands for another
+
 
 
 def _comparable(left: Table, right: Table, target: str, time: str, entity: str) -> None:
@@ -175,9 +175,8 @@ def _comparable(left: Table, right: Table, target: str, time: str, entity: str) 
         if near or name in (time, entity):
             raise InputError(f"{left.name} has the column {name!r} and {right.name} has not; {right.name} alone has "
                              f"{listed(map(repr, only_right), 5) or 'no other'}.{near} Columns that are the same need the same name.")
-    for name in (name for name in left.columns if name in right.columns and name != target):
-        kinds = left.kinds[name], right.kinds[name]
-        if len({_LIKE[kind] for kind in kinds if kind in _LIKE}) == 2:
+    for name, kinds in kinds_apart(left, right).items():
+        if name != target:
             raise InputError(f"The column {name!r} holds {kinds[0]} values in {left.name} and {kinds[1]} values in {right.name}. Read both sides "
                              "the same way, or list it under `exclude` after dropping it from one side.")
 

@@ -9,7 +9,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import InputError, listed
+from ..core.errors import InputError, MlnbError, listed
 from ..core.optional import require, resolve
 
 # %% auto #0
@@ -73,7 +73,13 @@ def open_pipeline(
     if not path.is_file():
         raise InputError(f"There is no pipeline {source}. Give a .skops file, an MLflow model's folder or address, or a pickle with --trust.")
     if path.suffix == ".skops":
-        return resolve("experiments.models:load_skops")(path)  # type: ignore[operator]
+        try:
+            return resolve("experiments.models:load_skops")(path)  # type: ignore[operator]
+        except MlnbError:
+            raise
+        except Exception as error:  # a damaged file breaks off anywhere
+            raise InputError(f"{path.name} cannot be read as a skops file ({type(error).__name__}: {error}). Save the pipeline again: "
+                             "skops.io.dump(pipeline, 'model.skops').") from error
     if path.suffix not in PICKLES:
         raise InputError(f"{path.name} is no pipeline by its name. Readable are .skops, MLflow model folders, and with --trust {listed(PICKLES)}.")
     if not trust:

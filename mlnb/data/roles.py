@@ -10,7 +10,7 @@ from ..core.readers import translate
 from ..core.tables import Table
 
 # %% auto #0
-__all__ = ['TASKS', 'MANY', 'check_roles', 'check_times', 'compare_roles']
+__all__ = ['TASKS', 'MANY', 'check_roles', 'check_times', 'kinds_apart', 'compare_roles']
 
 # %% ../../nbs/02aba_data.roles.ipynb #dafd407d
 TASKS = ("binary", "multiclass", "regression")
@@ -60,6 +60,18 @@ def check_times(
         without, within = sorted(zones, key=lambda name: zones[name])
         raise InputError(f"The time column {time!r} names a time zone in {within} and none in {without}, so the rows of both cannot be put in order. Write all of "
                          "them in one zone.")
+
+
+_LIKE = {"numeric": "number", "datetime": "time", "boolean": "answer", "categorical": "words", "text": "words"}  # one kind never stands for another
+
+
+def kinds_apart(
+    train: Table,  # training rows
+    test: Table,  # test rows, read by themselves
+) -> dict[str, tuple[str, str]]:  # column -> its kind in train and in test
+    "Columns that hold something else on each side; what is empty or constant may be anything."
+    both = {name: (train.kinds[name], test.kinds[name]) for name in train.columns if name in test.columns}
+    return {name: kinds for name, kinds in both.items() if len({_LIKE[kind] for kind in kinds if kind in _LIKE}) == 2}
 
 
 def _first(table: Table, column: str) -> str:

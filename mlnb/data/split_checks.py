@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..core.checks import finding
@@ -108,6 +109,7 @@ def new_categories(
     train: Table,  # training rows
     test: Table,  # test rows
     leave_out: tuple[str, ...] = (),  # columns that are no features, such as the target
+    apart: Mapping[str, tuple[str, str]] = MappingProxyType({}),  # columns that hold another kind of values in test, and both kinds
 ) -> Finding:  # DATA14
     "Whether the test rows bring categories that train does not have."
     names = [n for n in train.columns if train.kinds[n] in ("categorical", "boolean") and n in test.columns and n not in leave_out]
@@ -124,6 +126,8 @@ def new_categories(
         elif rows:
             chance[name] = {"rows": rows, "by chance": round(expected, 1), "such as": list(levels)[:3]}
     hits += [Hit(name, test.rows, 1.0, "is missing from the test rows") for name in absent]
+    hits = [hit for hit in hits if hit.column not in apart] + [
+        Hit(name, test.rows, 1.0, f"holds {kinds[0]} values in train and {kinds[1]} values in test") for name, kinds in apart.items() if name not in leave_out]
     fine = f"{len(names)} columns of categories bring nothing new" + (f" beyond chance; let encoders ignore unknown values of {listed(chance, 3)}." if chance else ".")
     return told("DATA14", hits, fine, MANY, MANY, **{"new by chance": chance, "columns only in test": [n for n in test.columns if n not in train.columns]})
 
