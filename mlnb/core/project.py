@@ -21,7 +21,7 @@ from .fingerprint import combine, file_fingerprint, fingerprint
 from .ledger import Ledger
 from .optional import resolve
 from .record_types import RECORDS
-from .project_config import FILE, ProjectConfig, load_config, save_config
+from .project_config import FILE, ProjectConfig, load_config, new_config, save_config
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -268,5 +268,5 @@ def _create(cls: type[Project], path: Path, data: str | Path, target: str, optio
             table.check_column(column, f"{role} column")
     relative = {key: os.path.relpath(Path(str(value)).expanduser().resolve(), path)
                 for key, value in (("data", data), ("current", given.get("current"))) if value}
-    save_config(path, ProjectConfig(**({"name": path.name, "target": target} | given | relative)))  # type: ignore[arg-type]
+    save_config(path, new_config({"name": path.name, "target": target} | given | relative))
     return cls(path)

@@ -5,12 +5,14 @@
 # %% ../../nbs/00ib_core.project_config.ipynb #53e40293
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import MissingError
+from .record_errors import RecordError, problems
 from .yaml_read import read_model
 from .yaml_write import write_model
 
@@ -18,7 +20,7 @@ FILE = "mlnb.yaml"
 TASKS = Literal["", "binary", "multiclass", "regression"]
 
 # %% auto #0
-__all__ = ['FILE', 'TASKS', 'ProjectConfig', 'load_config', 'save_config']
+__all__ = ['FILE', 'TASKS', 'ProjectConfig', 'new_config', 'load_config', 'save_config']
 
 # %% ../../nbs/00ib_core.project_config.ipynb #c62fbcbe
 class ProjectConfig(BaseModel):
@@ -40,6 +42,25 @@ class ProjectConfig(BaseModel):
     look_budget: int = Field(10, ge=1, title="Looks", description="looks at the holdout after which it counts as worn; fixed when it is sealed")
     engine: str = Field("duckdb", title="Engine", description="duckdb, spark, or the URL of an Ibis backend")
     tracking_uri: str = Field("", title="Tracking server", description="MLflow tracking URI; a file of the project when empty")
+
+    @model_validator(mode="after")
+    def _one_role(self) -> ProjectConfig:
+        roles = [(role, getattr(self, role)) for role in ("target", "time", "entity") if getattr(self, role)]
+        for i, (role, name) in enumerate(roles):
+            for other, same in roles[:i]:
+                if name == same:
+                    raise ValueError(f"{name!r} is the {other} and the {role}; a column has one role, so name another one, or leave the {role} out")
+        return self
+
+
+def new_config(
+    fields: Mapping[str, object],  # what mlnb.yaml is to say
+) -> ProjectConfig:  # checked
+    "Roles for a new project. Raises `RecordError` for what is not allowed."
+    try:
+        return ProjectConfig.model_validate(dict(fields))
+    except ValidationError as error:
+        raise RecordError(FILE, problems(error, ProjectConfig)) from error
 
 
 def load_config(

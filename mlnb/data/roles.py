@@ -48,7 +48,7 @@ def check_times(
         if time not in table.columns:
             continue
         kind, dtype = table.kinds[time], table.expr.schema()[time]
-        if kind in ("categorical", "text", "empty", "boolean"):
+        if kind in ("categorical", "text", "empty", "boolean") or kind == "constant" and dtype.is_string() and not _is_date(table, time):
             such = "" if kind == "empty" else f", such as {_first(table, time)!r},"
             raise InputError(f"The time column {time!r} of {table.name} holds {kind} values{such} that cannot be read as a time. Write them as YYYY-MM-DD, or name "
                              "another column.")
@@ -78,6 +78,11 @@ def _first(table: Table, column: str) -> str:
     with translate(table.name):
         rows = table.expr.filter(table.expr[column].notnull()).select(column).limit(1).to_pyarrow().to_pylist()
     return str(rows[0][column])[:40] if rows else ""
+
+
+def _is_date(table: Table, column: str) -> bool:
+    with translate(table.name):
+        return bool(table.expr[column].strip().nullif("").try_cast("timestamp").count().to_pyarrow().as_py())
 
 
 def _zoned(table: Table, time: str) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..core.errors import InputError, MlnbError
 from ..core.tables import open_table
+from .roles import check_roles, check_times
 from .sample import sample_rows
 from .signal import Answer, answer
 from .split import choose_strategy, split_rows
@@ -98,9 +99,8 @@ def bounded_copy(
     table = open_table(data)
     if not target:
         raise InputError("A self-test needs the target: self_test(data, target='COLUMN').")
-    for column, role in ((target, "target"), (time, "time column"), (entity, "entity column")):
-        if column:
-            table.check_column(column, role)
+    check_roles(table, target, time, entity, task)
+    check_times(time, table)
     frame = sample_rows(table, rows, random_state=random_state)
     frame = frame[frame[target].notna() & ~frame.astype("string").duplicated()].reset_index(drop=True)
     if len(frame) < FEWEST:
