@@ -64,7 +64,7 @@ def summary_line(
     counts = [f"{n} {status.replace('_', ' ')}" for status, n in findings.summary().items() if n]
     return " · ".join(counts) or "no checks"
 
-
+# %% ../nbs/12caa_cli_lines.ipynb #c4d81e6b
 def gated(
     findings: Findings,  # what was found
     gate: bool,  # whether --gate was given

@@ -52,7 +52,7 @@ class ProjectConfig(BaseModel):
                     raise ValueError(f"{name!r} is the {other} and the {role}; a column has one role, so name another one, or leave the {role} out")
         return self
 
-
+# %% ../../nbs/00ib_core.project_config.ipynb #b3e7f05a
 def new_config(
     fields: Mapping[str, object],  # what mlnb.yaml is to say
 ) -> ProjectConfig:  # checked

@@ -6,35 +6,22 @@
 from __future__ import annotations
 
 import ast
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from .code_reading import Statement, _inside, called, dotted, read_code, statements, strings
 from mlnb.data.code_values import (
-    _BY_ROW, _CROSS, _HARMLESS, _LEARNS, _MILD, _NUMBERS, _RESAMPLES, _SCALES, _SEARCH, _SPLITTER, _TARGETED, _UNKNOWN, _WRITTEN, CodeLeak, _Account, _base,
+    _BY_ROW, _CROSS, _HARMLESS, _LEARNS, _MILD, _NUMBERS, _RESAMPLES, _SCALES, _SEARCH, _SPLITTER, _TARGETED, _UNKNOWN, _WRITTEN, CodeLeak, _Steps, _base,
     _last_class, _side, _subset, _Value,
 )
 
 # %% auto #0
 __all__ = ['code_leaks']
 
-# %% ../../nbs/02do_data.code_leaks.ipynb #4fbed3f0
-class _Expressions(_Account, ABC):
+# %% ../../nbs/02do_data.code_leaks.ipynb #d5a2c973
+class _Expressions(_Steps):
     "What expressions hold."
-
-    @abstractmethod
-    def call(self, node: ast.Call) -> _Value:  # calls come below
-        raise NotImplementedError
-
-    @abstractmethod
-    def assign(self, goal: ast.expr, value: _Value, source: ast.expr) -> None:  # assignments too
-        raise NotImplementedError
-
-    @abstractmethod
-    def inside(self, name: str, given: list[_Value], call: ast.Call) -> _Value:  # and functions
-        raise NotImplementedError
 
     def value(self, node: ast.AST) -> _Value:
         "What an expression holds."

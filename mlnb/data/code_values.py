@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+from abc import ABC, abstractmethod
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -153,3 +154,19 @@ class _Account:
             return next((v for v in held if v.kind in ("transformer", "model")), _UNKNOWN)
         sides = {v.rows for v in tables}
         return _Value("table", sides.pop() if len(sides) == 1 else "whole", tuple(dict.fromkeys(e for v in tables for e in v.events)))
+
+# %% ../../nbs/02dna_data.code_values.ipynb #f2c9a715
+class _Steps(_Account, ABC):
+    "An account, and the steps that a reader fills in."
+
+    @abstractmethod
+    def call(self, node: ast.Call) -> _Value:  # calls come below
+        raise NotImplementedError
+
+    @abstractmethod
+    def assign(self, goal: ast.expr, value: _Value, source: ast.expr) -> None:  # assignments too
+        raise NotImplementedError
+
+    @abstractmethod
+    def inside(self, name: str, given: list[_Value], call: ast.Call) -> _Value:  # and functions
+        raise NotImplementedError

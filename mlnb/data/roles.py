@@ -37,6 +37,30 @@ def check_roles(
     if entity and table.kinds[entity] == "empty":
         raise InputError(f"The entity column {entity!r} of {table.name} has no values, so no row says whom it is about. Name another column, or leave it out.")
 
+# %% ../../nbs/02aba_data.roles.ipynb #a91c04de
+def _first(table: Table, column: str) -> str:
+    with translate(table.name):
+        rows = table.expr.filter(table.expr[column].notnull()).select(column).limit(1).to_pyarrow().to_pylist()
+    return str(rows[0][column])[:40] if rows else ""
+
+
+def _is_date(table: Table, column: str) -> bool:
+    with translate(table.name):
+        return bool(table.expr[column].strip().nullif("").try_cast("timestamp").count().to_pyarrow().as_py())
+
+
+def _zoned(table: Table, time: str) -> bool:
+    "Whether times that are text name their zone: all of them or none."
+    text = table.expr[time].strip().nullif("")
+    zone = text.re_search(r":[0-9.]+\s?(Z|UTC|GMT|[+-]\d\d:?\d\d)$")
+    with translate(table.name):
+        found = table.expr.aggregate(some=zone.cast("int64").sum(), all=text.count()).to_pyarrow().to_pylist()[0]
+    some, rows = int(found["some"] or 0), int(found["all"])
+    if 0 < some < rows:
+        raise InputError(f"The time column {time!r} of {table.name} names a time zone in {some:,} of {rows:,} rows only, so the rows cannot be put in order. Write "
+                         "all of them in one zone.")
+    return some > 0
+
 # %% ../../nbs/02aba_data.roles.ipynb #424dce03
 def check_times(
     time: str,  # the time column; nothing is checked when empty
@@ -61,7 +85,7 @@ def check_times(
         raise InputError(f"The time column {time!r} names a time zone in {within} and none in {without}, so the rows of both cannot be put in order. Write all of "
                          "them in one zone.")
 
-
+# %% ../../nbs/02aba_data.roles.ipynb #c91a3d2e
 _LIKE = {"numeric": "number", "datetime": "time", "boolean": "answer", "categorical": "words", "text": "words"}  # one kind never stands for another
 
 
@@ -72,30 +96,6 @@ def kinds_apart(
     "Columns that hold something else on each side; what is empty or constant may be anything."
     both = {name: (train.kinds[name], test.kinds[name]) for name in train.columns if name in test.columns}
     return {name: kinds for name, kinds in both.items() if len({_LIKE[kind] for kind in kinds if kind in _LIKE}) == 2}
-
-
-def _first(table: Table, column: str) -> str:
-    with translate(table.name):
-        rows = table.expr.filter(table.expr[column].notnull()).select(column).limit(1).to_pyarrow().to_pylist()
-    return str(rows[0][column])[:40] if rows else ""
-
-
-def _is_date(table: Table, column: str) -> bool:
-    with translate(table.name):
-        return bool(table.expr[column].strip().nullif("").try_cast("timestamp").count().to_pyarrow().as_py())
-
-
-def _zoned(table: Table, time: str) -> bool:
-    "Whether times that are text name their zone: all of them or none."
-    text = table.expr[time].strip().nullif("")
-    zone = text.re_search(r":[0-9.]+\s?(Z|UTC|GMT|[+-]\d\d:?\d\d)$")
-    with translate(table.name):
-        found = table.expr.aggregate(some=zone.cast("int64").sum(), all=text.count()).to_pyarrow().to_pylist()[0]
-    some, rows = int(found["some"] or 0), int(found["all"])
-    if 0 < some < rows:
-        raise InputError(f"The time column {time!r} of {table.name} names a time zone in {some:,} of {rows:,} rows only, so the rows cannot be put in order. Write "
-                         "all of them in one zone.")
-    return some > 0
 
 # %% ../../nbs/02aba_data.roles.ipynb #117afc16
 MANY = 1000  # labels beyond which a target is no matter of classes
