@@ -133,14 +133,16 @@ def words(
     column: pd.Series,  # text, shape (n,)
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:  # row and word of each occurrence, and the words
     "The words of a text column, each counted once a row."
-    rows: list[int] = []
-    codes: list[int] = []
+    import pandas as pd
+
+    level, levels = pd.factorize(column.astype("string").fillna(""))  # each text once, however many rows it has
     known: dict[str, int] = {}
-    for row, text in enumerate(column.astype("string").fillna("")):
+    inside: list[np.ndarray] = []
+    for text in levels:
         found = re.findall(r"\w+", text[:2000].lower())
         if len(found) <= 2:  # an identifier: its parts and how it begins and ends
             found += [*re.findall(r"[a-z]+|\d+", text.lower()), *(f"{text[:k]}…" for k in (1, 2, 3)), f"…{text[-1:]}"]
-        for word in set(found):
-            rows.append(row)
-            codes.append(known.setdefault(word, len(known)))
-    return np.array(rows, dtype=np.int64), np.array(codes, dtype=np.int64), list(known)
+        inside.append(np.array([known.setdefault(word, len(known)) for word in set(found)], dtype=np.int64))
+    sizes = np.array([len(codes) for codes in inside], dtype=np.int64)
+    codes = np.concatenate([inside[i] for i in level]) if len(level) else np.zeros(0, np.int64)
+    return np.repeat(np.arange(len(level)), sizes[level]), codes, list(known)

@@ -20,7 +20,7 @@ from .future import future
 from .leak_findings import MEASURE, from_future, from_target, on_both_sides, time_ordered, time_unnamed
 from .leak_preparation import preparation_findings
 from .overlap import Overlap, overlap
-from .sample import local, sample_rows
+from .sample import held, sample_rows
 from .signal import Answer, answer
 from .single_feature import Examined, examine
 from .time_order import Dependence, TimeOrder, dependence, time_order
@@ -145,7 +145,7 @@ def audit(
 # %% ../../nbs/02d_data.leakage.ipynb #dcda87d6
 def _sides(train: object, test: object, target: str, time: str, entity: str) -> tuple[Table, Table | None]:
     "Both sides, read alike; an error where they cannot be compared."
-    left = local(open_table(train, name="" if isinstance(train, str) else "train"))
+    left = held(open_table(train, name="" if isinstance(train, str) else "train"))
     if not target:
         raise InputError("An audit needs the target: audit(train, target='COLUMN').")
     for column, role in ((target, "target"), (time, "time column"), (entity, "entity column")):
@@ -157,7 +157,7 @@ def _sides(train: object, test: object, target: str, time: str, entity: str) -> 
     if test is None:
         _readable_time(left, time)
         return left, None
-    own = local(open_table(test, name="" if isinstance(test, str) else "test"))
+    own = held(open_table(test, name="" if isinstance(test, str) else "test"))
     _comparable(left, own, target, time, entity)
     right = own.like(left)
     for side in (left, right):
@@ -176,11 +176,18 @@ def _comparable(left: Table, right: Table, target: str, time: str, entity: str) 
         if near or name in (time, entity):
             raise InputError(f"{left.name} has the column {name!r} and {right.name} has not; {right.name} alone has "
                              f"{listed(map(repr, only_right), 5) or 'no other'}.{near} Columns that are the same need the same name.")
-    for name in set(left.columns) & set(right.columns) - {target}:
-        kinds = left.kinds[name], right.kinds[name]
+    schemas = left.expr.schema(), right.expr.schema()
+    odd = [name for name in left.columns if name in right.columns and name != target and any(_may_be_text(schema[name]) for schema in schemas)]
+    known = Table(right.expr.select(odd), right.name).kinds if odd else {}
+    for name in odd:
+        kinds = left.kinds[name], known[name]
         if set(kinds) <= {"numeric", "categorical", "text", "datetime"} and len({kind in ("categorical", "text") for kind in kinds}) == 2:
             raise InputError(f"The column {name!r} holds {kinds[0]} values in {left.name} and {kinds[1]} values in {right.name}. Read both sides "
                              "the same way, or list it under `exclude` after dropping it from one side.")
+
+
+def _may_be_text(dtype: object) -> bool:
+    return not any(getattr(dtype, f"is_{kind}")() for kind in ("numeric", "boolean", "temporal"))
 
 # %% ../../nbs/02d_data.leakage.ipynb #69cfac94
 def _readable_time(table: Table, time: str) -> None:
