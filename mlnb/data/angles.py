@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['NEAR_CERTAIN', 'PART', 'COARSE', 'COARSE_SCORE', 'STEPS', 'STEPS_MISSING', 'FEW_PART', 'EDGE', 'Look', 'looks',
-           'looks_at_text', 'low_end', 'flag']
+__all__ = ['NEAR_CERTAIN', 'PART', 'COARSE', 'COARSE_SCORE', 'STEPS', 'STEPS_MISSING', 'FEW_PART', 'EDGE', 'BEYOND', 'Look',
+           'looks', 'looks_at_text', 'low_end', 'flag']
 
 # %% ../../nbs/02du_data.angles.ipynb #fcaaaefd
 NEAR_CERTAIN: Mapping[str, float] = {  # settled share from which next to nothing is left open
@@ -197,6 +197,21 @@ def _single_words(column: pd.Series, groups: np.ndarray, target: Answer, doubt: 
 
 # %% ../../nbs/02du_data.angles.ipynb #0ae97e6d
 EDGE = 0.1  # share of the rows in the fifth nearest to the line, at the least; 0.2 is even
+BEYOND = 0.4  # share of all rows beyond the line, at the most
+
+
+def _line(side: np.ndarray, inside: np.ndarray) -> tuple[float, float, float]:
+    "Where a line is beyond which rows lie evenly, the share of all rows beyond it, and the evidence in nats; 1, 1 and 0 when there is none."
+    own = np.sort(side[inside])
+    rows, line = len(own), float(own[int(0.02 * len(own))])
+    beyond = float((side >= line).mean())
+    if beyond > BEYOND or rows > 0.9 * beyond * len(side):  # all that is beyond the line: a group of its own
+        return 1.0, 1.0, 0.0
+    there = (own[own >= line] - line) / beyond
+    uneven = float(np.abs(there - (np.arange(len(there)) + 0.5) / len(there)).max()) * len(there) ** 0.5  # Kolmogorov's, 1.63 once in a hundred
+    if uneven > 1.63 or (there < 0.2).mean() < max(EDGE, 0.05 + 2.33 * (0.0475 / rows) ** 0.5):
+        return 1.0, 1.0, 0.0
+    return line, beyond, rows * (0.98 * float(np.log(0.98 / beyond)) + 0.02 * float(np.log(0.02 / max(1 - beyond, 1e-9))))
 
 
 def _beyond(column: pd.Series, codes: np.ndarray, filled: np.ndarray, apart: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
@@ -210,16 +225,15 @@ def _beyond(column: pd.Series, codes: np.ndarray, filled: np.ndarray, apart: np.
     parts = [("one value", apart, "anything but the usual"), ("one value", filled, "being filled in"), ("missing", ~filled, "a gap")]
     parts += [("one value", filled & (codes == code), "") for code in single if column.dtype.kind != "M"]
     for through, inside, detail in parts:
-        rows = int(inside.sum())
-        if not 1.5 * FEW_PART <= rows <= 0.6 * n or len(np.unique(target.values[inside])) < COARSE / 2:
+        if not 1.5 * FEW_PART <= inside.sum() <= BEYOND * n or len(np.unique(target.values[inside])) < COARSE / 2:
             continue
         for side, end in ((place, "above"), (1 - place, "below")):
-            own = np.sort(side[inside])
-            line = own[int(0.02 * rows)]
-            beyond = float((side >= line).mean())
-            nats = rows * (0.98 * np.log(0.98 / beyond) + 0.02 * np.log(0.02 / max(1 - beyond, 1e-9)))
-            edge = float(((own >= line) & (own < line + beyond / 5)).mean())
-            if beyond <= 0.6 and nats > doubt + np.log(len(counts)) and edge >= max(EDGE, 0.05 + 2.33 * (0.0475 / rows) ** 0.5):
+            line, beyond, nats = _line(side, inside)
+            if nats <= doubt + np.log(len(counts)):
+                continue
+            split = replace(target, task="binary", classes=(False, True), values=(side >= line).astype(np.int64))
+            odd = {pure.group for pure in pure_values(np.arange(n), codes, split, column.dtype.kind in "iuf")} if not detail else set()
+            if detail or codes[inside][0] in odd:
                 value = detail or f"the value {str(column[inside].iloc[0])!r}"
                 yield Look(str(column.name), through, inside, inside.astype(np.int64), 1 - beyond, 1.0, f"{value} {end}")
                 return

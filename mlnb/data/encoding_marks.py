@@ -31,7 +31,6 @@ class _Groups:
     all_rows: float  # rows of all groups that the encoder saw
     all_total: float  # sum of the target over them
     all_squares: float  # sum of its squares
-    median: np.ndarray | None = None  # middle of the target in each group, where it was asked for
 
     @property
     def mean(self) -> np.ndarray:
@@ -66,11 +65,6 @@ def _formulas(g: _Groups) -> Iterator[tuple[str, np.ndarray, int]]:
         alpha, m = _fitted(np.column_stack([np.ones(len(e)), -e]), e * n - g.total)
         if m > 1e-6:
             yield "smoothed mean", (g.total + alpha) / (n + m), 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rows = (g.total - e * n) / (e - prior)  # smoothed towards the mean of all, the strength from each group
-    if np.isfinite(rows).any() and (m := float(np.median(rows[np.isfinite(rows)]))) > 1e-6:
-        yield "smoothed mean", (g.total + m * prior) / (n + m), 1
-    if len(e) >= 4:
         spread = g.all_squares / g.all_rows - prior**2  # scikit-learn's smooth="auto": empirical Bayes
         inside = np.maximum(g.squares / np.maximum(n, 1) - mean**2, 0)
         weight = spread * n / np.maximum(spread * n + inside, 1e-300)
@@ -134,9 +128,7 @@ def _fit(g: _Groups, near: float, spread: float, own: bool = False) -> _Fit | No
     if judged.sum() < 2:
         return None
     related = _related(g, judged)
-    whole = 0.5 <= near and bool((g.value == np.round(g.value)).all())  # no mean is always whole
-    middle = [] if g.median is None else [("median", g.median, 0)]
-    ways = chain(_formulas(g), middle, _merged(g) if own and near < 1e-6 * spread else ()) if related and not whole else [("sum", g.total, 0), *middle]
+    ways = chain(_formulas(g), _merged(g) if own and near < 1e-6 * spread else ()) if related else [("sum", g.total, 0)]
     for formula, expected, constants in ways:
         off = np.abs(expected - g.value)
         met = (off <= near) & judged
@@ -149,23 +141,14 @@ def _fit(g: _Groups, near: float, spread: float, own: bool = False) -> _Fit | No
     return best
 
 
-def _medians(codes: np.ndarray, y: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    "The middle of each group, rows of each given."
-    order = np.lexsort((y, codes))
-    start = np.cumsum(rows) - rows
-    low, high = ((start + np.maximum(rows + less, 0) // 2).clip(0, len(y) - 1) for less in (-1, 0))
-    return (y[order[low]] + y[order[high]]) / 2
-
-
-def _grouped(codes: np.ndarray, values: np.ndarray, y: np.ndarray, middle: bool = False) -> _Groups:
+def _grouped(codes: np.ndarray, values: np.ndarray, y: np.ndarray) -> _Groups:
     "Sums by group; `codes` from 0."
     k = int(codes.max()) + 1
     rows, total, squares = (np.bincount(codes, weights, minlength=k) for weights in (None, y, y**2))
     first = np.zeros(k)
     first[codes] = values
     there = rows > 0
-    return _Groups(rows[there].astype(float), total[there], squares[there], first[there], float(len(y)), float(y.sum()), float((y**2).sum()),
-                   _medians(codes, y, rows)[there] if middle else None)
+    return _Groups(rows[there].astype(float), total[there], squares[there], first[there], float(len(y)), float(y.sum()), float((y**2).sum()))
 
 # %% ../../nbs/02dl_data.encoding_marks.ipynb #9b960943
 def decided_by(
@@ -292,11 +275,10 @@ def _column_marks(name: str, sides: Sides, s: Spectrum, y: list[tuple[str, np.nd
 def _encoded(name: str, source: str, codes: np.ndarray, values: np.ndarray, said: str, y: np.ndarray, head: int, known: np.ndarray,
              near: float, spread: float) -> Mark | None:
     at = np.flatnonzero(known[:head])
-    middle = bool(source) and said == "the target" and len(np.unique(y[at][:1000])) > 2  # the middle of flags is a flag
-    train = _fit(_grouped(codes[at], values[at], y[at], middle), near, spread, not source) if len(at) else None
+    train = _fit(_grouped(codes[at], values[at], y[at]), near, spread, not source) if len(at) else None
     every = None
     if known[head:].any() and (not source or decided_by(codes, values)):
-        every = _fit(_grouped(codes[known], values[known], y[known], middle), near, spread, not source)
+        every = _fit(_grouped(codes[known], values[known], y[known]), near, spread, not source)
     best = train if every is None or (train is not None and train.chance <= every.chance and train.share >= every.share) else every
     if best is None:
         return None
