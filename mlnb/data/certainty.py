@@ -163,7 +163,7 @@ def _others_tell(pure: Pure, counts: np.ndarray, rows: np.ndarray) -> bool:
     rest = counts[np.arange(len(rows)) != pure.group]
     rest = rest[rest.sum(axis=1) > 0]
     total, sizes = rest.sum(axis=0), rest.sum(axis=1)
-    n, pure_ones = sizes.sum(), int((rest.max(axis=1) >= PURE * sizes).sum())
+    n, pure_ones = sizes.sum(), int(((rest.max(axis=1) >= PURE * sizes) & (sizes >= LEAST_ROWS / 2)).sum())
     if len(rest) < 2 or n < LEAST_ROWS or 2 * pure_ones >= len(rest):  # no other way to look at it where codes stand for outcomes
         return False
     open_ = 1 - float(((total / n) ** 2).sum())
@@ -178,8 +178,8 @@ def _on_the_way(pure: Pure, counts: np.ndarray, rows: np.ndarray) -> bool:
         place, hits, seen = pure.group + step, 0, 0
         while 0 <= place < len(rows) and seen < max(LEAST_ROWS / 2, pure.rows / 10):
             hits, seen, place = hits + int(counts[place, pure.outcome]), seen + int(rows[place]), place + step
-        if seen >= 5 and hits / seen >= 0.8 * pure.purity:
-            return True
+            if seen >= 5 and hits / seen >= 0.8 * pure.purity:
+                return True
     return False
 
 # %% ../../nbs/02dp_data.certainty.ipynb #bc7a1c27
