@@ -44,7 +44,11 @@ class Twins:
     def planted(self) -> bool:
         "Whether there are more twins than nature gives."
         natural = max(self.expected, self.inside * self.rows if self.ratio > 0.01 else 0.0)
-        return self.found >= 3 and self.found > 3 * natural + 2 and self.found - natural >= 0.005 * self.rows
+        from scipy.special import pdtrc
+
+        by_chance = natural + 2.5 * self.ratio  # how many twins nature has is counted on few rows
+        return self.found >= 3 and self.found > 3 * natural + 2 and self.found - natural >= 0.005 * self.rows and float(
+            pdtrc(self.found - 1, by_chance)) < 1e-4
 
 # %% ../../nbs/02ds_data.near_rows.ipynb #fe8bdb16
 def twins(
@@ -56,7 +60,7 @@ def twins(
     "Test rows that are a training row with a little noise."
     names = [name for name in train.columns if any(train[name].head(most).nunique() > DISTINCT for most in (500, len(train)))]
     names = [name for name in names if train[name].notna().mean() > 0.5]
-    if len(names) < 2 or len(train) < 50 or not len(test):
+    if len(names) < 2 or len(train) < 35 or not len(test):
         return Twins()
     rng = np.random.default_rng(random_state)
     pick = [np.sort(rng.permutation(len(side))[:most]) for side, most in ((train, AGAINST), (test, ASKED))]

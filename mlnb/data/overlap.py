@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..core.readers import translate
 from ..core.tables import Table
 from .sample import GOLDEN, Held, local, spread_rows
@@ -118,6 +120,8 @@ def overlap(
     shared, rows = 0, 0
     if entity:
         a, b = _exact(train, test, [train.check_column(entity, "entity")])
+        if a[entity].type().is_string():  # " CUST-13" is "Cust-13"
+            a, b = (t.mutate(t[entity].lower().re_replace(r"\s+", " ").strip().name(entity)) for t in (a, b))
         both = b.filter(b[entity].notnull()).semi_join(a, entity)
         found = both.aggregate(entities=both[entity].nunique(), rows=both.count()).to_pyarrow().to_pylist()[0]
         shared, rows = int(found["entities"]), int(found["rows"])
@@ -144,9 +148,20 @@ def _in_memory(train: Held, test: Held, target: str, entity: str) -> Overlap | N
     exact = shared_held(keys, columns, label, whole=whole) if columns else Shared()
     spelt = any(name in keys.text or left[name].dtype.kind == "M" for name in columns)
     near = shared_held(keys, columns, label, True, whole) if spelt else exact
-    there = test.whole[entity].dropna() if entity else None
-    both = there[there.isin(train.whole[train.check_column(entity, "entity")])] if there is not None else ()
+    there = _spelt_alike(test.whole[entity].dropna()) if entity else None
+    both = there[there.isin(_spelt_alike(train.whole[train.check_column(entity, "entity")]))] if there is not None else ()
     return Overlap(test.rows, tuple(columns), exact, near, entity, 0 if there is None else int(both.nunique()), len(both), _noisy(keys, columns))  # type: ignore[union-attr]
+
+
+def _spelt_alike(column: pd.Series) -> pd.Series:
+    "A column of names without case and spaces that say nothing: ' CUST-13' is 'Cust-13'."
+    import pandas as pd
+
+    if column.dtype.kind in "iufbMm":
+        return column
+    codes, levels = pd.factorize(column)
+    plain = np.array([" ".join(level.lower().split()) if isinstance(level, str) else level for level in levels] + [None], dtype=object)
+    return pd.Series(plain[codes], index=column.index)
 
 
 def _noisy(keys: RowKeys, columns: Sequence[str]) -> Twins:

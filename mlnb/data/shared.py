@@ -5,7 +5,7 @@
 # %% ../../nbs/02deb_data.shared.ipynb #971708c5
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 # %% auto #0
-__all__ = ['Shared', 'shared_rows', 'shared_held']
+__all__ = ['MOST_TRIED', 'FEW_ENOUGH', 'Shared', 'shared_rows', 'shared_held']
 
 # %% ../../nbs/02deb_data.shared.ipynb #77032d51
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Shared:
     agree: float = 1.0  # share of the pairs that have the same target as well; 1 when no target was named
     examples: tuple[dict[str, object], ...] = ()  # some of the shared rows
     least: float = 0.0  # pairs there would be if the finest column had nothing to do with the others
+    usual: float = 0.0  # share of any two rows that have the same target; 0 when no target was named
 
 # %% ../../nbs/02deb_data.shared.ipynb #66f8cdc6
 def _count(a: np.ndarray, b: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
@@ -52,6 +53,20 @@ def _by_chance(a: dict[str, np.ndarray], b: dict[str, np.ndarray], pairs: float)
     if differ >= 5:
         odds = max(odds, (other - pairs) / differ)
     return max(rest - pairs, 0.0) * odds, max(rest - pairs, 0.0) * least
+
+
+MOST_TRIED, FEW_ENOUGH = 80, 300_000  # columns and rows up to which nature's twins are looked for column by column
+
+
+def _elsewhere(columns: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]], pairs: float) -> float:
+    "The same with any column in place of the finest, which the others may decide: keys of all but it, and of it, in each table."
+    most = 0.0
+    for rest_a, rest_b, own_a, own_b in columns:
+        differ = _count(rest_a, rest_b)[0] - pairs  # pairs that differ in this column only
+        if differ > 0:
+            alone = _count(own_a, own_b)[0] / (len(own_a) * len(own_b))
+            most = max(most, differ * alone / max(1 - alone, 1e-9))
+    return most
 
 # %% ../../nbs/02deb_data.shared.ipynb #ca5dbc63
 def _hash(t: ir.Table, columns: Sequence[str]) -> ir.Value:
@@ -76,6 +91,13 @@ def _distinct(t: ir.Table, columns: Sequence[str]) -> dict[str, int]:
     return {name: int(row[f"c{i}"]) for i, name in enumerate(columns)}
 
 # %% ../../nbs/02deb_data.shared.ipynb #987eb245
+def _without(left: ir.Table, right: ir.Table, columns: Sequence[str], name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    "Hashes of all columns but one, and of that one, in each table."
+    rest = [other for other in columns if other != name]
+    found = [t.select(rest=_hash(t, rest), own=_hash(t, [name])).to_pandas() for t in (left, right)]
+    return tuple(side[key].to_numpy() for key in ("rest", "own") for side in found)  # type: ignore[return-value]
+
+
 def shared_rows(
     left: ir.Table,  # training rows: the compared columns, and the target if there is one
     right: ir.Table,  # test rows, same columns and types
@@ -94,11 +116,16 @@ def shared_rows(
         if not pairs:
             return Shared(inside=inside)
         by_chance = _by_chance(a, b, pairs) if len(columns) > 1 else (pairs, pairs)
+        if pairs > 3 * by_chance[0] and 2 < len(columns) <= MOST_TRIED and n + m <= FEW_ENOUGH:
+            by_chance = max(by_chance[0], _elsewhere((_without(left, right, columns, name) for name in columns), pairs)), by_chance[1]
+        labels = [t.select(h=_hash(t, [target])).to_pandas()["h"].to_numpy() for t in (left, right)] if target else []
+        usual = _count(labels[0], labels[1])[0] / (n * m) if target else 0.0
         first = list(dict.fromkeys(b["full"][times > 0].tolist()))[:examples]
         twins = right.filter(_hash(right, columns).isin(first)).select(columns).distinct()
         shown = twins.order_by(columns).limit(examples).to_pyarrow().to_pylist()
     agreeing, both, _ = _count(a["both"], b["both"])
-    return Shared(int((times > 0).sum()), int((both > 0).sum()), pairs, inside, by_chance[0], agreeing / pairs, tuple(shown), by_chance[1])
+    return Shared(int((times > 0).sum()), int((both > 0).sum()), pairs, inside, by_chance[0], agreeing / pairs, tuple(shown), by_chance[1],
+                  usual)
 
 # %% ../../nbs/02deb_data.shared.ipynb #03446311
 def shared_held(
@@ -123,9 +150,13 @@ def shared_held(
     sides = [{"full": full[i], "finest": first[i], "rest": full[i] - first[i], "other": other[i],
               "neither": other[i] - first[i] if finest[0] != finest[-1] else other[i]} for i in (0, 1)]
     by_chance = _by_chance(*sides, pairs) if len(columns) > 1 else (pairs, pairs)
+    if pairs > 3 * by_chance[0] and 2 < len(columns) <= MOST_TRIED and n + m <= FEW_ENOUGH:
+        each = ((full[0] - a, full[1] - b, a, b) for a, b in (keys.of(name, soft) for name in columns))
+        by_chance = max(by_chance[0], _elsewhere(each, pairs)), by_chance[1]
     agreeing, both, _ = _count(*(total + bits for total, bits in zip(full, keys.of(target), strict=True))) if target else (pairs, times, 0)
     return Shared(int((times > 0).sum()), int((both > 0).sum()), pairs, inside, by_chance[0], agreeing / pairs,
-                  _shown(keys, columns, full[1], times > 0, soft, whole, examples), by_chance[1])
+                  _shown(keys, columns, full[1], times > 0, soft, whole, examples), by_chance[1],
+                  _count(*keys.of(target))[0] / (n * m) if target else 0.0)
 
 
 def _shown(keys: RowKeys, columns: Sequence[str], full: np.ndarray, shared: np.ndarray, soft: bool, whole: Sequence[str],
