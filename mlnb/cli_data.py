@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .cli_lines import finding_lines, summary_line
+from .cli_lines import finding_lines, summary_line, wrapped
 from .cli_output import Answer, Json, guarded, tell
 from .cli_project import Gate
 from .core.findings import Findings
@@ -128,7 +128,7 @@ def leaks_command(
     report = audit(train, test or None, target=target, time=time, entity=entity, pipeline=pipeline or None, notebook=notebook or None, trust=trust)
     code, error = _gated(report.findings, gate)
     return Answer({**report.to_dict(), **report.findings.to_dict()},
-                  [*finding_lines(report.findings), "", summary_line(report.findings)], code, error)
+                  [*finding_lines(report.findings), "", *(line for note in report.notes for line in wrapped(note)), summary_line(report.findings)], code, error)
 
 # %% ../nbs/12ce_cli_data.ipynb #f64dfe27
 def _drift_lines(report: DriftReport) -> Iterator[str]:

@@ -50,7 +50,7 @@ def finding_lines(
     for f in findings:
         word = f.status.value.replace("_", " ")
         lines.append(f"{_coloured(f'{word:<14}', f.status)}{f.code:<18}{f.title}".rstrip())
-        if f.status is not Status.NOT_CHECKED:
+        if f.status is not Status.NOT_CHECKED or "missing" not in f.evidence:  # what a check waits for is said by its code; anything else is a reason
             lines += wrapped(f.message, 14)
         if f.fix and f.status in (Status.FAIL, Status.WARN, Status.STALE):
             lines += wrapped(f"→ {f.fix}", 14)

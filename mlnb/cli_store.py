@@ -130,7 +130,7 @@ def join_command(
     names = feature or store.features
     path = write_table(store.join(spine, time, names), out)
     written = open_table(path)
-    gaps = written.aggregate(**{name: written.expr[name].isnull().mean() for name in names})
+    gaps = written.aggregate({name: written.expr[name].isnull().mean() for name in names})
     lines = [f"{written.rows:,} rows with {len(names)} features: {path}", *(f"{name:<36}{float(str(gap or 0)):7.1%} missing" for name, gap in gaps.items())]
     return Answer({"file": str(path), "rows": written.rows, "features": names, "missing": gaps}, lines)
 

@@ -185,8 +185,8 @@ def test_a_table_aggregates_in_one_call() -> None:
 
 
 def test_a_value_of_a_csv_file_is_the_same_text_in_every_query(tmp_path: Path) -> None:
-    """DuckDB 2.0 took 'Yes' for the text of a boolean where a query wanted nothing but its text, and 'true' elsewhere, so hashes of rows changed."""
-    (tmp_path / "t.csv").write_text("n,y\n" + "".join(f"{i}.50,{'Yes' if i % 3 else 'No'}\n" for i in range(50)))
+    """DuckDB 2.0 took 'True' for the text of a boolean where a query wanted nothing but its text, and 'true' elsewhere, so hashes of rows changed."""
+    (tmp_path / "t.csv").write_text("n,y\n" + "".join(f"{i}.50,{'True' if i % 3 else 'False'}\n" for i in range(50)))
     rows = open_table(tmp_path / "t.csv").expr
     texts = {name: rows[name].cast("string") for name in rows.columns}
     alone = rows.select(**texts).to_pandas()

@@ -164,7 +164,7 @@ def test_jittered_copies_are_found_and_honest_rows_are_not() -> None:
         (lambda f: pd.DataFrame({"q": [1.0, 2.0], "z": [3.0, 4.0]}), {}, "no feature in common"),
         (lambda f: f.assign(a=["u", "v", "w"] * (len(f) // 3)), {}, "holds numeric values in train"),
         (lambda f: f, {"time": "c"}, "cannot be read as a time"),
-        (lambda f: f, {"time": "y"}, "given as the time column, too"),
+        (lambda f: f, {"time": "y"}, "was given as the target and as the time column"),
     ],
 )
 def test_sides_that_cannot_be_compared(change: Callable, options: dict, said: str) -> None:

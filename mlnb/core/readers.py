@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import gzip
-from collections import Counter
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .csv_text import csv_fault, csv_header, csv_words, unique_names
 from .errors import InputError, MlnbError, listed
 from .optional import require
 
@@ -57,13 +56,13 @@ def _exact(connection: BaseBackend) -> BaseBackend:
 # %% ../../nbs/00hb_core.readers.ipynb #3468f59a
 HINTS = (  # part of the engine's message, what to say instead
     ("unicode", "is not UTF-8 text. Convert it first, for example: iconv -f LATIN1 -t UTF-8 FILE > FILE.utf8"),
-    ("utf-8", "is not UTF-8 text. Convert it first, for example: iconv -f LATIN1 -t UTF-8 FILE > FILE.utf8"),
     ("magic bytes", "is no whole Parquet file: its end is missing. Copy or write it again."),
     ("too small to be a parquet", "is no whole Parquet file: it is too small. Copy or write it again."),
+    ("schema mismatch", "consists of files whose columns differ. Give files with the same columns."),
+    ("failed to cast column", "consists of files in which a column of one name has different types. Give files with the same types."),
     ("parquet", "cannot be read as Parquet; it may be damaged or cut off. Copy or write it again."),
     ("gzip", "cannot be decompressed; it may be damaged or cut off. Copy it again."),
     ("no space left", "does not fit: the disk is full. Free space and run again; nothing recorded is lost."),
-    ("schema mismatch", "consists of files whose columns differ. Give files with the same columns."),
 )
 
 
@@ -81,8 +80,15 @@ def translate(
         hint = next((hint for part, hint in HINTS if part in text.lower()), None)
         if hint is None and type(error).__module__.split(".")[0] not in ("duckdb", "_duckdb", "pyarrow", "ibis", "pyspark"):
             raise
-        first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
-        raise InputError(f"{name} {hint}" if hint else f"{name} cannot be read: {first}") from error
+        raise InputError(f"{name} {hint}" if hint else f"{name} cannot be read: {_first(text) or type(error).__name__}") from error
+
+
+def _first(text: str) -> str:
+    "The telling line of an engine's message, and the line of the file that it names."
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if place := re.search(r"CSV Error on Line: ([0-9]+)", text):
+        return " ".join([f"line {place[1]}:", *lines[2:3]])
+    return lines[0] if lines else ""
 
 # %% ../../nbs/00hb_core.readers.ipynb #faa783c4
 def read_files(
@@ -95,59 +101,57 @@ def read_files(
     for file in files:
         if Path(file).stat().st_size == 0:
             raise InputError(f"{Path(file).name} is empty (0 bytes). A table with a header and at least one row is needed.")
-    connection = backend(engine)
     if name.lower().endswith((".parquet", ".pq")):
-        with translate(name):
-            if engine == "spark":  # reads one path at a time
-                parts = [connection.read_parquet(file) for file in files]
-                return parts[0].union(*parts[1:]) if parts[1:] else parts[0]
-            return connection.read_parquet(list(files))
+        return _read_parquet(files, engine, name)
     if not name.lower().removesuffix(".gz").endswith((".csv", ".tsv", ".txt", ".data")):
         raise InputError(f"{name} is neither CSV nor Parquet by its name. Readable are .csv, .tsv, .txt (also .gz) and .parquet.")
-    header, delimiter = _header(files[0])
+    return _read_csv(files, engine, name, columns)
+
+
+def _read_parquet(files: Sequence[str], engine: str, name: str) -> ir.Table:
+    import pyarrow.parquet as pq
+
+    with translate(name):
+        found = {file: pq.read_schema(file).names for file in files}
+        names = unique_names(found[files[0]], name)
+        for file in files[1:]:
+            if differ := sorted({*names} ^ {*found[file]}):
+                raise InputError(f"{Path(file).name} and {name} differ in the columns {listed(differ)}. Give files with the same columns.")
+        connection = backend(engine)
+        if engine == "spark":  # reads one path at a time
+            parts = [connection.read_parquet(file).select(names) for file in files]
+            return parts[0].union(*parts[1:]) if parts[1:] else parts[0]
+        return connection.read_parquet(list(files))
+
+# %% ../../nbs/00hb_core.readers.ipynb #b7c41d2e
+def _read_csv(files: Sequence[str], engine: str, name: str, columns: Sequence[str] | None) -> ir.Table:
+    header, delimiter = csv_header(files[0])
     if columns is not None and len(columns) != len(header):
         raise InputError(f"{name} has {len(header)} columns and {len(columns)} names were given.")
-    names = _unique(list(columns) if columns is not None else header, name)
-    options: dict[str, object] = ({"sep": delimiter, "header": columns is None, "inferSchema": True} if engine == "spark" else
+    names = unique_names(list(columns) if columns is not None else header, name)
+    for file in files[1:]:
+        there = csv_header(file)
+        if there != (header, delimiter) if columns is None else len(there[0]) != len(header):
+            raise InputError(f"{Path(file).name} begins with the columns {listed(there[0])} and {name} with {listed(header)}. Give files whose columns are the "
+                             "same, in the same order and with the same delimiter.")
+    options: dict[str, object] = ({"sep": delimiter, "header": columns is None, "inferSchema": True, "mode": "FAILFAST"} if engine == "spark" else
                                   {"delim": delimiter, "header": columns is None, "names": names, "quote": '"', "escape": '"',
+                                   "types": dict.fromkeys(csv_words(files[0], names, delimiter), "VARCHAR"),
                                    "sample_size": -1 if Path(files[0]).stat().st_size < 2**28 else 200_000})
-    with translate(name):
-        expr = connection.read_csv(list(files), **options)
-        return expr.rename(dict(zip(names, expr.columns, strict=True)))
-
-# %% ../../nbs/00hb_core.readers.ipynb #61ae764b
-def _header(file: str) -> tuple[list[str], str]:
-    "Names in the first line, and the delimiter."
-    name = Path(file).name
-    opener = gzip.open if file.lower().endswith(".gz") else open
     try:
-        with opener(file, "rb") as stream:
-            head = stream.read(1 << 16)
-    except (OSError, EOFError) as error:
-        raise InputError(f"{name} cannot be opened: {error}") from error
-    if not head.strip():
-        raise InputError(f"{name} is empty. A table with a header and at least one row is needed.")
-    if b"\0" in head[:4096]:
-        raise InputError(f"{name} is not text: it holds zero bytes. Save it as UTF-8 CSV or as Parquet.")
-    try:
-        text = head.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        if error.start < len(head) - 4:  # a character cut at the end of the block is no fault
-            raise InputError(f"{name} is not UTF-8 text (byte {error.start}). Convert it first, for example: "
-                             "iconv -f LATIN1 -t UTF-8 FILE > FILE.utf8") from error
-        text = head[: error.start].decode("utf-8-sig")
-    lines = text.splitlines() or [""]
-    counts = {mark: lines[0].count(mark) for mark in ",;\t|"}
-    delimiter = max(counts, key=lambda mark: counts[mark]) if any(counts.values()) else ","
-    return [part.strip() for part in next(csv.reader(lines, delimiter=delimiter))], delimiter
+        with translate(name):
+            expr = backend(engine).read_csv(list(files), **options)
+            found = list(expr.columns)
+    except InputError as error:
+        raise next(filter(None, (_told(file, delimiter, names, columns) for file in files)), error) from error
+    if len(found) != len(names):
+        raise _told(files[0], delimiter, names, columns) or InputError(f"{name} names {len(names)} columns and {len(found)} were found.")
+    return expr.rename(dict(zip(names, found, strict=True)))
 
 
-def _unique(names: list[str], table: str) -> list[str]:
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise InputError(f"{table} has columns of the same name: {listed(repr(name) for name in twice)}. Rename them, so that each name "
-                         "means one column.")
-    return [name or f"column_{i}" for i, name in enumerate(names, 1)]
+def _told(file: str, delimiter: str, names: Sequence[str], columns: Sequence[str] | None) -> InputError | None:
+    fault = csv_fault(file, delimiter, names, columns is None)
+    return InputError(f"{Path(file).name} cannot be read as CSV: {fault}.") if fault else None
 
 # %% ../../nbs/00hb_core.readers.ipynb #fdc2f280
 def read_frame(
@@ -164,8 +168,10 @@ def read_frame(
                          "or an Ibis table.")
     if kind == "pandas":
         data = _plain_frame(data)  # type: ignore[arg-type]
-    elif kind == "polars":
-        data = data.to_arrow()  # type: ignore[attr-defined]
+    else:
+        data = data.to_arrow() if kind == "polars" else data  # type: ignore[attr-defined]
+        names = unique_names(data.column_names, "the frame")  # type: ignore[attr-defined]
+        data = data.rename_columns(names)  # type: ignore[attr-defined]
     with translate("the frame"):
         return ibis.memtable(data)
 
@@ -174,12 +180,14 @@ def _plain_frame(frame: pd.DataFrame) -> pa.Table:
     import pandas as pd
     import pyarrow as pa
 
-    names = _unique([str(name) for name in frame.columns], "the frame")
+    names = unique_names([str(name) for name in frame.columns], "the frame")
     if not names:
         raise InputError("the frame has no columns. A table with at least one column and one row is needed.")
     frame = frame.set_axis(names, axis=1)
     mixed = [name for name in names if frame[name].dtype == object
              and pd.api.types.infer_dtype(frame[name], skipna=True).startswith("mixed")]
     if mixed:
-        frame = frame.assign(**{name: frame[name].map(str, na_action="ignore") for name in mixed})
+        frame = frame.copy(deep=False)
+        for name in mixed:
+            frame[name] = frame[name].map(str, na_action="ignore")
     return pa.Table.from_pandas(frame, preserve_index=False)  # not-a-number becomes missing

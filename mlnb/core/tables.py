@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import glob
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,14 +50,16 @@ class _Reading:
         "What the kinds of columns rest on; nothing of columns whose kind was given, nor of a table so wide that a sample decided."
         given = dict(self.given_kinds)
         rest = [name for name in self.columns if name not in given]
-        return column_measures(self.expr.select(rest)) if 0 < len(rest) <= WIDE else {}
+        with translate(self.name):
+            return column_measures(self.expr.select(rest)) if 0 < len(rest) <= WIDE else {}
 
     @functools.cached_property
     def kinds(self) -> dict[str, str]:
         "What each column holds: numeric, boolean, datetime, categorical, text, id, constant or empty."
         given = {name: kind for name, kind in self.given_kinds if name in self.columns}
         rest = [name for name in self.columns if name not in given]
-        return given | (column_kinds(self.expr.select(rest), self.measured or None) if rest else {})
+        with translate(self.name):
+            return given | (column_kinds(self.expr.select(rest), self.measured or None) if rest else {})
 
     @functools.cached_property
     def typed(self) -> ir.Table:
@@ -67,7 +69,7 @@ class _Reading:
         casts = {name: self.expr[name].strip().nullif("").try_cast("float64" if kind == "numeric" else "timestamp")
                  for name, kind in self.kinds.items()
                  if kind in ("numeric", "datetime") and schema[name].is_string()}
-        return self.expr.mutate(**casts) if casts else self.expr
+        return self.expr.mutate(*(cast.name(name) for name, cast in casts.items())) if casts else self.expr
 
 # %% ../../nbs/00h_core.tables.ipynb #939e8dbb
 class Table(_Reading):
@@ -77,10 +79,11 @@ class Table(_Reading):
         "The same table, its columns read as another table's were."
         return Table(self.expr, self.name, self.source, tuple(other.kinds.items()))
 
-    def aggregate(self, **measures: ir.Value) -> dict[str, object]:
-        "Several measures in one scan, each an Ibis expression over `typed` that gives one value."
+    def aggregate(self, named: Mapping[str, ir.Value] | None = None, /, **measures: ir.Value) -> dict[str, object]:
+        "Several measures in one scan, each an Ibis expression over `typed` that gives one value; as a mapping where columns name them."
+        measures = {**(named or {}), **measures}
         with translate(self.name):
-            row = self.typed.aggregate(**measures).to_pyarrow().to_pylist()[0]
+            row = self.typed.aggregate([value.name(name) for name, value in measures.items()]).to_pyarrow().to_pylist()[0]
         return dict(row)
 
     def frame(self, columns: Sequence[str] | None = None, limit: int | None = None) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from ..core.tables import Table, open_table
 from .features_gain import History, Pair, history_gain, search_pairs
 from .features_measures import Measures, _floats, measure
 from .features_rules import FAMILIES, column_pattern
+from .roles import check_roles, check_times
 from .sample import sample_rows
 from .signal import Answer, answer, coded
 
@@ -155,9 +156,11 @@ def suggest_features(
     if family not in FAMILIES:
         raise InputError(f"family is {family!r}; allowed are 'trees' and 'distances': what the model does with numbers.")
     table = open_table(data)
-    for role, name in (("target", target), ("time column", time), ("entity column", entity), *(("excluded column", name) for name in exclude)):
-        if name or role == "target":
-            table.check_column(name, role)
+    table.check_column(target, "target")
+    for name in exclude:
+        table.check_column(name, "excluded column")
+    check_roles(table, target, time, entity, task)
+    check_times(time, table)
     frame = sample_rows(table, ROWS, random_state=random_state)
     known = answer(frame[target], task, random_state)
     kinds = {name: _kind(frame[name], name, kind) for name, kind in table.kinds.items() if name != target}

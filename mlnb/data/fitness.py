@@ -32,11 +32,14 @@ def timeliness(
 ) -> DimensionScore:  # 5 within the need, 0 when months stale
     "How recent it is."
     wanted = needed_days(need)
-    if not time or now is None:
+    if not time:
         return DimensionScore("timeliness", None, "Not measured: the table has no time column that was named.", (), "Name the time column (time: COLUMN).")
+    if now is None:
+        return DimensionScore("timeliness", None, "Not measured: no day was given from which the newest row is seen.", (), "Give the day (now).")
     found = rhythm(table, time)
     if found is None:
-        return DimensionScore("timeliness", None, f"Not measured: {time} holds no date that could be read.", (), "Name a column that holds dates.")
+        return DimensionScore("timeliness", None, f"Not measured: {time} holds {table.kinds[time]} values, none of which can be read as a date.", (),
+                              "Write times as YYYY-MM-DD, or name a column that holds dates.")
     day = found.newest.date()
     age = (now - day).days
     odd = [{"column": time, "count": n, "share": n / table.rows, "what": what} for n, what in (

@@ -19,6 +19,7 @@ from .column_facts import ColumnFacts, column_facts
 from .label_checks import class_balance, class_counts, identifier_knows
 from .levels import Written, written
 from .outliers import outlier_rows
+from .roles import check_roles, check_times
 from .sample import local, sample_rows
 from .signal import answer
 from .split_checks import new_categories, new_labels, sizes
@@ -149,10 +150,10 @@ def inspect(
 ) -> IntegrityReport:  # findings DATA01 to DATA16
     "Look for sixteen named defects. Raises `InputError` for columns that do not exist."
     data = local(open_table(table))
-    other = None if test is None else local(open_table(test, name="" if isinstance(test, str) else "test")).like(data)
-    for column, role in ((target, "target"), (entity, "entity column"), (time, "time column")):
-        if column:
-            data.check_column(column, role)
+    other = None if test is None else local(open_table(test, name="" if isinstance(test, str) else "test"))
+    check_roles(data, target, time, entity, task)
+    check_times(time, data, *([] if other is None else [other]))
+    other = None if other is None else other.like(data)
     unasked = "" if target else "target"
     sides = "" if other is not None else "test rows"
     sample = sample_rows(data, min(20_000, max(CELLS // len(data.columns), 1_000)), random_state=random_state)

@@ -20,6 +20,7 @@ from .future import future
 from .leak_findings import MEASURE, from_future, from_target, on_both_sides, time_ordered, time_unnamed
 from .leak_preparation import preparation_findings
 from .overlap import Overlap, overlap
+from .roles import check_roles, check_times, compare_roles
 from .sample import held, sample_rows
 from .signal import Answer, answer
 from .single_feature import Examined, examine
@@ -48,6 +49,7 @@ class LeakReport:
     findings: Findings  # LEAK01 to LEAK05, LEAK07 and LEAK08
     order: TimeOrder | None = None  # the sides in time; None without a time column or test rows
     overlap: Overlap | None = None  # what the sides share; None without test rows
+    notes: tuple[str, ...] = ()  # what is odd about the sides, and no leak
 
     def frame(self) -> pd.DataFrame:
         "One row per column: score alone, explained share, score of the others, verdict and reason."
@@ -59,7 +61,7 @@ class LeakReport:
     def to_dict(self) -> dict[str, object]:
         "The report as plain JSON types."
         columns = {c.column: c.to_dict() for c in self.examined.columns}
-        return {**self.findings.to_dict(), "target": self.target, "task": self.task, "rows": self.rows, "columns": columns,
+        return {**self.findings.to_dict(), "target": self.target, "task": self.task, "rows": self.rows, "columns": columns, "notes": list(self.notes),
                 "chance": self.examined.chance, "score": self.examined.everything.score, "score_without": self.examined.clean.score}
 
     def plot(self, most: int = 15) -> Figure:
@@ -74,7 +76,7 @@ class LeakReport:
         from mlnb.core.render import findings_html, panel
 
         picture = figure_img(self.plot(), f"What each column tells about {self.target} alone") if self.examined.columns else ""
-        note = f"{self.task}, columns judged on {self.rows:,} rows"
+        note = " ".join([f"{self.task}, columns judged on {self.rows:,} rows.", *self.notes])
         return panel(f"Leaks about {self.target}", findings_html(self.findings) + picture, note)
 
 # %% ../../nbs/02d_data.leakage.ipynb #01dc7794
@@ -127,7 +129,8 @@ def audit(
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):  # hundreds of small systems: threads that wait for each other cost more than they give
-        left, right = _sides(train, test, target, time, entity)
+        left, right = _sides(train, test, target, time, entity, task)
+        notes = compare_roles(left, right, target, entity)
         travels, usual = _future(left, right, target, time, entity, {*exclude}, task)
         examined, prepared, moves = _columns(left, right, target, {time, entity, *exclude}, task, usual, [t.column for t in travels], random_state)
         order = shared = whom = None
@@ -140,29 +143,25 @@ def audit(
                  _in_time(order, time, moves), _on_both_sides(left, shared, order, whom)]
         made = preparation_findings(left, right, target, prepared.task, pipeline, notebook, exclude, random_state, trust)
         ordered = sorted([*found, *made], key=lambda f: f.code)
-        return LeakReport(target, prepared.task, len(prepared.values), examined, Findings(ordered), order, shared)
+        return LeakReport(target, prepared.task, len(prepared.values), examined, Findings(ordered), order, shared, notes)
 
 # %% ../../nbs/02d_data.leakage.ipynb #dcda87d6
-def _sides(train: object, test: object, target: str, time: str, entity: str) -> tuple[Table, Table | None]:
+def _sides(train: object, test: object, target: str, time: str, entity: str, task: str = "") -> tuple[Table, Table | None]:
     "Both sides, read alike; an error where they cannot be compared."
     left = held(open_table(train, name="" if isinstance(train, str) else "train"))
     if not target:
         raise InputError("An audit needs the target: audit(train, target='COLUMN').")
-    for column, role in ((target, "target"), (time, "time column"), (entity, "entity column")):
-        if column:
-            left.check_column(column, role)
-    for role, column in (("time", time), ("entity", entity)):
-        if column == target:
-            raise InputError(f"The target {target!r} was given as the {role} column, too. Name another column, or leave {role} out.")
+    check_roles(left, target, time, entity, task)
+    check_times(time, left)
     if test is None:
-        _readable_time(left, time)
         return left, None
     own = held(open_table(test, name="" if isinstance(test, str) else "test"))
     _comparable(left, own, target, time, entity)
-    right = own.like(left)
-    for side in (left, right):
-        _readable_time(side, time)
-    return left, right
+    check_times(time, left, own)
+    return left, own.like(left)
+
+
+_LIKE = {"numeric": "number", "datetime": "time", "boolean": "answer", "categorical": "words", "text": "words"}  # one kind never stands for another
 
 
 def _comparable(left: Table, right: Table, target: str, time: str, entity: str) -> None:
@@ -176,32 +175,19 @@ def _comparable(left: Table, right: Table, target: str, time: str, entity: str) 
         if near or name in (time, entity):
             raise InputError(f"{left.name} has the column {name!r} and {right.name} has not; {right.name} alone has "
                              f"{listed(map(repr, only_right), 5) or 'no other'}.{near} Columns that are the same need the same name.")
-    schemas = left.expr.schema(), right.expr.schema()
-    odd = [name for name in left.columns if name in right.columns and name != target and any(_may_be_text(schema[name]) for schema in schemas)]
+    ours, theirs = left.expr.schema(), right.expr.schema()
+    odd = [name for name in left.columns if name in right.columns and name != target and not (_family(ours[name]) == _family(theirs[name]) != "")]
     known = Table(right.expr.select(odd), right.name).kinds if odd else {}
     for name in odd:
         kinds = left.kinds[name], known[name]
-        if set(kinds) <= {"numeric", "categorical", "text", "datetime"} and len({kind in ("categorical", "text") for kind in kinds}) == 2:
+        if len({_LIKE[kind] for kind in kinds if kind in _LIKE}) == 2:
             raise InputError(f"The column {name!r} holds {kinds[0]} values in {left.name} and {kinds[1]} values in {right.name}. Read both sides "
                              "the same way, or list it under `exclude` after dropping it from one side.")
 
 
-def _may_be_text(dtype: object) -> bool:
-    return not any(getattr(dtype, f"is_{kind}")() for kind in ("numeric", "boolean", "temporal"))
-
-# %% ../../nbs/02d_data.leakage.ipynb #69cfac94
-def _readable_time(table: Table, time: str) -> None:
-    if not time:
-        return
-    if table.kinds[time] in ("categorical", "text", "empty", "boolean"):
-        raise InputError(f"The time column {time!r} of {table.name} holds {table.kinds[time]} values that cannot be read as a time. Write "
-                         "them as YYYY-MM-DD, or name another column.")
-    if table.expr.schema()[time].is_string() and table.kinds[time] == "datetime":
-        zone = table.expr[time].strip().re_search(r"(Z|[+-]\d\d:?\d\d)$") & (table.expr[time].length() > 12)
-        found = table.expr.aggregate(some=zone.sum(), all=table.expr[time].count()).to_pyarrow().to_pylist()[0]
-        if 0 < (found["some"] or 0) < found["all"]:
-            raise InputError(f"The time column {time!r} of {table.name} names a time zone in {found['some']:,} of {found['all']:,} rows only, so "
-                             "the rows cannot be put in order. Write all of them in one zone.")
+def _family(dtype: object) -> str:
+    "What a typed column holds; empty for text, whose values say it."
+    return next((kind for kind in ("boolean", "numeric", "temporal") if getattr(dtype, f"is_{kind}")()), "")
 
 # %% ../../nbs/02d_data.leakage.ipynb #de35192c
 def _columns(train: Table, test: Table | None, target: str, leave_out: set[str], task: str, usual: float,
@@ -246,7 +232,10 @@ def _future(train: Table, test: Table | None, target: str, time: str, entity: st
 
 def _without_zones(frame: pd.DataFrame) -> pd.DataFrame:
     zoned = [name for name in frame.columns if getattr(frame[name].dtype, "tz", None) is not None]
-    return frame.assign(**{name: frame[name].dt.tz_convert("UTC").dt.tz_localize(None) for name in zoned})
+    frame = frame.copy(deep=False)
+    for name in zoned:
+        frame[name] = frame[name].dt.tz_convert("UTC").dt.tz_localize(None)
+    return frame
 
 # %% ../../nbs/02d_data.leakage.ipynb #7be35ed9
 def _in_time(order: TimeOrder | None, time: str, moves: dict[str, Dependence]) -> Finding:

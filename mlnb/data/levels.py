@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlnb.core.tables import Table
 
 # %% auto #0
-__all__ = ['MOST_LEVELS', 'WIDE', 'stands_for_missing', 'symbolic', 'damaged', 'folded', 'Written', 'written']
+__all__ = ['MOST_LEVELS', 'WIDE', 'CELLS', 'CHUNK', 'stands_for_missing', 'symbolic', 'damaged', 'folded', 'Written', 'written']
 
 # %% ../../nbs/02ga_data.levels.ipynb #8a5cc321
 _BROKEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd\u200b\ufeff]|[ÃÂ][\x80-\xbf]|â€")
@@ -106,6 +106,21 @@ def _counts(table: Table, name: str) -> dict[str, int]:
     return dict(zip(found["value__"].to_pylist(), found["n__"].to_pylist(), strict=True))
 
 
+CELLS = 10_000_000  # values up to which columns of categories are counted in memory, from one scan
+CHUNK = 500  # columns asked for at once: the time to plan a query grows faster than its length
+
+
+def _together(table: Table, names: list[str]) -> dict[str, dict[str, int]]:
+    "What `_counts` says of categories, without a query for each; nothing when there are too many values."
+    found: dict[str, dict[str, int]] = {}
+    for start in range(0, len(names) if table.rows * len(names) <= CELLS else 0, CHUNK):
+        some = names[start:start + CHUNK]
+        for name, column in zip(some, table.expr.select(some).to_pyarrow().columns, strict=True):
+            pairs = [(level["values"], level["counts"]) for level in column.value_counts().to_pylist() if level["values"] is not None]
+            found[name] = dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[:MOST_LEVELS])
+    return found
+
+
 def _lengths(table: Table, names: list[str]) -> dict[str, dict[str, float]]:
     "How long the values of columns are, from one scan."
     measures: dict[str, ir.Value] = {}
@@ -134,7 +149,8 @@ def written(
         counted = table.expr.aggregate(rows=table.expr.count(), **{str(i): table.expr[name].count() for i, name in enumerate(names)})
         filled = counted.to_pyarrow().to_pylist()[0] if names else {}
         lengths = _lengths(table, long)
-        return {name: Written(table.kinds[name], table.rows, filled[str(i)], _counts(table, name), lengths.get(name, {}))
+        counts = _together(table, [name for name in names if table.kinds[name] in ("categorical", "constant", "boolean")])
+        return {name: Written(table.kinds[name], table.rows, filled[str(i)], counts[name] if name in counts else _counts(table, name), lengths.get(name, {}))
                 for i, name in enumerate(names)}
 
 

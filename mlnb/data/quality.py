@@ -20,6 +20,7 @@ from .column_facts import ColumnFacts, column_facts, text_levels
 from .dimensions import DimensionScore, accuracy, completeness, consistency
 from .duplicates import duplicate_examples, duplicate_rows
 from .fitness import LOOKED, relevance, timeliness, volume
+from .roles import check_roles
 from .rules import infer_rules, load_rules
 from .sample import local, sample_table
 from .truth import compare_truth
@@ -128,9 +129,7 @@ def assess(
     key: Sequence[str] = (),  # columns that name a row in the source of truth; found when left out
 ) -> QualityReport:  # six scores with what they rest on
     "Score data in six dimensions. Raises `InputError` for columns that are not there."
-    for column, role in ((target, "target"), (time, "time column")):
-        if column:
-            table.check_column(column, role)
+    check_roles(table, target, time, task=task)
     table = local(table)
     counted = text_levels(table)
     facts = column_facts(table, counted)

@@ -198,4 +198,4 @@ def masked(
         for test in column_tests(expr, rules, name).values():
             gone = gone | test
         kept[name] = gone.ifelse(ibis.null("string"), _text(expr[name]))
-    return expr.select(**kept)
+    return expr.select([value.name(name) for name, value in kept.items()])

@@ -57,7 +57,7 @@ def answer(
     if distinct < 2:
         raise InputError(f"{name} has one value only ({found.tolist()[0]!r}), so there is nothing to tell apart. Use rows with "
                          "every outcome.")
-    task = task or _task(found, distinct)
+    task = _task(found, distinct, task)
     rng = np.random.default_rng(random_state)
     if task == "regression":
         values = pd.to_numeric(found, errors="coerce").rank().to_numpy(float, na_value=np.nan)
@@ -74,7 +74,12 @@ def answer(
     return Answer("binary" if len(names) == 2 else "multiclass", place[codes], _folds(place[codes], rng), tuple(names), kept)
 
 # %% ../../nbs/02da_data.signal.ipynb #96183fd8
-def _task(found: pd.Series, distinct: int) -> str:
+def _task(found: pd.Series, distinct: int, given: str = "") -> str:
+    if given == "binary" and distinct > 2:
+        raise InputError(f"The target {found.name!r} has {distinct:,} values, such as {', '.join(map(repr, found.unique()[:3].tolist()))}, and a binary target has "
+                         "two. Set task to multiclass, or make two classes of them.")
+    if given:
+        return given
     if distinct == 2:
         return "binary"
     if found.dtype.kind not in "iuf":

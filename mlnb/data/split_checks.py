@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..core.checks import finding
 from ..core.errors import listed
 from ..core.findings import Finding
+from ..core.readers import translate
 from .column_facts import WORDS
 from .levels import folded
 from .value_checks import Hit, told
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from mlnb.core.tables import Table
 
 # %% auto #0
-__all__ = ['RARELY', 'MANY', 'HALF_WIDTH', 'Z', 'unseen', 'by_chance', 'new_categories', 'new_labels', 'sizes']
+__all__ = ['RARELY', 'CELLS', 'CHUNK', 'MANY', 'HALF_WIDTH', 'Z', 'unseen', 'by_chance', 'new_categories', 'new_labels', 'sizes']
 
 # %% ../../nbs/02gh_data.split_checks.ipynb #8fa17d80
 RARELY = 0.001  # chance below which new levels are no accident, over all columns
@@ -69,6 +70,31 @@ def _respelled(
     meant = {folded(value): value for value in sorted(filter(None, known), reverse=True)}
     return {value: meant[folded(value)] for value in list(fresh)[:1000] if folded(value) in meant}
 
+# %% ../../nbs/02gh_data.split_checks.ipynb #c2f7a416
+CELLS = 10_000_000  # values up to which columns are counted in memory, all in one scan
+CHUNK = 500  # columns asked for at once: the time to plan a query grows faster than its length
+
+
+def _in_memory(table: Table, names: Sequence[str]) -> dict[str, dict[str, int]] | None:
+    "The levels of columns and their rows; None when there are too many values."
+    if table.rows * len(names) > CELLS:
+        return None
+    found: dict[str, dict[str, int]] = {}
+    for start in range(0, len(names), CHUNK):
+        some = names[start:start + CHUNK]
+        with translate(table.name):
+            rows = table.expr.select([table.expr[name].cast("string").strip().name(str(i)) for i, name in enumerate(some)]).to_pyarrow()
+        for name, column in zip(some, rows.columns, strict=True):
+            counts = ((level["values"], level["counts"]) for level in column.value_counts().to_pylist())
+            found[name] = {level: n for level, n in counts if level is not None and level.lower() not in ("", *WORDS)}
+    return found
+
+
+def _fresh(left: Mapping[str, int], right: Mapping[str, int], rows: int) -> tuple[dict[str, int], float]:
+    "What `unseen` says, from levels in memory."
+    new = sorted(((level, n) for level, n in right.items() if level not in left), key=lambda pair: (-pair[1], pair[0]))
+    return dict(new[:10_000]), sum(n == 1 for n in left.values()) / max(sum(left.values()), 1) * rows
+
 # %% ../../nbs/02gh_data.split_checks.ipynb #9ae4410d
 MANY = 0.10  # share of test rows with new categories from which it fails
 
@@ -87,8 +113,9 @@ def new_categories(
     names = [n for n in train.columns if train.kinds[n] in ("categorical", "boolean") and n in test.columns and n not in leave_out]
     absent = [name for name in train.columns if name not in test.columns and name not in leave_out]
     hits, chance = [], {}
+    left, right = _in_memory(train, names), _in_memory(test, names)
     for name in names:
-        levels, expected = unseen(train, test, name)
+        levels, expected = _fresh(left[name], right[name], test.rows) if left is not None and right is not None else unseen(train, test, name)
         rows = sum(levels.values())
         if rows and not by_chance(rows, expected, len(names)):
             new = "a new category" if len(levels) == 1 else f"one of {len(levels):,} new categories"

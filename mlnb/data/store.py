@@ -90,7 +90,7 @@ class _Joins(_Definitions):
         if isinstance(spine, (ir.Table, Table)) and not table.source or self.engine not in ASOF:  # numbered once: a query may give its rows in another order each time
             connection = rows._find_backend(use_default=True)
             empty = [name for name, dtype in rows.schema().items() if dtype.is_null()]  # of no type, which no table can keep
-            rows = rows.mutate(**{name: rows[name].cast("string") for name in empty}) if empty else rows
+            rows = rows.mutate(*(rows[name].cast("string").name(name) for name in empty)) if empty else rows
             rows = connection.create_table(ibis.util.gen_name("spine"), rows, temp=True)
         with translate("The join"):
             return Table(add_features(rows, parts), f"{table.name} with features")

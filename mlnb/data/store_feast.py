@@ -43,19 +43,19 @@ def feast_history(
         found = view_features(points, source, names)
         found = found.select(*names, found__=found[ROW])
         rows = points.left_join(found, points[ROW] == found["found__"])
-        return rows.select(*source.keys, **{AT: rows[MOMENT]}, **{name: rows[name] for name in names})
+        return rows.select(*source.keys, rows[MOMENT].name(AT), *names)
     moves, seconds = changes(source), seconds_of(source.view.ttl)
-    kept = moves.select(*source.keys, **{AT: moves[SINCE]}, **{name: moves[name] for name in names})
+    kept = moves.select(*source.keys, moves[SINCE].name(AT), *names)
     if seconds is None:
         return kept
     following = moves[SINCE].lead().over(ibis.window(group_by=[moves[key] for key in source.keys], order_by=moves[SINCE]))
     over = ibis.greatest(moves[EVENT] + ibis.interval(seconds=seconds) + ibis.interval(microseconds=1), moves[SINCE])
     ends = moves.mutate(over__=over, next__=following)
     ends = ends.filter(ends["next__"].isnull() | (ends["over__"] < ends["next__"]))
-    empty = ends.select(*source.keys, **{AT: ends["over__"]}, **{name: ibis.null(moves.schema()[name]) for name in names})
+    empty = ends.select(*source.keys, ends["over__"].name(AT), *(ibis.null(moves.schema()[name]).name(name) for name in names))
     dead = moves[SINCE] > moves[EVENT] + ibis.interval(seconds=seconds)  # arrived when it was too old already
     kept = moves.filter(~dead)
-    return ibis.union(kept.select(*source.keys, **{AT: kept[SINCE]}, **{name: kept[name] for name in names}), empty)
+    return ibis.union(kept.select(*source.keys, kept[SINCE].name(AT), *names), empty)
 
 # %% ../../nbs/02cj_data.store_feast.ipynb #328af7f8
 _TYPES = (("is_boolean", "Bool", "BOOL"), ("is_integer", "Int64", "INT64"), ("is_floating", "Float64", "DOUBLE"), ("is_decimal", "Float64", "DOUBLE"),

@@ -58,7 +58,7 @@ def open_spine(
     moment = utc_time(expr, time, table.name, "time")
     spine = expr.mutate(**{MOMENT: moment, ROW: ibis.row_number()})
     with translate(table.name):
-        gaps = spine.aggregate(**{name: spine[name].isnull().cast("int64").sum() for name in (*keys, MOMENT) if name in spine.columns})
+        gaps = spine.aggregate([spine[name].isnull().cast("int64").sum().name(name) for name in (*keys, MOMENT) if name in spine.columns])
         empty = {name: int(count) for name, count in gaps.to_pyarrow().to_pylist()[0].items() if count}
     if empty:
         said = ", ".join(f"{time if name == MOMENT else name} in {count:,}" for name, count in empty.items())
@@ -105,7 +105,7 @@ def latest(
         oldest = found[MOMENT] - ibis.interval(seconds=seconds)
         fresh = found[EVENT] >= oldest if inclusive else found[EVENT] > oldest
         kept[name] = fresh.ifelse(found[name], ibis.null(found.schema()[name]))
-    return found.select(ROW, EVENT, **kept)
+    return found.select(ROW, EVENT, *(value.name(name) for name, value in kept.items()))
 
 # %% ../../nbs/02cc_data.store_join.ipynb #fba8fb4f
 def view_features(

@@ -113,8 +113,7 @@ def _clocked(table: Table, view: StoreView, keys: tuple[str, ...], columns: dict
     known = utc_time(table.expr, view.known_time, table.name, "known time") if view.known_time else event
     since = ibis.greatest(event, known) if view.known_time else event
     times = {EVENT: event, KNOWN: known, SINCE: since}
-    rows = table.expr.select(**{key: table.expr[key] for key in keys}, **times,
-                             **{name: value for name, value in columns.items() if name not in keys})
+    rows = table.expr.select(*keys, *(value.name(name) for name, value in (times | columns).items() if name not in keys))
     # a greatest with a missing side differs between engines, so both are asked for
     return rows.filter(*[rows[name].notnull() for name in (*keys, EVENT, KNOWN)])
 
@@ -126,7 +125,7 @@ def changes(
     import ibis
 
     names = source.columns
-    rows = source.expr.select(*source.keys, EVENT, KNOWN, SINCE, **{name: source.expr[column] for name, column in names.items()})
+    rows = source.expr.select(*source.keys, EVENT, KNOWN, SINCE, *(source.expr[column].name(name) for name, column in names.items()))
     schema = rows.schema()
     flat = [rows[n].cast("string") if schema[n].is_nested() else rows[n] for n in names]
     order = [rows[SINCE], *([rows[EVENT], rows[KNOWN]] if source.view.known_time else []),

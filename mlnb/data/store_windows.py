@@ -53,11 +53,11 @@ def windows(
     pairs = asked.inner_join(events, [
         *(asked[f"key{i}__"] == events[key] for i, key in enumerate(source.keys)), asked["stretch__"] == events["of__"],
         events[SINCE] <= asked[MOMENT], events[EVENT] > asked[MOMENT] - ibis.interval(seconds=width)])
-    found = pairs.group_by(ROW).aggregate(**{feature.name: _measure(pairs, source, feature) for feature in wanted})
+    found = pairs.group_by(ROW).aggregate([_measure(pairs, source, feature).name(feature.name) for feature in wanted])
     rows = spine.select(asked__=spine[ROW])
     both = rows.left_join(found, rows["asked__"] == found[ROW])
     zero = {feature.name for feature in wanted if feature.aggregation in ("count", "sum")}
-    return both.select(**{ROW: both["asked__"]}, **{f.name: both[f.name].fill_null(0) if f.name in zero else both[f.name] for f in wanted})
+    return both.select(both["asked__"].name(ROW), *((both[f.name].fill_null(0) if f.name in zero else both[f.name]).name(f.name) for f in wanted))
 
 # %% ../../nbs/02cd_data.store_windows.ipynb #78a3db62
 def change_points(

@@ -85,7 +85,7 @@ def _values(table: Table, kinds: Mapping[str, str]) -> ir.Table:
         elif kind == "datetime":
             column = _stripped(column).try_cast("timestamp") if dtype.is_string() else column
         columns[name] = column
-    return table.expr.select(**columns)
+    return table.expr.select([column.name(name) for name, column in columns.items()])
 
 # %% ../../nbs/07ab_monitoring.scan.ipynb #c0fb9a2b
 def count_numbers(
