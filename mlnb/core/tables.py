@@ -50,7 +50,7 @@ class _Reading:
         "What the kinds of columns rest on; nothing of columns whose kind was given."
         given = dict(self.given_kinds)
         rest = [name for name in self.columns if name not in given]
-        return column_measures(self.expr.select(rest)) if rest else {}
+        return column_measures(self.expr.select(rest) if given else self.expr) if rest else {}
 
     @functools.cached_property
     def measured(self) -> dict[str, dict[str, Any]]:
@@ -63,7 +63,7 @@ class _Reading:
         "What each column holds: numeric, boolean, datetime, categorical, text, id, constant or empty."
         given = {name: kind for name, kind in self.given_kinds if name in self.columns}
         rest = [name for name in self.columns if name not in given]
-        return given | (column_kinds(self.expr.select(rest), self._looked) if rest else {})
+        return given | (column_kinds(self.expr, self._looked) if rest else {})
 
     @functools.cached_property
     def typed(self) -> ir.Table:

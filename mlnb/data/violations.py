@@ -202,10 +202,10 @@ def _suggested(rules: DataRules, column: str, rule: str, value: object) -> str |
     return None
 
 
-def _numbered(table: Table) -> ir.Table:
+def _numbered(table: Table, names: Sequence[str] = ()) -> ir.Table:
     import ibis
 
-    return table.expr.mutate(row__=ibis.row_number().cast("int64"))
+    return (table.expr.select(*names) if names else table.expr).mutate(row__=ibis.row_number().cast("int64"))
 
 
 def _own_cells(table: Table, rules: DataRules, names: list[str], most: int) -> list[tuple[int, str, str, Any, str | None]]:
@@ -293,7 +293,10 @@ def example_cells(
     each: int = 2,  # cells of each
 ) -> list[dict[str, Any]]:  # row (from 0), column, value, what is wrong, suggestion
     "Some cells that break rules."
-    numbered, found = _numbered(table), []
+    found: list[dict[str, Any]] = []
+    named = {name for name, _, given in broken for name in (name, *given)}
+    named |= {mine.column for mine in rules.columns if mine.tails_of in named}
+    numbered = _numbered(table, [name for name in table.columns if name in named])
     for name, rule, given in broken:
         if rule == "dependency":
             with translate(table.name):
