@@ -82,9 +82,9 @@ def _classes(word: str) -> str:
     return "".join("9" if c.isdigit() else "a" for c in word)
 
 # %% ../../nbs/02ae_data.typos.ipynb #c6cf5030
-def _shape(level: str) -> str:
-    "A level with all digits alike: two of the same shape differ in digits, which is no slip."
-    return "".join("0" if character.isdigit() else character for character in level)
+def _shape(level: str, digit: str = "0") -> str:
+    "A level with all digits alike, or without them."
+    return "".join(digit if character.isdigit() else character for character in level)
 
 
 def _bags(levels: list[str]) -> np.ndarray:
@@ -111,12 +111,16 @@ def typos(
         words.update({word: count for word in set(_WORD.findall(level.casefold()))})
     frequent, bags = [level.casefold() for level in firm], _bags([level.casefold() for level in firm])
     sizes, weights, few = np.array([len(level) for level in frequent]), np.array([counts[level] for level in firm]), len(firm) <= 10
-    shapes, found = np.array([_shape(level) for level in frequent], dtype=object), {}
-    for level, bag in zip(rare, _bags([level.casefold() for level in rare]), strict=True):
+    shapes, letters = (np.array([_shape(level, digit) for level in frequent], dtype=object) for digit in ("0", ""))
+    found = {}
+    for level in rare:
         typed = level.casefold()
-        close = (abs(sizes - len(typed)) <= 1) & (weights * RARE >= counts[level]) & (shapes != _shape(typed))
+        longer = sizes - len(typed)
+        close = (abs(longer) <= 1) & (weights * RARE >= counts[level]) & (shapes != _shape(typed))  # a digit is no slip: neither another one
+        close &= (longer == 0) | (letters != _shape(typed, ""))  # nor one more
         if not close.any():
             continue
+        bag = _bags([typed])[0]
         close[close] = np.abs(bags[close] - bag).sum(axis=1) <= 2 * np.maximum(0.3 * len(typed), 1) + 1
         best: tuple[float, int] | None = None
         for at in np.flatnonzero(close).tolist():
