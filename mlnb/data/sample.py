@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..core.column_kinds import CELLS, WIDE
 from ..core.readers import translate
 from ..core.tables import Table
 
@@ -23,18 +24,19 @@ if TYPE_CHECKING:
 __all__ = ['KEEP', 'HELD', 'GOLDEN', 'local', 'Held', 'held', 'spread_rows', 'sample_rows', 'sample_table']
 
 # %% ../../nbs/02ab_data.sample.ipynb #8773393b
-KEEP = 1 << 28  # bytes of text files (compressed ones count five times) up to which their rows are kept in memory
+KEEP = 1 << 28  # bytes of files (compressed text counts five times) up to which their rows are kept in memory
 
 
 def local(
     table: Table,  # any table
-) -> Table:  # the same table; its rows in memory when they came from text files of moderate size
-    "Spare a text file from being read over and over."
+) -> Table:  # the same table; its rows in memory when they came from text files of moderate size, or from a few rows with very many columns
+    "Spare a text file from being read over and over, and a database from finding a few columns among thousands with every question."
     import ibis
 
-    text = [Path(file) for file in table.source if not file.lower().endswith((".parquet", ".pq"))]
-    size = sum(file.stat().st_size * (5 if file.suffix == ".gz" else 1) for file in text)
-    if not text or size > KEEP:
+    text = [file for file in table.source if not file.lower().endswith((".parquet", ".pq"))]
+    wide = len(table.columns) > WIDE and table.rows * len(table.columns) <= CELLS
+    size = sum(Path(file).stat().st_size * (5 if file.endswith(".gz") else 1) for file in table.source)
+    if not table.source or not (text or wide) or size > KEEP:
         return table
     with translate(table.name):
         return Table(ibis.memtable(table.expr.to_pyarrow()), table.name, table.source, table.given_kinds)
