@@ -251,3 +251,11 @@ def test_bad_input_of_the_command_is_told_in_words(mlnb: Callable[..., tuple[int
     found = {f["code"]: f for f in json.loads(out)["findings"]}
     assert code == 0 and found["DATA14"]["status"] == "fail" and "missing from the test rows" in found["DATA14"]["message"]
     assert found["DATA15"]["status"] == "not_checked"
+
+
+def test_the_named_entity_may_be_new_in_test() -> None:
+    rng = np.random.default_rng(0)
+    who = np.repeat([f"C{i:04d}" for i in range(300)], 4)
+    frame = pd.DataFrame({"who": who, "plan": rng.choice(["a", "b"], 1200), "y": rng.integers(0, 2, 1200)})
+    grouped = inspect(frame[:960], frame[960:], "y", entity="who").findings
+    assert grouped.get("DATA14").status.value == "pass" and "who" in inspect(frame[:960], frame[960:], "y").findings.get("DATA14").columns

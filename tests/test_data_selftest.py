@@ -176,9 +176,10 @@ def test_blatant_faults_are_found_and_noise_is_left_alone(tested: object) -> Non
 
 
 def test_the_same_seed_gives_the_same_answer_in_any_number_of_processes(churn: pd.DataFrame) -> None:
-    one, two = (self_test(churn, "churned", faults=["code", "typos"], rows=600, workers=workers).to_dict() for workers in (1, 2))
+    few = churn[["plan", "monthly_fee", "tenure_months", "churned"]]
+    one, two = (self_test(few, "churned", faults=["code", "typos"], rows=600, workers=workers).to_dict() for workers in (1, 2))
     assert one == two
-    assert self_test(churn, "churned", faults=["code"], rows=600, workers=1, random_state=1).to_dict()["faults"]["code"] != one["faults"]["code"]
+    assert self_test(few, "churned", faults=["code"], rows=600, workers=1, random_state=1).to_dict()["faults"]["code"] != one["faults"]["code"]
 
 
 def test_what_cannot_be_planted_is_not_applicable() -> None:

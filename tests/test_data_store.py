@@ -321,3 +321,15 @@ def test_wrong_names_stop_a_join_and_not_the_registry(mlnb: Mlnb, folder: Path, 
     assert mlnb("list")[0] == 0
     assert mlnb("check", "--gate")[0] == 1
     shutil.rmtree(folder / "records")
+
+
+def test_a_finding_about_the_store_goes_stale_when_its_history_changes(folder: Path, spine: pd.DataFrame) -> None:
+    project = project_of(folder, open_store(folder).join(spine, "due").frame())
+    project.check("FS-OFFLINE", "DQ-VOLUME")
+    assert {f.code: f.status.value for f in project.findings() if f.code in ("FS-OFFLINE", "FS-ONLINE")} == {"FS-OFFLINE": "pass", "FS-ONLINE": "not_checked"}
+    rows = pd.read_parquet(folder / "scores.parquet")
+    rows.assign(score=rows.score * 2).to_parquet(folder / "scores.parquet")
+    found = {f.code: f.status.value for f in project.findings()}
+    assert found["FS-OFFLINE"] == "stale" and found["DQ-VOLUME"] != "stale", "the training data did not change"
+    (folder / "records" / "feature_store.yaml").write_text("feature_store: [")
+    assert project.findings(), "a broken record stops nobody from reading what is known"

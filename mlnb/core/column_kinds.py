@@ -5,7 +5,8 @@
 # %% ../../nbs/00ha_core.column_kinds.ipynb #43c92aaf
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 # %% auto #0
-__all__ = ['READS_AS', 'ID_SHARE', 'ID_ROWS', 'TEXT_WORDS', 'WIDE', 'CELLS', 'column_measures', 'column_kinds']
+__all__ = ['READS_AS', 'ID_SHARE', 'ID_ROWS', 'TEXT_WORDS', 'WIDE', 'CELLS', 'LEVELS', 'PULLED', 'count_levels',
+           'column_measures', 'column_kinds']
 
 # %% ../../nbs/00ha_core.column_kinds.ipynb #ce100ef0
 READS_AS = 0.6  # share of the filled-in text that has to read as a number or date
@@ -24,11 +26,13 @@ WIDE = 300  # beyond this many columns, building the queries costs more than the
 CELLS = 20_000_000  # size of that sample
 
 
-def _measures(column: ir.Column) -> dict[str, ir.Value]:
-    "What has to be known of one column."
+def _measures(column: ir.Column, brief: bool = False) -> dict[str, ir.Value]:
+    "What has to be known of one column; of text, if need be, only how many values it has."
     dtype = column.type()
     found = {"filled": column.count()}
-    if dtype.is_string():
+    if dtype.is_string() and brief:
+        found |= {"distinct": column.approx_nunique()}
+    elif dtype.is_string():
         text = column.strip().nullif("")
         found |= {"filled": text.count(), "distinct": text.approx_nunique(),
                   "number": text.try_cast("float64").count(), "date": text.try_cast("timestamp").count(),
@@ -52,7 +56,7 @@ def _counts_up(m: Mapping[str, Any], rows: int) -> bool:
 
 def _kind(dtype: object, m: Mapping[str, object], rows: int) -> str:
     "The kind of one column from its measures."
-    number = {key: float(value) for key, value in m.items() if value is not None}  # type: ignore[arg-type]
+    number = {key: float(value) for key, value in m.items() if value is not None and key != "levels"}  # type: ignore[arg-type]
     filled, distinct = number["filled"], number.get("distinct", 2.0)
     if filled == 0:
         return "empty"
@@ -79,48 +83,117 @@ def _kind(dtype: object, m: Mapping[str, object], rows: int) -> str:
     return "categorical"
 
 # %% ../../nbs/00ha_core.column_kinds.ipynb #a7db9dd7
-def _sampled(column: pa.ChunkedArray) -> dict[str, object]:
-    "The same measures from values in memory."
-    import pandas as pd
-    import pyarrow as pa
+LEVELS = 2000  # values up to which a column of text is known from how often each of them comes
+PULLED = 2_000_000  # values up to which counting in memory costs less than a query for each column
+
+
+def _counted(column: pa.ChunkedArray) -> dict[str | None, int]:
     import pyarrow.compute as pc
 
-    found: dict[str, object] = {"filled": len(column) - column.null_count}
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        text = column.to_pandas().astype("string").str.strip().replace("", pd.NA).dropna()
-        found |= {"filled": len(text), "distinct": text.nunique(), "number": int(pd.to_numeric(text, errors="coerce").notna().sum()),
-                  "date": int(pd.to_datetime(text, errors="coerce", format="ISO8601").notna().sum()),
-                  "spaces": float(text.str.count(" ").mean()) if len(text) else 0.0}
-    elif not pa.types.is_nested(column.type):
-        found["distinct"] = pc.count_distinct(column, mode="only_valid").as_py()
-        if pa.types.is_integer(column.type):
-            found |= {"low": pc.min(column).as_py(), "high": pc.max(column).as_py()}
+    pairs = pc.value_counts(column.combine_chunks())
+    return dict(zip(pairs.field(0).to_pylist(), pairs.field(1).to_pylist(), strict=True))
+
+
+def count_levels(
+    expr: ir.Table,  # an Ibis table
+    names: Sequence[str],  # columns of text
+    rows: int,  # rows of the table
+) -> dict[str, dict[str | None, int]]:  # column -> value as it is stored (None where missing) -> rows; columns with at most `LEVELS` values alone
+    "How often each value of text columns comes."
+    if names and rows * len(names) <= PULLED:
+        held = expr.select(*names).to_pyarrow()
+        found = {name: _counted(held[name]) for name in names}
+        return {name: levels for name, levels in found.items() if len(levels) <= LEVELS}
+    found = {}
+    for name in names:
+        pairs = expr.select(value=name).group_by("value").aggregate(n=lambda t: t.count()).limit(LEVELS + 1).to_pyarrow()
+        if pairs.num_rows <= LEVELS:
+            found[name] = dict(zip(pairs["value"].to_pylist(), pairs["n"].to_pylist(), strict=True))
     return found
 
 
-def _wide_kinds(expr: ir.Table) -> dict[str, str]:
-    schema = expr.schema()
-    sample = expr.limit(max(CELLS // len(schema), 100)).to_pyarrow()
-    return {name: _kind(schema[name], _sampled(sample[name]), sample.num_rows) for name in sample.column_names}
+def _level_measures(levels: Mapping[str, Mapping[str | None, int]]) -> dict[str, dict[str, Any]]:
+    "The measures of columns of text from their values."
+    import ibis
+    import pyarrow as pa
+
+    sizes, n = [len(counts) for counts in levels.values()], [n for counts in levels.values() for n in counts.values()]
+    table = ibis.memtable(pa.table({
+        "column": pa.array([i for i, size in enumerate(sizes) for _ in range(size)], pa.int64()), "n": pa.array(n, pa.int64()),
+        "value": pa.array([value for counts in levels.values() for value in counts], pa.large_string())}))
+    text = table.value.strip().nullif("")
+    there, spaces = text.notnull().cast("int64"), text.length() - text.replace(" ", "").length()
+    rows = table.group_by("column").aggregate(
+        filled=(there * table.n).sum(), distinct=text.nunique(), number=(text.try_cast("float64").notnull().cast("int64") * table.n).sum(),
+        date=(text.try_cast("timestamp").notnull().cast("int64") * table.n).sum(), spaces=(spaces * table.n).sum()).to_pyarrow().to_pylist()
+    names, counts = list(levels), {row.pop("column"): row for row in rows}
+    return {name: counts[i] | {"spaces": counts[i]["spaces"] / counts[i]["filled"] if counts[i]["filled"] else None, "levels": dict(levels[name])}
+            for i, name in enumerate(names)}
+
+# %% ../../nbs/00ha_core.column_kinds.ipynb #6612e84e
+def _edges(column: pa.ChunkedArray) -> dict[str, Any]:
+    "Smallest and largest number; not-a-number is the largest of all, as in a database."
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = pc.min_max(column).as_py()
+    low, high = found["min"], found["max"]
+    if pa.types.is_floating(column.type) and (odd := pc.sum(pc.is_nan(column)).as_py()):
+        low, high = (math.nan if odd == len(column) - column.null_count else low), math.nan
+    return {"low": low, "high": high}
+
+
+def _wide_measures(expr: ir.Table) -> dict[str, dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    sample = expr.limit(max(CELLS // len(expr.columns), 100)).to_pyarrow()
+    found, text = {}, {}
+    for name, column in zip(sample.column_names, sample.columns, strict=True):
+        found[name] = {"rows": sample.num_rows, "filled": len(column) - column.null_count}
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            text[name] = _counted(column)
+        elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
+            found[name] |= _edges(column)
+            if pa.types.is_integer(column.type) and _counts_up(found[name], sample.num_rows):
+                found[name]["distinct"] = pc.count_distinct(column).as_py()
+        elif not pa.types.is_nested(column.type):
+            found[name]["distinct"] = pc.count_distinct(column).as_py()
+    for name, measures in _level_measures(text).items() if text else ():
+        found[name] |= measures
+    return found
 
 # %% ../../nbs/00ha_core.column_kinds.ipynb #3b0b0e77
-def column_measures(
-    expr: ir.Table,  # an Ibis table of at most a few hundred columns
-) -> dict[str, dict[str, Any]]:  # column -> "rows", "filled", "low" and "high" of a number, and what else its kind rests on
-    "What kinds rest on, and what other questions need not ask again."
-    schema, names = expr.schema(), list(expr.columns)
-    measures: dict[str, ir.Value] = {"rows": expr.count()}
-    for index, name in enumerate(names):
-        measures |= {f"{index}:{key}": value for key, value in _measures(expr[name]).items()}
-    row = expr.aggregate(**measures).to_pyarrow().to_pylist()[0]
-    rows: int = row.pop("rows")
-    found: dict[str, dict[str, Any]] = {name: {"rows": rows} for name in names}
-    for key, value in row.items():
+def _one_row(expr: ir.Table, measures: Mapping[str, Mapping[str, ir.Value]]) -> dict[str, dict[str, Any]]:
+    "Measures of columns in one scan, and the rows."
+    row = expr.aggregate(rows=expr.count(), **{f"{i}:{key}": value for i, each in enumerate(measures.values()) for key, value in each.items()})
+    values, names = row.to_pyarrow().to_pylist()[0], list(measures)
+    found: dict[str, dict[str, Any]] = {name: {"rows": values["rows"]} for name in names}
+    for key, value in values.items():
         index, _, measure = key.partition(":")
-        found[names[int(index)]][measure] = value
-    counters = {str(i): expr[name].approx_nunique() for i, name in enumerate(names) if schema[name].is_integer() and _counts_up(found[name], rows)}
-    for key, value in expr.aggregate(**counters).to_pyarrow().to_pylist()[0].items() if counters else ():
-        found[names[int(key)]]["distinct"] = value  # dear to count, and of use for these alone
+        if measure:
+            found[names[int(index)]][measure] = value
+    return found
+
+
+def column_measures(
+    expr: ir.Table,  # an Ibis table
+) -> dict[str, dict[str, Any]]:  # column -> "rows" looked at, "filled", "low" and "high" of a number, "levels" of text with few, what else its kind rests on
+    "What kinds rest on, and what other questions need not ask again."
+    schema = expr.schema()
+    if len(schema) > WIDE:
+        return _wide_measures(expr)
+    brief = expr.get_backend().name == "duckdb"
+    found = _one_row(expr, {name: _measures(expr[name], brief) for name in schema})
+    rows = next(iter(found.values()))["rows"]
+    text = [name for name in schema if schema[name].is_string()] if brief else []
+    few = count_levels(expr, [name for name in text if found[name]["distinct"] <= 1.2 * LEVELS], rows)  # an estimate
+    for name, measures in _level_measures(few).items() if few else ():
+        found[name] |= measures
+    counters = {name: {"distinct": expr[name].approx_nunique()} for name in schema if schema[name].is_integer() and _counts_up(found[name], rows)}
+    again = counters | {name: _measures(expr[name]) for name in text if name not in few}  # dear to count, and of use for these alone
+    for name, measures in _one_row(expr, again).items() if again else ():
+        found[name] |= measures
     return found
 
 
@@ -130,7 +203,5 @@ def column_kinds(
 ) -> dict[str, str]:  # column -> numeric, boolean, datetime, categorical, text, id, constant or empty
     "What each column of a table holds."
     schema = expr.schema()
-    if len(schema) > WIDE:
-        return _wide_kinds(expr)
     measured = column_measures(expr) if measured is None else measured
     return {name: _kind(schema[name], m, m["rows"]) for name, m in measured.items()}

@@ -27,6 +27,7 @@ PARTS: Mapping[str, str] = {  # what a check may ask for, and how a person provi
     "holdout": "Seal a holdout first: mlnb run data.",
     "quality": "Score the data first: mlnb run data.",
     "integrity": "Inspect the data first: mlnb run data.",
+    "store": "Define features in records/feature_store.yaml: entities, views and features.",
     "experiment": "Train a model first: mlnb run training.",
     "model": "Train a model first: mlnb run training.",
     "pipeline": "Train a model first: mlnb run training.",

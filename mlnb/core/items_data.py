@@ -113,19 +113,19 @@ STORE = Items((
               "store in `records/feature_store.yaml`.",
           how="A point-in-time-correct join reproduces the training features from the stored history.",
           missing="Features in `records/feature_store.yaml`, and training data that was joined with them (`mlnb store join`).",
-          needs=("records", "data", "time"), logic="data.store_checks"),
+          needs=("store", "data", "time"), logic="data.store_checks"),
     _item("FS-ONLINE", "Features are looked up fast enough to serve",
           why="A feature that arrives late is a missing value in production, and none in training.",
           fix="Measure the lookup under load and keep 99 % of them under 10 ms, with a key-value store if need be.",
           how="The 99th percentile of the measured lookups stays under 10 ms.",
           missing="Online values: `mlnb store materialise`; or the measured latency of another store, attested.",
-          needs=("records",), logic="data.store_checks", severity="low"),
+          needs=("store",), logic="data.store_checks", severity="low"),
     _item("FS-REGISTRY", "Every feature is documented and named by the rule",
           why="Nobody reuses, or dares to delete, a feature whose source and owner are unknown.",
           fix="Give each feature the 6 documentation fields and a name of the form "
               "`{entity}_{feature_name}_{window}_{aggregation}`.",
           how="Each registered feature has all 6 fields, and its name follows the pattern.",
-          missing="Features in `records/feature_store.yaml`.", needs=("records",),
+          missing="Features in `records/feature_store.yaml`.", needs=("store", "records"),
           logic="data.store_checks", severity="low"),
 ))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from . import catalog
 from .checks import Context, Provider, finding, run
-from .errors import ConfigError, MissingError, did_you_mean, listed
+from .errors import ConfigError, MissingError, MlnbError, did_you_mean, listed
 from .files import write_atomic
 from .findings import Finding, Findings, Status, plain
 from .fingerprint import combine, file_fingerprint, fingerprint
@@ -37,6 +37,7 @@ PROVIDERS: Mapping[str, str] = {  # part -> function that takes the project
     "holdout": "data.holdout:open_holdout",
     "quality": "data.quality:project_quality",
     "integrity": "data.integrity:project_integrity",
+    "store": "data.store:project_store",
     "experiment": "experiments.tracking:current_experiment",
     "model": "experiments.training:load_model",
     "pipeline": "experiments.training:load_model",
@@ -142,7 +143,7 @@ INPUTS: Mapping[str, tuple[str, ...]] = {  # part that a check needs -> what it 
     **dict.fromkeys(("config", "target", "time", "entity", "protected"), ("config",)),
     "brief": ("record:problem_brief",), "records": tuple(f"record:{name}" for name in RECORDS),
     "data": ("data", "config"), "quality": ("data", "config", "record:data_rules"),
-    "integrity": ("data", "holdout", "config"), "current": ("current", "config"),
+    "integrity": ("data", "holdout", "config"), "store": ("store", "record:feature_store"), "current": ("current", "config"),
     **dict.fromkeys(("train", "holdout"), ("holdout", "data", "config")),
     **dict.fromkeys(("experiment", "model", "pipeline", "evaluation", "predictions", "reference"), _MODEL), "drift": ("current", *_MODEL),
 }
@@ -227,13 +228,29 @@ class Project(_ProjectResults):
         return resolve("core.project_view:project_html")(self)  # type: ignore[operator, return-value]
 
 # %% ../../nbs/00i_core.project.ipynb #544b0874
+def _files(folder: Path, path: str) -> list[Path]:
+    "The files that a path or a pattern leads to."
+    found = sorted(folder.glob(path)) if any(mark in path for mark in "*?[") and not Path(path).is_absolute() else [folder / path]
+    return [file for file in found if file.is_file()]
+
+
+def _store_sources(project: _ProjectFolder) -> list[str]:
+    "Where the feature store's history lies, as far as it lies in files."
+    if not (project.path / "records" / "feature_store.yaml").exists():
+        return []
+    try:
+        record = project.record("feature_store")  # type: ignore[attr-defined]
+    except MlnbError:  # its own check says what is wrong with it
+        return []
+    return [view.source for view in record.views if "://" not in view.source]
+
+# %% ../../nbs/00i_core.project.ipynb #cf136fff
 def _fingerprints(project: _ProjectFolder) -> dict[str, str]:
     c = project.config
-    found = dict.fromkeys(("data", "current", "holdout", "model", *(f"record:{name}" for name in RECORDS)), "")
+    found = dict.fromkeys(("data", "current", "holdout", "model", "store", *(f"record:{name}" for name in RECORDS)), "")
     found["config"] = fingerprint(c.model_dump(exclude={"current", "tracking_uri", "engine", "look_budget"}))
-    for name, path in (("data", c.data), ("current", c.current)):
-        files = sorted(project.path.glob(path)) if any(mark in path for mark in "*?[") else [project.path / path]
-        files = [file for file in files if path and file.is_file()]
+    for name, paths in (("data", [c.data]), ("current", [c.current]), ("store", _store_sources(project))):
+        files = [file for path in paths if path for file in _files(project.path, path)]
         if files:
             found[name] = combine(file_fingerprint(file) for file in files)
     for record in sorted((project.path / "records").glob("*.yaml")):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -110,8 +111,7 @@ class DataRules(Record):
 
     @model_validator(mode="after")
     def _once(self) -> DataRules:
-        names = [each.column for each in self.columns]
-        twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+        twice = [name for name, count in Counter(each.column for each in self.columns).items() if count > 1]
         if twice:
             raise ValueError(f"column {twice[0]!r} is there twice; keep one entry")
         return self

@@ -46,12 +46,18 @@ class _Reading:
             return int(self.expr.count().to_pyarrow().as_py())
 
     @functools.cached_property
-    def measured(self) -> dict[str, dict[str, Any]]:
-        "What the kinds of columns rest on; nothing of columns whose kind was given, nor of a table so wide that a sample decided."
+    def _looked(self) -> dict[str, dict[str, Any]]:
+        "What the kinds of columns rest on; nothing of columns whose kind was given."
         given = dict(self.given_kinds)
         rest = [name for name in self.columns if name not in given]
         with translate(self.name):
-            return column_measures(self.expr.select(rest)) if 0 < len(rest) <= WIDE else {}
+            return column_measures(self.expr.select(rest) if given else self.expr) if rest else {}
+
+    @functools.cached_property
+    def measured(self) -> dict[str, dict[str, Any]]:
+        "The same where all rows were looked at: of a table so wide that a sample decided, nothing."
+        found = self._looked
+        return {} if len(found) > WIDE and next(iter(found.values()))["rows"] < self.rows else found
 
     @functools.cached_property
     def kinds(self) -> dict[str, str]:
@@ -59,7 +65,7 @@ class _Reading:
         given = {name: kind for name, kind in self.given_kinds if name in self.columns}
         rest = [name for name in self.columns if name not in given]
         with translate(self.name):
-            return given | (column_kinds(self.expr.select(rest), self.measured or None) if rest else {})
+            return given | (column_kinds(self.expr, self._looked) if rest else {})
 
     @functools.cached_property
     def typed(self) -> ir.Table:

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['NEAR_CERTAIN', 'PART', 'COARSE', 'COARSE_SCORE', 'STEPS', 'STEPS_MISSING', 'FEW_PART', 'Look', 'looks',
-           'looks_at_text', 'low_end', 'flag']
+__all__ = ['NEAR_CERTAIN', 'PART', 'COARSE', 'COARSE_SCORE', 'STEPS', 'STEPS_MISSING', 'FEW_PART', 'EDGE', 'BEYOND', 'Look',
+           'looks', 'looks_at_text', 'low_end', 'flag']
 
 # %% ../../nbs/02du_data.angles.ipynb #fcaaaefd
 NEAR_CERTAIN: Mapping[str, float] = {  # settled share from which next to nothing is left open
-    "binary": 0.92, "multiclass": 0.92, "regression": 0.9}
+    "binary": 0.92, "multiclass": 0.92, "regression": 0.95}
 PART = 0.975  # the same where a column says something about some rows only
 COARSE = 10  # different values up to which a column is a flag or a code rather than a measurement
-COARSE_SCORE = 0.92  # ROC-AUC, at the lower end of its interval, that no honest flag or code has
+COARSE_SCORE = 0.95  # ROC-AUC, at the lower end of its interval, that no honest flag or code has
 STEPS, STEPS_MISSING = 0.02, 0.2  # changes along the target, against chance, of a step function of it; of gaps
 FEW_PART = 20  # rows of a part below which nothing is certain
 
@@ -76,7 +76,8 @@ def looks(
         yield from _filled_once(name, filled, target, doubt)
     elif target.task != "regression":
         yield from _single_values(column, codes, groups, apart, target, doubt)
-
+    if target.task == "regression":
+        yield from _beyond(column, codes, filled, apart, target, doubt)
     if number is None and column.dtype.kind not in "M" and target.task != "regression":
         yield from _single_words(column, groups, target, doubt)
 
@@ -147,12 +148,14 @@ def _single_values(column: pd.Series, codes: np.ndarray, groups: np.ndarray, apa
                    doubt: float) -> Iterator[Look]:
     "Values, gaps and the lack of the usual value that go with one outcome only."
     n = len(codes)
-    many = len(np.unique(codes))
+    many, number = len(np.unique(codes)), column.dtype.kind in "iuf"
     if many < 2:
         return
-    single = codes if column.dtype.kind not in "iuf" or many <= 3 * COARSE else (groups > 0).astype(np.int64)  # amounts have natural peaks
-    for pure in pure_values(np.arange(n), single, target)[:1]:
-        if pure.nats > doubt and (single == pure.group).sum() < n:
+    single = codes if not number or many <= 3 * COARSE else (groups > 0).astype(np.int64)  # amounts have natural peaks
+    if number and single is codes and _a_scale(column):
+        single = (groups > 0).astype(np.int64)
+    for pure in pure_values(np.arange(n), single, target, number)[:1]:
+        if pure.nats > doubt + np.log(len(np.unique(single))) and (single == pure.group).sum() < n:
             inside = single == pure.group
             value = column[inside].iloc[0]
             through = "missing" if not (groups[inside] > 0).any() else "one value"
@@ -161,6 +164,12 @@ def _single_values(column: pd.Series, codes: np.ndarray, groups: np.ndarray, apa
     for pure in pure_values(np.arange(n), apart.astype(np.int64), target)[:1]:
         if pure.nats > doubt and pure.group == 1 and apart.sum() < 0.7 * n:
             yield Look(str(column.name), "one value", apart, apart.astype(np.int64), pure.purity, 1.0, "anything but the usual", pure.outcome)
+
+
+def _a_scale(column: pd.Series) -> bool:
+    "Whether whole numbers follow each other without a gap, as counts and grades do: nobody with no children gets child benefit."
+    values = column.dropna().unique()
+    return len(values) > 2 and bool((values == np.round(values)).all()) and float(values.max() - values.min()) == len(values) - 1
 
 
 def _filled_once(name: str, filled: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
@@ -180,11 +189,54 @@ def _single_words(column: pd.Series, groups: np.ndarray, target: Answer, doubt: 
     if column.nunique() <= 2 * COARSE or not len(some):
         return
     place, word, names = words(column)
-    for pure in pure_values(place, word, target)[:1]:
+    for pure in pure_values(place, word, target, parts=True)[:1]:
         if pure.nats > doubt + np.log(len(names)):
             inside = np.zeros(len(groups), dtype=bool)
             inside[place[word == pure.group]] = True
             yield Look(str(column.name), "one word", inside, inside.astype(np.int64), pure.purity, 1.0, f"the word {names[pure.group]!r}", pure.outcome)
+
+# %% ../../nbs/02du_data.angles.ipynb #0ae97e6d
+EDGE = 0.1  # share of the rows in the fifth nearest to the line, at the least; 0.2 is even
+BEYOND = 0.4  # share of all rows beyond the line, at the most
+
+
+def _line(side: np.ndarray, inside: np.ndarray) -> tuple[float, float, float]:
+    "Where a line is beyond which rows lie evenly, the share of all rows beyond it, and the evidence in nats; 1, 1 and 0 when there is none."
+    own = np.sort(side[inside])
+    rows, line = len(own), float(own[int(0.02 * len(own))])
+    beyond = float((side >= line).mean())
+    if beyond > BEYOND or rows > 0.9 * beyond * len(side):  # all that is beyond the line: a group of its own
+        return 1.0, 1.0, 0.0
+    there = (own[own >= line] - line) / beyond
+    uneven = float(np.abs(there - (np.arange(len(there)) + 0.5) / len(there)).max()) * len(there) ** 0.5  # Kolmogorov's, 1.63 once in a hundred
+    if uneven > 1.63 or (there < 0.2).mean() < max(EDGE, 0.05 + 2.33 * (0.0475 / rows) ** 0.5):
+        return 1.0, 1.0, 0.0
+    return line, beyond, rows * (0.98 * float(np.log(0.98 / beyond)) + 0.02 * float(np.log(0.02 / max(1 - beyond, 1e-9))))
+
+
+def _beyond(column: pd.Series, codes: np.ndarray, filled: np.ndarray, apart: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
+    "Values, gaps and being filled in that are there on one side of a line through a numeric target only."
+    n, counts = len(codes), np.bincount(codes[filled], minlength=1)
+    place = (np.argsort(np.argsort(target.values, kind="stable"), kind="stable") + 0.5) / n
+    middle = np.bincount(codes[filled], place[filled], minlength=len(counts)) / np.maximum(counts, 1)
+    single = np.flatnonzero((counts >= 1.5 * FEW_PART) & (abs(middle - 0.5) > 0.15))
+    if column.dtype.kind == "f" and (counts > 0).sum() > 3 * COARSE:
+        single = single[counts[single] == counts.max()]  # amounts have natural peaks
+    parts = [("one value", apart, "anything but the usual"), ("one value", filled, "being filled in"), ("missing", ~filled, "a gap")]
+    parts += [("one value", filled & (codes == code), "") for code in single if column.dtype.kind != "M"]
+    for through, inside, detail in parts:
+        if not 1.5 * FEW_PART <= inside.sum() <= BEYOND * n or len(np.unique(target.values[inside])) < COARSE / 2:
+            continue
+        for side, end in ((place, "above"), (1 - place, "below")):
+            line, beyond, nats = _line(side, inside)
+            if nats <= doubt + np.log(len(counts)):
+                continue
+            split = replace(target, task="binary", classes=(False, True), values=(side >= line).astype(np.int64))
+            odd = {pure.group for pure in pure_values(np.arange(n), codes, split, column.dtype.kind in "iuf")} if not detail else set()
+            if detail or codes[inside][0] in odd:
+                value = detail or f"the value {str(column[inside].iloc[0])!r}"
+                yield Look(str(column.name), through, inside, inside.astype(np.int64), 1 - beyond, 1.0, f"{value} {end}")
+                return
 
 # %% ../../nbs/02du_data.angles.ipynb #a3778679
 def looks_at_text(

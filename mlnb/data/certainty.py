@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['PURE', 'LEAST_ROWS', 'LEAST_SHARE', 'Settled', 'settled', 'follows', 'Pure', 'pure_values', 'words']
+__all__ = ['PURE', 'LEAST_ROWS', 'NATURAL', 'MOST_PURE', 'Settled', 'settled', 'follows', 'Pure', 'pure_values', 'words']
 
 # %% ../../nbs/02dp_data.certainty.ipynb #21282886
 @dataclass(frozen=True)
@@ -98,7 +98,9 @@ def follows(
     return changes / max(n * (1 - float(rates @ rates)), 1e-9)
 
 # %% ../../nbs/02dp_data.certainty.ipynb #a293888e
-PURE, LEAST_ROWS, LEAST_SHARE = 0.95, 20, 0.02  # purity of a value, rows it needs, and share of all rows
+PURE, LEAST_ROWS = 0.95, 20  # purity of a value, and rows it needs
+NATURAL = 0.005  # probability, with the other values of the column as a measure, from which a pure value is one of them
+MOST_PURE = 40  # pure values that are compared with the others, those with the most evidence
 
 
 @dataclass(frozen=True)
@@ -116,31 +118,85 @@ def pure_values(
     place: np.ndarray,  # row of each occurrence, shape (m,)
     group: np.ndarray,  # value or word at each occurrence, shape (m,)
     target: Answer,  # the target of the rows
+    ordered: bool = False,  # whether the codes are in the order of a scale
+    parts: bool = False,  # whether a row has several of them, as words
 ) -> list[Pure]:  # those with the most evidence first
-    "The values that go with one outcome only."
+    "The values that go with one outcome only, where that is no part of how the column's values differ anyway."
     n, k = len(target.values), target.outcomes
     counts = np.bincount(group * k + target.values[place], minlength=(int(group.max(initial=0)) + 1) * k).reshape(-1, k)
     rows, rates = counts.sum(axis=1), np.bincount(target.values, minlength=k) / n
     best = counts.argmax(axis=1)
     purity = counts.max(axis=1) / np.maximum(rows, 1)
-    good = (rows >= max(LEAST_ROWS, LEAST_SHARE * n)) & (purity >= PURE) & (rates[best] <= 0.6)
+    good = (rows >= LEAST_ROWS) & (purity >= PURE) & (rates[best] <= 0.6)
     found = [Pure(int(g), int(best[g]), int(rows[g]), float(purity[g]),
                   _evidence(int(rows[g] - counts[g].max()), int(rows[g]), 1 - float(rates[best[g]]))) for g in np.flatnonzero(good)]
-    return sorted(found, key=lambda pure: -pure.nats)
+    found = sorted(found, key=lambda pure: -pure.nats)[:MOST_PURE]
+    return [pure for pure in found if not _one_of_many(pure, counts, rows, purity, parts) and not (ordered and _on_the_way(pure, counts, rows))
+            and (parts or not _others_tell(pure, counts, rows))]
+
+# %% ../../nbs/02dp_data.certainty.ipynb #56c2ebaf
+def _one_of_many(pure: Pure, counts: np.ndarray, rows: np.ndarray, purity: np.ndarray, parts: bool) -> bool:
+    "Whether the other values of a column differ so much that this one is no surprise (tail of a beta-binomial distribution)."
+    from scipy.special import betaln, gammaln
+
+    others = rows >= 5
+    others[pure.group] = False
+    mixed = others & (purity < PURE)
+    if parts or (others & ~mixed).sum() <= 2 * counts.shape[1] + 6:  # parts of one word are pure together
+        others = mixed
+    if others.sum() < 2:
+        return False
+    rate = counts[others, pure.outcome] / rows[others]
+    mean = float(np.clip(rate.mean(), 1e-4, 1 - 1e-4))
+    spread = float(rate.var(ddof=1) - (mean * (1 - mean) / rows[others]).mean())
+    if spread <= 1e-9:
+        return False
+    size = max(mean * (1 - mean) / spread - 1, 0.05)
+    a, b, n = mean * size, (1 - mean) * size, pure.rows
+    misses = np.arange(n - int(counts[pure.group, pure.outcome]) + 1)
+    tail = np.exp(gammaln(n + 1) - gammaln(misses + 1) - gammaln(n - misses + 1) + betaln(a + n - misses, b + misses) - betaln(a, b)).sum()
+    return bool(tail * (others.sum() + 1) > NATURAL)
 
 
+def _others_tell(pure: Pure, counts: np.ndarray, rows: np.ndarray) -> bool:
+    "Whether the other values of a column tell outcomes apart as well: of what is open, they settle a tenth more than chance does."
+    rest = counts[np.arange(len(rows)) != pure.group]
+    rest = rest[rest.sum(axis=1) > 0]
+    total, sizes = rest.sum(axis=0), rest.sum(axis=1)
+    n, pure_ones = sizes.sum(), int(((rest.max(axis=1) >= PURE * sizes) & (sizes >= LEAST_ROWS / 2)).sum())
+    if len(rest) < 2 or n < LEAST_ROWS or 2 * pure_ones >= len(rest):  # no other way to look at it where codes stand for outcomes
+        return False
+    open_ = 1 - float(((total / n) ** 2).sum())
+    within = float((sizes - (rest**2).sum(axis=1) / sizes).sum()) / n
+    by_chance = (len(rest) - 1) / n  # each further group takes about one row's worth away
+    return open_ > 0.02 and 1 - within / open_ - by_chance > 0.1
+
+
+def _on_the_way(pure: Pure, counts: np.ndarray, rows: np.ndarray) -> bool:
+    "Whether the next values on the scale say nearly the same."
+    for step in (-1, 1):
+        place, hits, seen = pure.group + step, 0, 0
+        while 0 <= place < len(rows) and seen < max(LEAST_ROWS / 2, pure.rows / 10):
+            hits, seen, place = hits + int(counts[place, pure.outcome]), seen + int(rows[place]), place + step
+            if seen >= 5 and hits / seen >= 0.8 * pure.purity:
+                return True
+    return False
+
+# %% ../../nbs/02dp_data.certainty.ipynb #bc7a1c27
 def words(
     column: pd.Series,  # text, shape (n,)
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:  # row and word of each occurrence, and the words
     "The words of a text column, each counted once a row."
-    rows: list[int] = []
-    codes: list[int] = []
+    import pandas as pd
+
+    level, levels = pd.factorize(column.astype("string").fillna(""))  # each text once, however many rows it has
     known: dict[str, int] = {}
-    for row, text in enumerate(column.astype("string").fillna("")):
+    inside: list[np.ndarray] = []
+    for text in levels:
         found = re.findall(r"\w+", text[:2000].lower())
         if len(found) <= 2:  # an identifier: its parts and how it begins and ends
             found += [*re.findall(r"[a-z]+|\d+", text.lower()), *(f"{text[:k]}…" for k in (1, 2, 3)), f"…{text[-1:]}"]
-        for word in set(found):
-            rows.append(row)
-            codes.append(known.setdefault(word, len(known)))
-    return np.array(rows, dtype=np.int64), np.array(codes, dtype=np.int64), list(known)
+        inside.append(np.array([known.setdefault(word, len(known)) for word in set(found)], dtype=np.int64))
+    sizes = np.array([len(codes) for codes in inside], dtype=np.int64)
+    codes = np.concatenate([inside[i] for i in level]) if len(level) else np.zeros(0, np.int64)
+    return np.repeat(np.arange(len(level)), sizes[level]), codes, list(known)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..core.column_kinds import LEVELS, count_levels
 from ..core.readers import translate
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from mlnb.core.tables import Table
 
 # %% auto #0
-__all__ = ['WORDS', 'CODES', 'REPEATS', 'WIDE', 'LEVELS', 'ColumnFacts', 'text_levels', 'column_facts']
+__all__ = ['WORDS', 'CODES', 'REPEATS', 'WIDE', 'TEXTS', 'ColumnFacts', 'text_levels', 'column_facts']
 
 # %% ../../nbs/02aa_data.column_facts.ipynb #16652489
 WORDS = ("?", "-", "--", ".", "n/a", "na", "nan", "nil", "none", "null", "empty", "missing", "undefined", "unknown", "not available", "#n/a")
@@ -52,7 +53,8 @@ class ColumnFacts:
         return self.unreadable + self.infinite + self.sign
 
 # %% ../../nbs/02aa_data.column_facts.ipynb #472b6a1e
-WIDE = 500  # columns asked for at once: the time to plan a query grows faster than its length
+WIDE = 500  # columns of numbers asked for at once: the time to plan a query grows faster than its length
+TEXTS = 50  # columns of text asked for at once
 
 
 def _measures(column: ir.Column, kind: str) -> dict[str, ir.Value]:
@@ -75,6 +77,12 @@ def _measures(column: ir.Column, kind: str) -> dict[str, ir.Value]:
     return found
 
 
+def _reason(m: Mapping[str, Any]) -> bool:
+    "Whether the smallest and the largest number give reason for a closer look."
+    low, high = m.get("low"), m.get("high")
+    return low is not None and high is not None and (low < 0 or low in CODES or high in CODES or not (math.isfinite(low) and math.isfinite(high)))
+
+
 def _edge_measures(column: ir.Column, low: float, high: float) -> dict[str, ir.Value]:
     "Counts that the smallest and the largest number give reason for; not-a-number sorts last, and hides what is infinite."
     number = column.cast("float64")
@@ -86,7 +94,6 @@ def _edge_measures(column: ir.Column, low: float, high: float) -> dict[str, ir.V
     return found
 
 # %% ../../nbs/02aa_data.column_facts.ipynb #5d2cdc0d
-LEVELS = 2000  # values up to which a column of text is counted value by value
 _BLANKS = " \t\n\r\v\f"
 
 
@@ -94,18 +101,14 @@ def text_levels(
     table: Table,  # any table
 ) -> dict[str, dict[str | None, int]]:  # column -> value as it is stored (None where missing) -> rows; columns with few values alone
     "Count the values of text columns; asked of DuckDB only, for which that is no work."
-    expr, found = table.expr, {}
-    schema = expr.schema()
+    schema, measured = table.expr.schema(), table.measured
     wanted = [name for name in table.columns if schema[name].is_string() and table.kinds[name] in ("categorical", "constant")]
-    if not wanted or expr.get_backend().name != "duckdb" or len(wanted) > WIDE:
-        return {}
-    for name in wanted:
-        if table.measured.get(name, {}).get("distinct", LEVELS) <= 1.2 * LEVELS:  # an estimate
-            with translate(table.name):
-                rows = expr.select(value=name).group_by("value").aggregate(n=lambda t: t.count()).limit(LEVELS + 1).to_pyarrow().to_pylist()
-            if len(rows) <= LEVELS:
-                found[name] = {row["value"]: int(row["n"]) for row in rows}
-    return found
+    found = {name: measured[name]["levels"] for name in wanted if len(measured.get(name, {}).get("levels", ())) in range(1, LEVELS + 1)}
+    rest = [name for name in wanted if name not in measured]  # columns whose kind was given
+    if not rest or len(rest) > WIDE or table.expr.get_backend().name != "duckdb":
+        return found
+    with translate(table.name):
+        return found | count_levels(table.expr, rest, table.rows)
 
 
 def _known(m: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,14 +116,15 @@ def _known(m: Mapping[str, Any]) -> dict[str, Any]:
     return {"filled": m["filled"]} | {key: float(m[key]) for key in ("low", "high") if m.get(key) is not None}
 
 
-def _of_levels(levels: Mapping[str | None, int]) -> dict[str, Any]:
-    "The measures of a column of text from its values."
+def _of_levels(levels: Mapping[str | None, int], kind: str, m: Mapping[str, Any]) -> dict[str, Any]:
+    "The measures of a column of text from its values, and from how many of them read as what it holds."
     there = {value: n for value, n in levels.items() if value is not None}
     text = {value: value.strip(_BLANKS) for value in there}
     words = [value for value in there if text[value].lower() in WORDS]
+    read = {"read": m["number" if kind == "numeric" else "date"]} if kind in ("numeric", "datetime") else {}
+    alike = {"levels": len(there), "folded": len({stripped.lower() for stripped in text.values()})} if kind == "categorical" else {}
     return {"filled": sum(there.values()), "blank": sum(n for value, n in there.items() if not text[value]), "word": sum(there[value] for value in words),
-            "padded": sum(n for value, n in there.items() if text[value] != value), "example": max((text[value] for value in words), default=None),
-            "levels": len(there), "folded": len({stripped.lower() for stripped in text.values()})}
+            "padded": sum(n for value, n in there.items() if text[value] != value), "example": max((text[value] for value in words), default=None)} | read | alike
 
 # %% ../../nbs/02aa_data.column_facts.ipynb #322783a2
 def _facts(m: Mapping[str, object], kind: str, rows: int) -> ColumnFacts:
@@ -159,14 +163,20 @@ def column_facts(
     levels: Mapping[str, Mapping[str | None, int]] | None = None,  # what `text_levels` found; asked when None
 ) -> dict[str, ColumnFacts]:  # column -> its facts
     "Count what is wrong with the values of every column, in a scan or two; in several where there are thousands of columns."
-    kinds, few = table.kinds, text_levels(table) if levels is None else levels
-    own = {name: _of_levels(few[name]) for name in few if kinds[name] == "categorical"}
-    own |= {name: _known(m) for name, m in table.measured.items() if not table.expr[name].type().is_string()}
+    kinds, few, own = table.kinds, text_levels(table) if levels is None else levels, {}
+    schema = table.expr.schema()
+    for name, m in table.measured.items():
+        if not schema[name].is_string():
+            own[name] = _known(m)
+        elif "levels" in m:
+            own[name] = _of_levels(m["levels"], kinds[name], m)
+    own |= {name: _of_levels(few[name], kinds[name], {}) for name in few if name not in own and kinds[name] == "categorical"}
     rest = [name for name in table.columns if name not in own]
-    for start in range(0, len(rest), WIDE):
-        chunk = rest[start:start + WIDE]
-        own |= _counted(table, {name: _measures(table.expr[name], table.kinds[name]) for name in chunk})
-    edges = {name: _edge_measures(table.expr[name], m["low"], m["high"]) for name, m in own.items() if m.get("low") is not None}
+    for text, size in ((True, TEXTS), (False, WIDE)):
+        some = [name for name in rest if schema[name].is_string() == text]
+        for start in range(0, len(some), size):
+            own |= _counted(table, {name: _measures(table.expr[name], kinds[name]) for name in some[start:start + size]})
+    edges = {name: _edge_measures(table.expr[name], m["low"], m["high"]) for name, m in own.items() if _reason(m)}
     asked = [name for name, measures in edges.items() if measures]
     for start in range(0, len(asked), WIDE):
         for name, found in _counted(table, {name: edges[name] for name in asked[start:start + WIDE]}).items():

@@ -144,7 +144,8 @@ def consistency(
     columns = _columns(violations, "consistency", rows)
     uneven = sum(c["count"] for c in columns) / max(filled, 1)
     about = f"about {duplicates.count:,} (± {2 * duplicates.error:,.0f})" if duplicates.error else f"{duplicates.count:,}"
-    message = f"{about} exact duplicate rows ({duplicates.count / rows:.1%}); {uneven:.2%} of the values are written another way than the rest."
+    written = f"{uneven:.2%} of the values are written another way than the rest" if columns else "every value is written as the rest of its column"
+    message = f"{about} exact duplicate rows ({duplicates.count / rows:.1%}); {written}."
     worst, first = _listed(columns), _fix(_listed(columns))
     fix = "Remove exact duplicates." if duplicates.count / rows > uneven else first
     return DimensionScore("consistency", between(duplicates.count / rows + uneven, WORST_SHARE["consistency"], 0), message, worst, fix)

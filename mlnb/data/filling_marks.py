@@ -5,6 +5,8 @@
 # %% ../../nbs/02dk_data.filling_marks.ipynb #998d3430
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .marks import Mark, Sides, grain
@@ -27,17 +29,27 @@ def _often(counts: np.ndarray, most: int) -> np.ndarray:
     return large[np.argsort(-counts[large], kind="stable")][:most]
 
 
+def _repeated(count: int, usual: float, values: int) -> float:
+    "Chance that one of several values occurs so often, were each occurrence an accident: the tail of Poisson's distribution; at most 1."
+    if count <= usual:
+        return 1.0
+    once = math.exp(count * math.log(usual) - usual - math.lgamma(count + 1))
+    tail, more = 0.0, once
+    while more > 1e-17 * tail and more > 0:
+        tail, count = tail + more, count + 1
+        more *= usual / count
+    return float(min(tail * values, 1.0))
+
+
 def _spikes(distinct: np.ndarray, counts: np.ndarray, most: int = 5) -> list[tuple[float, float, bool, float]]:
     "Values that stand out: value, how often it should occur, whether it is finer than the rest, chance of the repetition."
-    from scipy.special import pdtrc
-
     found: list[tuple[float, float, bool, float, int]] = []
     for place in _often(counts, most).tolist():
         if counts[place] < 2 or len(distinct) < 4:
             continue
         around = np.r_[counts[max(place - NEIGHBOURS, 0): place], counts[place + 1: place + 1 + NEIGHBOURS]]
         usual = float(np.median(around)) if len(around) < 10 else float(around.mean())
-        chance = float(min(pdtrc(counts[place] - 1, usual + 0.5) * len(distinct), 1.0))
+        chance = _repeated(int(counts[place]), usual + 0.5, len(distinct))
         rest = np.delete(distinct, place)
         fine = _finer(float(distinct[place]), grain(rest))
         if (chance < 1e-2 and counts[place] >= 3) or fine:
@@ -104,8 +116,7 @@ def _group_mark(column: str, sides: Sides) -> Mark | None:
     s = sides.spectrum(column)
     often = _often(s.counts, MOST_REPEATED)  # only these can stand for the missing values of a group
     distinct = np.sort(s.distinct[often])
-    place = np.searchsorted(distinct, s.values).clip(max=len(distinct) - 1)
-    place[distinct[place] != s.values] = len(distinct)
+    place = s.among(distinct)
     values, own, fineness, repeated = s.values, np.arange(len(s.values)) < s.head, grain(s.distinct), np.flatnonzero(place < len(distinct))
     for name, codes in sides.groupings.items():
         if name == column or codes.max() > 98:
@@ -113,11 +124,11 @@ def _group_mark(column: str, sides: Sides) -> Mark | None:
         group = s.inside(codes) + 1
         k = int(group.max()) + 1
         table = np.bincount(group[repeated] * len(distinct) + place[repeated], minlength=k * len(distinct)).reshape(k, -1)
-        rows = np.bincount(group, minlength=k)
         top = table.argmax(axis=1)
         most = table[np.arange(k), top]
-        second = np.partition(table, -2, axis=1)[:, -2]
-        stands_out = (most >= 3) & (most >= 2 * second + 1) & (rows >= 8)
+        stands_out = (most >= 3) & (most >= 2 * np.partition(table, -2, axis=1)[:, -2] + 1)
+        if stands_out.sum() >= 2:
+            stands_out &= np.bincount(group, minlength=k) >= 8
         if stands_out.sum() < 2 or len(np.unique(top[stands_out])) < 2:
             continue
         met = {"mean": [0, 0, 0, 1.0], "median": [0, 0, 0, 1.0]}  # groups looked at, met over all rows, met over train, chance

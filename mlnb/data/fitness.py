@@ -52,7 +52,8 @@ def timeliness(
     best = max(wanted, 1.0)  # rows are told apart by their day
     score = between(max(age, gap, best), max(STALE_DAYS, 3 * best), best, log=True)
     text = f"The newest row is dated {day}, {age:,} days ago; the need is {need}."
-    text += f" Rows usually come every {gap:g} days, the longest gap was {found.longest_gap:g} days after {found.after}." if found.days > 2 else ""
+    usual, longest = (f"{days:g} day{'s' * (days != 1)}" for days in (gap, found.longest_gap))
+    text += f" Rows usually come {f'every {usual}' if gap != 1 else 'daily'}, the longest gap was {longest} after {found.after}." if found.days > 2 else ""
     fix = f"Refresh the data {need if not need[0].isdigit() else 'every ' + need}." if max(age, gap) > best else ""
     return DimensionScore("timeliness", score, text, tuple(odd), fix, examples=some)
 

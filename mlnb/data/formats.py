@@ -106,6 +106,7 @@ _DAYS = (r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}", r"[0-9]{1,2}/[0-9]{1,2}/(?:[0-9]{4}|
          r"[0-9]{1,2}-[0-9]{1,2}-[0-9]{4}", r"[0-9]{4}/[0-9]{1,2}/[0-9]{1,2}", r"[0-9]{4}\.[0-9]{1,2}\.[0-9]{1,2}",
          r"[0-9]{1,2}[ -][A-Za-z]{3,9}\.?[ -][0-9]{2,4}", r"[A-Za-z]{3,9}\.? [0-9]{1,2},? [0-9]{4}")
 DATE_STYLES = tuple(day + _CLOCK + zone for day in _DAYS for zone in ("", _ZONE))
+_STYLES = {style: re.compile(style) for style in DATE_STYLES}
 
 
 def date_style(
@@ -113,8 +114,13 @@ def date_style(
 ) -> str:  # regular expression of the most frequent style; empty when these are no dates
     "How the dates of a column are written."
     total, seen = sum(counts.values()), Counter[str]()
+    other = 0
     for value, count in counts.items():
-        style = next((style for style in DATE_STYLES if re.fullmatch(style, value)), None)
+        style = next((style for style, known in _STYLES.items() if known.fullmatch(value)), None)
         if style:
             seen[style] += count
+        else:
+            other += count
+            if other > (1 - HABIT) * total + 1:
+                return ""
     return seen.most_common(1)[0][0] if total >= 5 and sum(seen.values()) >= HABIT * total else ""

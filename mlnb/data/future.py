@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .series import Series, orders
+from .time_screen import may_know_target
 from .time_travel import LEAST, WINDOW, Travel, _explained, knows_columns, knows_target
 
 if TYPE_CHECKING:
@@ -64,8 +65,11 @@ def future(
     found: dict[str, Travel] = {}
     usual = 0.0
     features = [name for name in frame.columns if name not in (target, time, entity)]
-    numbers = {str(name): _numbers(frame[name]) for name in features if frame[name].dtype.kind != "M"}
-    numbers = {name: values for name, values in numbers.items() if values is not None}
+    numbers: dict[str, np.ndarray] = {}
+    for name in features:
+        values = None if frame[name].dtype.kind == "M" or len(numbers) == MOST_COLUMNS else _numbers(frame[name])
+        if values is not None:
+            numbers[str(name)] = values
     y_all = _numbers(frame[target], classes=50)
     for series in orders(frame, time, entity):
         clock = series.by or ""
@@ -74,15 +78,15 @@ def future(
         if y_all is None:
             continue
         y = y_all[series.rows]
-        names = [name for name in list(numbers)[:MOST_COLUMNS] if name != series.entity and name not in found]
+        names = [name for name in numbers if name != series.entity and name not in found]
         if not names:
             continue
-        matrix = np.column_stack([numbers[name][series.rows] for name in names])  # type: ignore[index]
+        matrix = np.column_stack([numbers[name][series.rows] for name in names])
         usual = max(usual, own_past(y, series))
-        for i, name in enumerate(names):
-            travel = knows_target(name, matrix[:, i], y, series, target)
+        for i in np.flatnonzero(may_know_target(matrix, y, series)):
+            travel = knows_target(names[i], matrix[:, i], y, series, target)
             if travel:
-                found[name] = travel
+                found[names[i]] = travel
         left = [i for i, name in enumerate(names) if name not in found]
         if left:
             for travel in knows_columns(matrix[:, left], [names[i] for i in left], series, y):
@@ -97,10 +101,13 @@ def _numbers(column: pd.Series, classes: int = 20) -> np.ndarray | None:
     if column.dtype.kind in "iufb":
         values = column.to_numpy(float, na_value=np.nan)
         return np.where(np.isfinite(values), values, np.nan) if np.isfinite(values).any() else None
-    if column.dtype.kind == "M" or column.nunique() > classes or column.nunique() < 2:
+    if column.dtype.kind == "M":
         return None
-    codes = pd.factorize(column.astype("string"), sort=True)[0].astype(float)
-    return np.where(codes < 0, np.nan, codes)
+    codes, levels = pd.factorize(column)
+    if not 2 <= len(levels) <= classes:
+        return None
+    place = pd.factorize(pd.Series(levels).astype("string"), sort=True)[0].astype(float)
+    return np.where(codes < 0, np.nan, place[codes])
 
 
 def own_past(

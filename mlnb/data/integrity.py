@@ -169,7 +169,7 @@ def inspect(
     found = [*_of_values(data, target), _guarded("DATA07", conflicts, unasked), _guarded("DATA08", copies),
              _guarded("DATA09", lambda: outlier_rows(data, dropped, random_state, sample)), _guarded("DATA10", lambda: tied_features(data, dropped, random_state, sample)),
              _guarded("DATA11", knows, unasked), _guarded("DATA12", drowned, unasked), _guarded("DATA13", rare, unasked),
-             _guarded("DATA14", lambda: new_categories(data, other, dropped, apart), sides),  # type: ignore[arg-type]
+             _guarded("DATA14", lambda: new_categories(data, other, (*dropped, entity), apart), sides),  # type: ignore[arg-type]
              _guarded("DATA15", lambda: _labels(data, other, target, task), sides or unasked),  # type: ignore[arg-type]
              _guarded("DATA16", lambda: sizes(data.rows, other.rows, counts), sides)]  # type: ignore[union-attr]
     return IntegrityReport(data.name, data.rows, len(data.columns), Findings(found), None if other is None else other.rows, target)

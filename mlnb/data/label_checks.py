@@ -64,7 +64,7 @@ def identifier_knows(
     if not ordered and (np.diff(wanted.values) != 0).any():
         groups["(row order)"] = coded(frame.reset_index().index.to_series().astype(float))
     if not groups or len(frame) < 50:
-        why = "There is no identifier, and the rows are ordered by time" if not groups else f"{len(frame)} rows are too few to tell"
+        why = "No column identifies single rows, and the rows are ordered by time" if not groups else f"{len(frame)} rows are too few to tell"
         return finding("DATA11", "not_applicable", f"{why}.")
     chance = float(noise(list(groups.values()), wanted, random_state=random_state).max())
     strength = {name: single(each, wanted).strength for name, each in groups.items()}

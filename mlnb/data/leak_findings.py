@@ -18,8 +18,8 @@ from .time_travel import Travel
 from .whom import Whom
 
 # %% auto #0
-__all__ = ['MEASURE', 'COPIED', 'REPEATED', 'ENOUGH', 'AGREE', 'from_target', 'time_ordered', 'time_unnamed', 'from_future',
-           'on_both_sides']
+__all__ = ['MEASURE', 'COPIED', 'REPEATED', 'ENOUGH', 'AGREE', 'DIFFER', 'from_target', 'time_ordered', 'time_unnamed',
+           'from_future', 'on_both_sides']
 
 # %% ../../nbs/02dg_data.leak_findings.ipynb #71cab456
 MEASURE = {"binary": "ROC-AUC", "multiclass": "mean ROC-AUC", "regression": "R² of ranks"}
@@ -139,6 +139,7 @@ def from_future(
 COPIED, REPEATED = 0.005, 0.01  # share of copied test rows that fails: copies across the sides; copies that train is full of as well
 ENOUGH = 3  # copies below which it may be bad luck
 AGREE = 0.8  # share of equal rows with the same target below which they are different cases that look alike
+DIFFER = 0.3  # the same as a share of how often two rows have different targets: at a base rate of 2 % any two rows agree mostly
 
 # %% ../../nbs/02dg_data.leak_findings.ipynb #ce1dd145
 def on_both_sides(
@@ -149,7 +150,7 @@ def on_both_sides(
 ) -> Finding:  # LEAK07
     "Whether rows or entities are on both sides."
     planted = found.exact.pairs > 2 * found.exact.inside + (1 if found.exact.chance < 0.01 else 3)
-    different = identified or found.exact.agree < AGREE  # equal rows that are different cases: they have their own identifier or outcome
+    different = identified or found.exact.agree < max(AGREE, 1 - DIFFER * (1 - found.exact.usual))  # equal rows that are different cases: they have their own identifier or outcome
     copies = found.copies if planted or not different else 0
     share, near = copies / max(found.rows, 1), found.near_copies / max(found.rows, 1)
     limit = COPIED if planted else REPEATED

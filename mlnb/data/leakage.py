@@ -21,7 +21,7 @@ from .leak_findings import MEASURE, from_future, from_target, on_both_sides, tim
 from .leak_preparation import preparation_findings
 from .overlap import Overlap, overlap
 from .roles import check_roles, check_times, compare_roles, kinds_apart
-from .sample import local, sample_rows
+from .sample import held, sample_rows
 from .signal import Answer, answer
 from .single_feature import Examined, examine
 from .time_order import Dependence, TimeOrder, dependence, time_order
@@ -148,20 +148,17 @@ def audit(
 # %% ../../nbs/02d_data.leakage.ipynb #dcda87d6
 def _sides(train: object, test: object, target: str, time: str, entity: str, task: str = "") -> tuple[Table, Table | None]:
     "Both sides, read alike; an error where they cannot be compared."
-    left = local(open_table(train, name="" if isinstance(train, str) else "train"))
+    left = held(open_table(train, name="" if isinstance(train, str) else "train"))
     if not target:
         raise InputError("An audit needs the target: audit(train, target='COLUMN').")
     check_roles(left, target, time, entity, task)
     check_times(time, left)
     if test is None:
         return left, None
-    right = local(open_table(test, name="" if isinstance(test, str) else "test"))
-    _comparable(left, right, target, time, entity)
-    check_times(time, left, right)
-    return left, right.like(left)
-
-
-
+    own = held(open_table(test, name="" if isinstance(test, str) else "test"))
+    _comparable(left, own, target, time, entity)
+    check_times(time, left, own)
+    return left, own.like(left)
 
 
 def _comparable(left: Table, right: Table, target: str, time: str, entity: str) -> None:

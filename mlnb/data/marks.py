@@ -40,8 +40,8 @@ def _on_a_grid(values: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray,
 
 # %% ../../nbs/02di_data.marks.ipynb #1f9c6f0d
 @dataclass(frozen=True, eq=False)
-class Spectrum:
-    "The different values of a column of numbers."
+class _Runs:
+    "The values of a column of numbers, and the different ones."
 
     values: np.ndarray  # the values that are there, over all rows, shape (n,)
     there: np.ndarray  # which rows have one, shape (rows,)
@@ -75,6 +75,23 @@ class Spectrum:
     def fineness(self) -> float:
         "Grain of the values."
         return grain(self.values)
+
+# %% ../../nbs/02di_data.marks.ipynb #596a50c1
+class Spectrum(_Runs):
+    "The different values of a column of numbers."
+
+    def among(
+        self,
+        some: np.ndarray,  # some of the different values, ascending, shape (m,)
+    ) -> np.ndarray:  # shape (n,), m where a value is none of them
+        "Which of some values each value is."
+        if self._runs[2] is not None:
+            of = np.full(len(self.distinct), len(some))
+            of[np.searchsorted(self.distinct, some)] = np.arange(len(some))
+            return of[self.place]
+        place = np.searchsorted(some, self.values).clip(max=len(some) - 1)
+        place[some[place] != self.values] = len(some)
+        return place
 
     @functools.cached_property
     def some(self) -> np.ndarray:
@@ -153,9 +170,10 @@ class Sides(_Columns):
         for name in self.train.columns:
             if name == self.target or name not in self.test.columns:
                 continue
-            both = pd.concat([self.train[name], self.test[name]], ignore_index=True)
-            if both.dtype.kind == "f" and both.head(2000).nunique() > 1000:
+            sides = [self.train[name], self.test[name]]
+            if all(side.dtype.kind == "f" for side in sides) and pd.concat([side.head(2000) for side in sides]).head(2000).nunique() > 1000:
                 continue  # measurements that hardly repeat
+            both = pd.concat(sides, ignore_index=True)
             try:
                 codes, levels = pd.factorize(both)
             except TypeError:  # cells that are lists or the like

@@ -44,7 +44,11 @@ class Twins:
     def planted(self) -> bool:
         "Whether there are more twins than nature gives."
         natural = max(self.expected, self.inside * self.rows if self.ratio > 0.01 else 0.0)
-        return self.found >= 3 and self.found > 3 * natural + 2 and self.found - natural >= 0.005 * self.rows
+        from scipy.special import pdtrc
+
+        by_chance = natural + 2.5 * self.ratio  # how many twins nature has is counted on few rows
+        return self.found >= 3 and self.found > 3 * natural + 2 and self.found - natural >= 0.005 * self.rows and float(
+            pdtrc(self.found - 1, by_chance)) < 1e-4
 
 # %% ../../nbs/02ds_data.near_rows.ipynb #fe8bdb16
 def twins(
@@ -54,13 +58,15 @@ def twins(
     random_state: int = 0,  # draws the rows asked
 ) -> Twins:  # counts; all zero where distances say nothing
     "Test rows that are a training row with a little noise."
-    names = [name for name in train.columns if train[name].nunique() > DISTINCT and train[name].notna().mean() > 0.5]
-    if len(names) < 2 or len(train) < 50 or not len(test):
+    names = [name for name in train.columns if any(train[name].head(most).nunique() > DISTINCT for most in (500, len(train)))]
+    names = [name for name in names if train[name].notna().mean() > 0.5]
+    if len(names) < 2 or len(train) < 35 or not len(test):
         return Twins()
     rng = np.random.default_rng(random_state)
     pick = [np.sort(rng.permutation(len(side))[:most]) for side, most in ((train, AGAINST), (test, ASKED))]
     a, b = (side[names].iloc[rows].to_numpy(np.float64, na_value=np.nan) for side, rows in zip((train, test), pick, strict=True))
-    centre, spread = np.nanmedian(a, axis=0), np.nanstd(np.clip(a, *np.nanquantile(a, [0.01, 0.99], axis=0)), axis=0)
+    low, centre, high = np.nanquantile(a, [0.01, 0.5, 0.99], axis=0) if np.isnan(a).any() else np.quantile(a, [0.01, 0.5, 0.99], axis=0)
+    spread = np.nanstd(np.clip(a, low, high), axis=0)
     keep = spread > 0
     a, b = (np.nan_to_num((side - centre)[:, keep] / spread[keep], nan=0.0, posinf=10, neginf=-10) for side in (a, b))
     if keep.sum() < 2:
@@ -84,13 +90,13 @@ BLOCK = 64  # rows whose least distance is taken first
 
 def _smallest(far: np.ndarray, k: int) -> np.ndarray:
     "Places of the k smallest of each row. They lie in the k blocks whose least element is smallest, so only those are searched."
-    blocks = far.reshape(len(far), -1, BLOCK)
-    least = blocks.min(axis=2)
+    blocks = far.reshape(len(far), BLOCK, -1)  # a block is what is in step, so that all blocks are compared at once
+    least = blocks.min(axis=1)
     few = min(k, least.shape[1])
     best = np.argpartition(least, few - 1, axis=1)[:, :few]
-    inside = np.take_along_axis(blocks, best[:, :, None], axis=1).reshape(len(far), -1)
+    inside = np.take_along_axis(blocks, best[:, None, :], axis=2).reshape(len(far), -1)
     place = np.argpartition(inside, k - 1, axis=1)[:, :k]
-    return np.take_along_axis(best, place // BLOCK, axis=1) * BLOCK + place % BLOCK
+    return place // few * least.shape[1] + np.take_along_axis(best, place % few, axis=1)
 
 
 def _ratios(asked: np.ndarray, against: np.ndarray, asked_code: np.ndarray, code: np.ndarray,
@@ -99,14 +105,15 @@ def _ratios(asked: np.ndarray, against: np.ndarray, asked_code: np.ndarray, code
     from threadpoolctl import threadpool_limits
 
     k = min(NEIGHBOURS + skip_self, len(against))
-    n = -(-len(against) // BLOCK) * BLOCK  # filled up to whole blocks with rows that are infinitely far
-    squares, small = np.full(n, np.inf, np.float32), np.zeros((n, against.shape[1]), np.float32)
-    squares[:len(against)], small[:len(against)] = (against**2).sum(axis=1), against
+    n, d = -(-len(against) // BLOCK) * BLOCK, against.shape[1]  # filled up to whole blocks with rows that are infinitely far
+    small = np.zeros((d + 1, n), np.float32)
+    small[:d, :len(against)], small[d] = -2 * against.T, np.inf
+    small[d, :len(against)] = (against**2).sum(axis=1)
+    part = np.column_stack([asked, np.ones(len(asked))]).astype(np.float32)  # the product is the squared distance but for a constant
     found = np.empty((len(asked), k), np.int64)
     with threadpool_limits(1):
-        for start in range(0, len(asked), 200):
-            part = asked[start:start + 200].astype(np.float32)
-            found[start:start + 200] = _smallest(squares - 2 * part @ small.T, k)
+        for start in range(0, len(asked), 128):  # as many as stay in the processor's cache
+            found[start:start + 128] = _smallest(part[start:start + 128] @ small, k)
     exact = np.sqrt(((against[found] - asked[:, None, :]) ** 2).sum(axis=2))  # again in full precision
     order = np.argsort(exact, axis=1, kind="stable")
     exact, found = np.take_along_axis(exact, order, axis=1), np.take_along_axis(found, order, axis=1)

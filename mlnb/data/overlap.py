@@ -13,15 +13,17 @@ import numpy as np
 
 from ..core.readers import translate
 from ..core.tables import Table
-from .sample import GOLDEN, local
+from .sample import GOLDEN, Held, local, spread_rows
 from .near_rows import Twins, twins
+from .row_keys import RowKeys, about_distinct
+from .shared import Shared, _distinct, _hash, shared_held, shared_rows
 
 if TYPE_CHECKING:
     import pandas as pd
     import ibis.expr.types as ir
 
 # %% auto #0
-__all__ = ['comparable', 'Shared', 'shared_rows', 'Overlap', 'overlap']
+__all__ = ['comparable', 'Overlap', 'overlap']
 
 # %% ../../nbs/02de_data.overlap.ipynb #e7e5d599
 def comparable(
@@ -60,86 +62,6 @@ def _soften(t: ir.Table, names: Sequence[str]) -> ir.Table:
 def _relabel(t: ir.Table, label: str) -> ir.Table:
     "A label with a full stop or a space behind it is the same label."
     return t.mutate(t[label].lower().re_replace(r"[\s\p{P}]+$", "").strip().name(label)) if label and t[label].type().is_string() else t
-
-# %% ../../nbs/02de_data.overlap.ipynb #58abc1cb
-@dataclass(frozen=True)
-class Shared:
-    "Rows that two tables share."
-
-    rows: int = 0  # test rows with a twin in train
-    same_target: int = 0  # those whose twin has the same target, too; all of them when no target was named
-    pairs: float = 0.0  # pairs of a test and a training row that are the same
-    inside: float = 0.0  # pairs there would be, were twins as common across the sides as they are inside train
-    chance: float = 0.0  # pairs that nature gives
-    agree: float = 1.0  # share of the pairs that have the same target as well; 1 when no target was named
-    examples: tuple[dict[str, object], ...] = ()  # some of the shared rows
-    least: float = 0.0  # pairs there would be if the finest column had nothing to do with the others
-
-
-def _hash(t: ir.Table, columns: Sequence[str]) -> ir.Value:
-    import ibis
-
-    return ibis.struct({f"c{i}": t[name] for i, name in enumerate(columns)}).hash()
-
-
-def _keys(t: ir.Table, columns: Sequence[str], finest: Sequence[str], target: str) -> dict[str, np.ndarray]:
-    "Hashes of each row: of its content, of all but the finest columns, of the finest, and of content and target."
-    first, second = finest[0], finest[-1]
-    wanted = {"full": list(columns), "finest": [first], "both": [*columns, *filter(None, [target])],
-              "rest": [name for name in columns if name != first], "other": [name for name in columns if name != second],
-              "neither": [name for name in columns if name not in finest]}
-    found = t.select(**{name: _hash(t, inside) for name, inside in wanted.items() if inside}).to_pandas()
-    return {name: found[name].to_numpy() if name in found else np.zeros(len(found), np.int64) for name in wanted}
-
-
-def _distinct(t: ir.Table, columns: Sequence[str]) -> dict[str, int]:
-    "About how many values each column has."
-    row = t.aggregate(**{f"c{i}": t[name].approx_nunique() for i, name in enumerate(columns)}).to_pyarrow().to_pylist()[0]
-    return {name: int(row[f"c{i}"]) for i, name in enumerate(columns)}
-
-
-def _count(a: np.ndarray, b: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    "Pairs across two arrays, how often each value of the second occurs in the first, and the counts of the first's values."
-    values, counts = np.unique(a, return_counts=True)
-    place = np.minimum(np.searchsorted(values, b), len(values) - 1)
-    times = np.where(values[place] == b, counts[place], 0)
-    return float(times.sum()), times, counts
-
-
-def _by_chance(a: dict[str, np.ndarray], b: dict[str, np.ndarray], pairs: float) -> tuple[float, float]:
-    "Pairs that agree in everything without being copies: by the odds of pairs that differ elsewhere, and if columns were independent."
-    alone = _count(a["finest"], b["finest"])[0] / (len(a["full"]) * len(b["full"]))
-    rest, other, neither = (_count(a[key], b[key])[0] for key in ("rest", "other", "neither"))
-    odds = least = alone / max(1 - alone, 1e-9)
-    differ = neither - rest - other + pairs  # pairs that differ in both of the finest columns
-    if differ >= 5:
-        odds = max(odds, (other - pairs) / differ)
-    return max(rest - pairs, 0.0) * odds, max(rest - pairs, 0.0) * least
-
-# %% ../../nbs/02de_data.overlap.ipynb #25e861a1
-def shared_rows(
-    left: ir.Table,  # training rows: the compared columns, and the target if there is one
-    right: ir.Table,  # test rows, same columns and types
-    target: str = "",  # column that is no part of a row's content
-    examples: int = 3,  # shared rows to show
-) -> Shared:  # counts
-    "Count the rows of one table that occur in another."
-    columns = [name for name in left.columns if name != target]
-    with translate("the comparison of train and test"):
-        distinct = _distinct(left, columns)
-        finest = sorted(columns, key=lambda name: -distinct[name])[:2]
-        a, b = _keys(left, columns, finest, target), _keys(right, columns, finest, target)
-        n, m = len(a["full"]), len(b["full"])
-        pairs, times, counts = _count(a["full"], b["full"])
-        inside = float((counts * (counts - 1.0)).sum() * m / max(n - 1, 1))
-        if not pairs:
-            return Shared(inside=inside)
-        by_chance = _by_chance(a, b, pairs) if len(columns) > 1 else (pairs, pairs)
-        first = list(dict.fromkeys(b["full"][times > 0].tolist()))[:examples]
-        twins = right.filter(_hash(right, columns).isin(first)).select(columns).distinct()
-        shown = twins.order_by(columns).limit(examples).to_pyarrow().to_pylist()
-    agreeing, both, _ = _count(a["both"], b["both"])
-    return Shared(int((times > 0).sum()), int((both > 0).sum()), pairs, inside, by_chance[0], agreeing / pairs, tuple(shown), by_chance[1])
 
 # %% ../../nbs/02de_data.overlap.ipynb #57891036
 @dataclass(frozen=True)
@@ -181,6 +103,10 @@ def overlap(
     entity: str = "",  # column that says whom a row is about
 ) -> Overlap:  # counts
     "What two sides of a split have in common."
+    if isinstance(train, Held) and isinstance(test, Held):
+        found = _in_memory(train, test.like(train), target, entity)  # type: ignore[arg-type]
+        if found is not None:
+            return found
     train, test = local(train), local(test)
     columns = _without_numbers_of_rows(train, comparable(train, test, [target, entity]))
     label = target if target in train.columns and target in test.columns else ""
@@ -194,10 +120,58 @@ def overlap(
     shared, rows = 0, 0
     if entity:
         a, b = _exact(train, test, [train.check_column(entity, "entity")])
+        if a[entity].type().is_string():  # " CUST-13" is "Cust-13"
+            a, b = (t.mutate(t[entity].lower().re_replace(r"\s+", " ").strip().name(entity)) for t in (a, b))
         both = b.filter(b[entity].notnull()).semi_join(a, entity)
         found = both.aggregate(entities=both[entity].nunique(), rows=both.count()).to_pyarrow().to_pylist()[0]
         shared, rows = int(found["entities"]), int(found["rows"])
     return Overlap(test.rows, tuple(columns), exact, near, entity, shared, rows, jittered)
+
+# %% ../../nbs/02de_data.overlap.ipynb #92ee5461
+def _in_memory(train: Held, test: Held, target: str, entity: str) -> Overlap | None:
+    "The same of tables in memory; None where types differ in a way that the engine has to decide."
+    columns = comparable(train, test, [target, entity])
+    label = target if target in train.columns and target in test.columns else ""
+    names = [*columns, *filter(None, [label, entity])]
+    schemas = [side.typed.select(names).schema() for side in (train, test)]
+    left, right = train.frame(names), test.frame(names)
+    for name in names:
+        alike = schemas[0][name] == schemas[1][name] or {side[name].dtype.kind for side in (left, right)} <= set("iufb")
+        if not alike or schemas[0][name].is_decimal():
+            return None
+    keys = RowKeys(left, right, frozenset(name for name in names if schemas[0][name].is_string()), label)
+    numbers = [name for name in columns if schemas[0][name].is_integer()]
+    whole = [name for name in numbers if schemas[1][name].is_integer()]
+    if train.rows >= 50:
+        counters = {name for name in numbers if about_distinct(keys.of(name)[0]) >= 0.95 * train.rows}
+        columns = [name for name in columns if name not in counters] if len(columns) > len(counters) + 1 else columns
+    exact = shared_held(keys, columns, label, whole=whole) if columns else Shared()
+    spelt = any(name in keys.text or left[name].dtype.kind == "M" for name in columns)
+    near = shared_held(keys, columns, label, True, whole) if spelt else exact
+    there = _spelt_alike(test.whole[entity].dropna()) if entity else None
+    both = there[there.isin(_spelt_alike(train.whole[train.check_column(entity, "entity")]))] if there is not None else ()
+    return Overlap(test.rows, tuple(columns), exact, near, entity, 0 if there is None else int(both.nunique()), len(both), _noisy(keys, columns))  # type: ignore[union-attr]
+
+
+def _spelt_alike(column: pd.Series) -> pd.Series:
+    "A column of names without case and spaces that say nothing: ' CUST-13' is 'Cust-13'."
+    import pandas as pd
+
+    if column.dtype.kind in "iufbMm":
+        return column
+    codes, levels = pd.factorize(column)
+    plain = np.array([" ".join(level.lower().split()) if isinstance(level, str) else level for level in levels] + [None], dtype=object)
+    return pd.Series(plain[codes], index=column.index)
+
+
+def _noisy(keys: RowKeys, columns: Sequence[str]) -> Twins:
+    numbers = [name for name in columns if keys.left[name].dtype.kind in "iuf"]
+    if len(numbers) < 2:
+        return Twins()
+    some = [spread_rows(len(side), most) for side, most in ((keys.left, 50_000), (keys.right, 4_000))]
+    blocks = keys.total([name for name in columns if name not in numbers], soft=True)
+    left, right = (side[numbers].iloc[rows] for side, rows in zip((keys.left, keys.right), some, strict=True))
+    return twins(left, right, (blocks[0][some[0]], blocks[1][some[1]]))
 
 # %% ../../nbs/02de_data.overlap.ipynb #43734783
 def _without_numbers_of_rows(train: Table, columns: list[str]) -> list[str]:

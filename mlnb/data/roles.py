@@ -94,8 +94,16 @@ def kinds_apart(
     test: Table,  # test rows, read by themselves
 ) -> dict[str, tuple[str, str]]:  # column -> its kind in train and in test
     "Columns that hold something else on each side; what is empty or constant may be anything."
-    both = {name: (train.kinds[name], test.kinds[name]) for name in train.columns if name in test.columns}
+    ours, theirs = train.expr.schema(), test.expr.schema()
+    odd = [name for name in train.columns if name in test.columns and not _family(ours[name]) == _family(theirs[name]) != ""]
+    known = Table(test.expr.select(odd), test.name).kinds if odd else {}
+    both = {name: (train.kinds[name], known[name]) for name in odd}
     return {name: kinds for name, kinds in both.items() if len({_LIKE[kind] for kind in kinds if kind in _LIKE}) == 2}
+
+
+def _family(dtype: object) -> str:
+    "What a typed column holds; empty for text, whose values say it."
+    return next((kind for kind in ("boolean", "numeric", "temporal") if getattr(dtype, f"is_{kind}")()), "")
 
 # %% ../../nbs/02aba_data.roles.ipynb #117afc16
 MANY = 1000  # labels beyond which a target is no matter of classes

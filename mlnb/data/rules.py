@@ -271,7 +271,8 @@ def check_rules(
 
     named = [rule.column for rule in rules.columns] + [rule.tails_of for rule in rules.columns if rule.tails_of]
     named += [name for rule in rules.dependencies for name in (*rule.given, rule.then)]
-    lost = [name for name in dict.fromkeys(named) if name not in table.columns]
+    there = set(table.columns)
+    lost = [name for name in dict.fromkeys(named) if name not in there]
     if lost:
         raise ConfigError(f"{source} has rules about {listed(map(repr, lost))}, and {table.name} has no such column. Its columns are "
                           f"{listed(table.columns)}. Delete those rules, or mend the names.{did_you_mean(lost[0], table.columns)}")

@@ -5,10 +5,14 @@
 # %% ../../nbs/02ab_data.sample.ipynb #dd44c1e8
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from ..core.column_kinds import CELLS, WIDE
 from ..core.readers import translate
 from ..core.tables import Table
 
@@ -17,27 +21,78 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['KEEP', 'GOLDEN', 'local', 'sample_rows', 'sample_table']
+__all__ = ['KEEP', 'HELD', 'GOLDEN', 'local', 'Held', 'held', 'spread_rows', 'sample_rows', 'sample_table']
 
 # %% ../../nbs/02ab_data.sample.ipynb #8773393b
-KEEP = 1 << 28  # bytes of text files (compressed ones count five times) up to which their rows are kept in memory
+KEEP = 1 << 28  # bytes of files (compressed text counts five times) up to which their rows are kept in memory
 
 
 def local(
     table: Table,  # any table
-) -> Table:  # the same table; its rows in memory when they came from text files of moderate size
-    "Spare a text file from being read over and over."
+) -> Table:  # the same table; its rows in memory when they came from text files of moderate size, or from a few rows with very many columns
+    "Spare a text file from being read over and over, and a database from finding a few columns among thousands with every question."
     import ibis
 
-    text = [Path(file) for file in table.source if not file.lower().endswith((".parquet", ".pq"))]
-    size = sum(file.stat().st_size * (5 if file.suffix == ".gz" else 1) for file in text)
-    if not text or size > KEEP:
+    text = [file for file in table.source if not file.lower().endswith((".parquet", ".pq"))]
+    wide = len(table.columns) > WIDE and table.rows * len(table.columns) <= CELLS
+    size = sum(Path(file).stat().st_size * (5 if file.endswith(".gz") else 1) for file in table.source)
+    if not table.source or not (text or wide) or size > KEEP:
         return table
     with translate(table.name):
         return Table(ibis.memtable(table.expr.to_pyarrow()), table.name, table.source, table.given_kinds)
 
+# %% ../../nbs/02ab_data.sample.ipynb #aaa2861c
+HELD = 60_000_000  # cells up to which a table is held
+
+
+class Held(Table):
+    "A table whose rows are in memory, read as what they hold."
+
+    @functools.cached_property
+    def whole(self) -> pd.DataFrame:
+        "All rows. Not to be changed."
+        return Table.frame(self)
+
+    @functools.cached_property
+    def rows(self) -> int:
+        "Number of rows."
+        return len(self.whole)
+
+    def like(self, other: Table) -> Table:
+        "The same table, its columns read as another table's were."
+        kinds = tuple(other.kinds.items())
+        return self if kinds in (self.given_kinds, tuple(vars(self).get("kinds", {}).items())) else Held(self.expr, self.name, self.source, kinds)
+
+    def frame(self, columns: Sequence[str] | None = None, limit: int | None = None) -> pd.DataFrame:
+        "Rows in memory: some columns, at most `limit` rows."
+        found = self.whole.copy(deep=False) if columns is None else self.whole[list(columns)]
+        return found if limit is None else found.head(limit)
+
+
+def held(
+    table: Table,  # any table
+    most: int = HELD,  # cells at the most
+) -> Table:  # the same table, held in memory when it is small enough
+    "Spare a table from being read for every question."
+    table = local(table)
+    if isinstance(table, Held) or table.rows * len(table.columns) > most:
+        return table
+    found = Held(table.expr, table.name, table.source, table.given_kinds)
+    vars(found).update({name: value for name, value in vars(table).items() if name in ("columns", "rows", "measured", "kinds")})
+    return found
+
 # %% ../../nbs/02ab_data.sample.ipynb #88dcc50b
 GOLDEN = 2654435761  # 2 to the 32, divided by the golden ratio
+
+
+def spread_rows(
+    rows: int,  # rows there are
+    most: int,  # about how many to pick
+    random_state: int = 0,  # shifts the pattern
+) -> np.ndarray:  # positions, ascending; all of them when there are few enough
+    "Positions that are spread evenly."
+    every = np.arange(rows, dtype=np.int64)
+    return every if rows <= most else np.flatnonzero((every + 7919 * random_state) * GOLDEN % (1 << 32) < int(most / rows * (1 << 32)))
 
 
 def _picked(expr: ir.Table, rows: int, most: int, random_state: int) -> ir.Table:
@@ -59,6 +114,8 @@ def sample_rows(
     names = list(table.columns if columns is None else columns)
     if table.rows <= most:
         return table.frame(names)
+    if isinstance(table, Held):
+        return table.whole[names].iloc[spread_rows(table.rows, most, random_state)[:most]].reset_index(drop=True)
     with translate(table.name):
         return _picked(table.typed.select(names), table.rows, most, random_state).to_pandas().head(most)
 

@@ -5,6 +5,7 @@
 # %% ../../nbs/02dj_data.scaling_marks.ipynb #002ab2fc
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -135,29 +136,39 @@ def _uneven(values: np.ndarray, uniform: bool) -> bool:
     if len(values) <= SCREENED:
         return False
     some = np.random.default_rng(0).choice(values, SCREENED // 4, replace=False)
-    if not uniform:
-        from scipy.special import ndtr
-
-        some = ndtr(some)
-    return 3 < _unevenness(*np.unique(some, return_counts=True)) < np.inf
+    return 3 < _unevenness(*np.unique(some if uniform else _normal(some), return_counts=True)) < np.inf
 
 
-def _ranked(column: str, train: np.ndarray, every: np.ndarray, fineness: float) -> Mark | None:
+def _normal(values: np.ndarray) -> np.ndarray:
+    "The normal distribution function. SciPy is not imported for it, which takes longer than all the rest."
+    return np.array([math.erfc(-value) / 2 for value in (values / math.sqrt(2)).tolist()])
+
+
+def _partly(distinct: np.ndarray, counts: np.ndarray, uniform: bool) -> float:
+    "About W², from some of the values where there are many."
+    if len(distinct) <= 2_000:
+        return 0.0
+    at = np.linspace(1, len(distinct) - 2, 500).astype(np.int64)
+    middle = (np.cumsum(counts) - counts / 2)[at] / counts.sum()
+    off = (distinct[at] if uniform else _normal(distinct[at])) - middle
+    return float(counts[1:-1].sum() * np.average(off**2, weights=counts[at]))
+
+# %% ../../nbs/02dj_data.scaling_marks.ipynb #86254300
+def _ranked(column: str, train: np.ndarray, every: np.ndarray, fineness: float, runs: tuple[np.ndarray, np.ndarray] | None) -> Mark | None:
     low, high = float(every.min()), float(every.max())
     uniform = low >= 0 and high <= 1 and high - low > 0.5
     if fineness > 2e-3 or not (uniform or (low < -0.5 and high > 0.5 and high - low > 2 and max(-low, high) < 5.3)):
         return None
     if all(_uneven(values, uniform) for values in (train, every)):
         return None
-    distinct, counts = np.unique(every, return_counts=True)
+    distinct, counts = runs or np.unique(every, return_counts=True)
     gaps = np.diff(distinct)
     if len(distinct) < 12 or (uniform and gaps.max() < 1.01 * gaps.min() and len(distinct) > 0.99 * len(every)):
         return None  # evenly spaced without ties: time, or a row number
-    if not uniform:
-        from scipy.special import ndtr
-
-        train, distinct = ndtr(train), ndtr(distinct)
-    off, off_train = _unevenness(distinct, counts), _unevenness(*np.unique(train, return_counts=True))
+    own, own_counts = np.unique(train, return_counts=True)
+    if min(_partly(distinct, counts, uniform), _partly(own, own_counts, uniform)) > 2.5 * _EVEN:
+        return None
+    off, off_train = (_unevenness(values if uniform else _normal(values), times) for values, times in ((distinct, counts), (own, own_counts)))
     said = f"{'uniform' if uniform else 'normal'} scores of the ranks"
     if off_train <= _EVEN and off_train <= off:
         return Mark(column, "scaled", "ranks", said, "train", off, off_train, _EVEN, 0.0)
@@ -170,6 +181,7 @@ def scaling_mark(
     column: str,  # its name
     train: np.ndarray,  # its values in train, without missing ones, shape (n,)
     every: np.ndarray,  # its values over all rows, the same, shape (n + m,)
+    runs: tuple[np.ndarray, np.ndarray] | None = None,  # the different values of all rows and how often each occurs, where that is known
 ) -> Mark | None:  # the first mark that fits, over train or all rows; None when there is none
     "Look for the trace of a scaler in one column."
     if len(every) < LEAST or len(train) < 2 or len(train) == len(every) or every[0] == every[-1] == every.max() == every.min():
@@ -181,7 +193,7 @@ def scaling_mark(
     for look in (_quartiles, _extremes):
         if found is None or found.over == "train":
             found = look(column, train, every, fineness) or found
-    return found if found is not None and found.over == "all rows" else _ranked(column, train, every, fineness) or found
+    return found if found is not None and found.over == "all rows" else _ranked(column, train, every, fineness, runs) or found
 
 
 def scaling_marks(
@@ -193,7 +205,7 @@ def scaling_marks(
         s = sides.spectrum(name)
         if len(s.values) < LEAST or s.fineness >= 1 or s.values.min() == s.values.max():
             continue
-        mark = scaling_mark(name, s.values[: s.head], s.values)
+        mark = scaling_mark(name, s.values[: s.head], s.values, None if s.loose else (s.distinct, s.counts))
         if mark is None and not s.loose and s.counts.max() >= max(3, 0.002 * len(s.values)) and len(s.distinct) > 2:
             rest = s.values != s.distinct[s.counts.argmax()]
             mark = scaling_mark(name, s.values[: s.head][rest[: s.head]], s.values[rest])

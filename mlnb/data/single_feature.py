@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['ALONE', 'ALONE_NUMBER', 'ALONE_COARSE', 'UNEXPECTED', 'SURE', 'COMPANY', 'STRONG', 'FEW_ROWS', 'SEVERITY',
-           'ColumnSignal', 'verdict', 'Examined', 'examine']
+__all__ = ['ALONE', 'ALONE_NUMBER', 'ALONE_CROWD', 'ALONE_COARSE', 'UNEXPECTED', 'SURE', 'COMPANY', 'STRONG', 'FEW_ROWS',
+           'SEVERITY', 'ColumnSignal', 'verdict', 'Examined', 'examine']
 
 # %% ../../nbs/02dc_data.single_feature.ipynb #5bec83dd
-ALONE, ALONE_NUMBER, ALONE_COARSE = 0.5, 0.35, 0.8  # what a leak leaves open, as a share of what all others leave open
+ALONE, ALONE_NUMBER, ALONE_CROWD, ALONE_COARSE = 0.5, 0.35, 0.2, 0.8  # what a leak leaves open, as a share of what all others leave open
 UNEXPECTED = 0.15  # what one value says more about its rows than the other columns, in nats a row; three times that unless nearly pure
 SURE = 0.97  # share from which a number is a copy of a numeric target, however few the other columns
 COMPANY = 8  # other columns there have to be before outdoing them all is remarkable
@@ -78,6 +78,11 @@ def verdict(
         return surprise >= UNEXPECTED * (1 if look.share >= 0.98 else 3), float(expected.mean()), (
             f"settles the outcome of {rows:,} rows by {what}: {look.share:.1%} of them are {target.classes[look.outcome]!r}, where the other "
             f"columns expect {expected.mean():.0%}")
+    if look.through in ("one value", "missing") and look.detail:
+        known = skill(others, target)
+        what, end = look.detail.rsplit(" ", 1)
+        return known < NEAR_CERTAIN[target.task], known, (
+            f"says by {what} that the target is {end} a line: so it is for {int(look.inside.sum()):,} rows, and for {1 - look.share:.0%} of all")
     settled_there = skill(others, target, inside)
     if look.through == "classes":
         return settled_there <= NEAR_CERTAIN[target.task], settled_there, "is a coarser form of the target: each class has one value of it"
@@ -91,6 +96,8 @@ def verdict(
     alone = left <= ALONE
     if target.task == "regression" and look.share < SURE and inside is None:
         alone = left <= ALONE_NUMBER and company >= 3
+    if target.task == "regression" and settled_there >= 0.9 and inside is None:
+        alone = left <= ALONE_CROWD  # where the others say nearly all, an honest measurement may say a little more
     where = {"values": "", "filled rows": "is filled in for some rows only, and there ", "other rows": "differs from its usual value for "
              "some rows only, and there "}[look.through]
     return alone, settled_there, f"{where}leaves next to nothing open ({look.share:.1%} settled, {max(settled_there, 0):.1%} by all other columns together)"
@@ -151,7 +158,7 @@ def examine(
     chance = float(noise(list(groups.values()), target, random_state=random_state).max(initial=0.0))
     predictions = {name: encode(groups[name], target) for name in order[:80]}
     seen, shares = _seen(frame, coded_columns, groups, signals, target, raw) if len(target.values) >= FEW_ROWS else ([], {})
-    grave = {look.column for look in seen if look.through != "values" or look.share >= 0.995} | {*known, *future}
+    grave = {look.column for look in seen if look.through != "values" or look.share >= (0.999 if target.task == "regression" else 0.995)} | {*known, *future}
     best: dict[str, ColumnSignal] = {}
     for look in seen:
         alone = max((share for name, share in shares.items() if name != look.column and name not in grave), default=0.0)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['Store', 'open_store', 'project_uses', 'write_table']
+__all__ = ['Store', 'open_store', 'project_store', 'project_uses', 'write_table']
 
 # %% ../../nbs/02c_data.store.ipynb #1b37a74c
 @dataclass(frozen=True)
@@ -145,6 +145,17 @@ def open_store(
     own = project.config.engine if project is not None else ""
     store = load(path, "feature_store")
     return Store(store, folder, engine or own or "duckdb", folder.resolve().name)  # type: ignore[arg-type]
+
+# %% ../../nbs/02c_data.store.ipynb #89471122
+def project_store(
+    project: Project,  # a project
+) -> Store:  # its store
+    "The feature store of a project. Raises `MissingError` when it defines no features."
+    record: Any = project.record("feature_store")
+    if not record.views:
+        raise MissingError("No features are defined: add entities and views to records/feature_store.yaml. A project without a feature store can "
+                           "say so: mlnb attest CODE --by NAME --why REASON")
+    return open_store(project)
 
 
 def project_uses(

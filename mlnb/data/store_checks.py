@@ -17,7 +17,7 @@ from ..core.findings import Finding, plain
 from ..core.items_data import ONLINE_P99_MS
 from ..core.readers import translate
 from ..core.tables import Table
-from .store import Store, open_store, project_uses
+from .store import Store, project_uses
 from .store_online import measure_latency
 from .store_registry import registry_finding
 
@@ -102,20 +102,10 @@ def recompute(
     return Recomputed(int(counts["rows"]), {name: int(counts[f"wrong{i}__"] or 0) for i, name in enumerate(used)}, tuple(examples[:6]))
 
 # %% ../../nbs/02ck_data.store_checks.ipynb #8bbac7d7
-def _store(context: Context) -> Store:
-    "The project's store, if it defines features."
-    project: Any = context["project"]
-    record: Any = dict(context["records"]).get("feature_store")  # type: ignore[call-overload]
-    if record is None or not record.views:
-        raise MissingError("No features are defined: add entities and views to records/feature_store.yaml. A project without a feature store can "
-                           "say so: mlnb attest CODE --by NAME --why REASON")
-    return open_store(project)
-
-
 @verifier("FS-OFFLINE")
 def _offline(context: Context) -> Finding:
-    store, data, time_column = _store(context), context["data"], str(context["time"])
-    found = recompute(store, data, time_column)  # type: ignore[arg-type]
+    store: Store = context["store"]  # type: ignore[assignment]
+    found = recompute(store, context["data"], str(context["time"]))  # type: ignore[arg-type]
     names = [name for name, n in found.differing.items() if n]
     share = max(found.differing.values()) / max(found.rows, 1)
     if found.equal:
@@ -139,7 +129,7 @@ def target_ms(
 
 @verifier("FS-ONLINE")
 def _online(context: Context) -> Finding:
-    store = _store(context)
+    store: Store = context["store"]  # type: ignore[assignment]
     limit = min(target_ms(store.store.online_store.latency_target), ONLINE_P99_MS)
     found = measure_latency(store.reader(), now=datetime.datetime.now(datetime.UTC), clock=time.perf_counter)
     ok = found.p99_ms < limit
@@ -150,6 +140,5 @@ def _online(context: Context) -> Finding:
 
 @verifier("FS-REGISTRY")
 def _documented(context: Context) -> Finding:
-    store = _store(context)
-    project: Any = context["project"]
-    return registry_finding(store.registry(uses=project_uses(project)).entries)
+    store: Store = context["store"]  # type: ignore[assignment]
+    return registry_finding(store.registry(uses=project_uses(context["project"])).entries)  # type: ignore[arg-type]

@@ -148,9 +148,11 @@ def knows_columns(
     z = np.nan_to_num(deviation / np.where(scale > 0, scale, 1))
     n, seen = len(z), set()
     now = (z.T @ z / n) ** 2
+    rough = z.astype(np.float32)  # twice as fast, and who is found is measured again
     for k in range(1, far + 1):
         same = series.group[k:] == series.group[:-k]
-        later = (z[:-k][same].T @ z[k:][same] / max(same.sum(), 1)) ** 2  # [i, j]: i now, j later
+        first, second = (rough[:-k], rough[k:]) if same.all() else (rough[:-k][same], rough[k:][same])
+        later = (first.T @ second / max(same.sum(), 1)) ** 2  # [i, j]: i now, j later
         for i, j in zip(*np.nonzero(later > 0.8), strict=True):
             if i == j or i in seen or now[i, j] > 0.9999 or not scale[i] or not scale[j]:
                 continue

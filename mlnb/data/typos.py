@@ -82,6 +82,11 @@ def _classes(word: str) -> str:
     return "".join("9" if c.isdigit() else "a" for c in word)
 
 # %% ../../nbs/02ae_data.typos.ipynb #c6cf5030
+def _shape(level: str, digit: str = "0") -> str:
+    "A level with all digits alike, or without them."
+    return "".join(digit if character.isdigit() else character for character in level)
+
+
 def _bags(levels: list[str]) -> np.ndarray:
     "How often each of 64 groups of characters occurs, shape (levels, 64)."
     bags = np.zeros((len(levels), 64), np.int16)
@@ -106,10 +111,16 @@ def typos(
         words.update({word: count for word in set(_WORD.findall(level.casefold()))})
     frequent, bags = [level.casefold() for level in firm], _bags([level.casefold() for level in firm])
     sizes, weights, few = np.array([len(level) for level in frequent]), np.array([counts[level] for level in firm]), len(firm) <= 10
+    shapes, letters = (np.array([_shape(level, digit) for level in frequent], dtype=object) for digit in ("0", ""))
     found = {}
-    for level, bag in zip(rare, _bags([level.casefold() for level in rare]), strict=True):
+    for level in rare:
         typed = level.casefold()
-        close = (abs(sizes - len(typed)) <= 1) & (weights * RARE >= counts[level])
+        longer = sizes - len(typed)
+        close = (abs(longer) <= 1) & (weights * RARE >= counts[level]) & (shapes != _shape(typed))  # a digit is no slip: neither another one
+        close &= (longer == 0) | (letters != _shape(typed, ""))  # nor one more
+        if not close.any():
+            continue
+        bag = _bags([typed])[0]
         close[close] = np.abs(bags[close] - bag).sum(axis=1) <= 2 * np.maximum(0.3 * len(typed), 1) + 1
         best: tuple[float, int] | None = None
         for at in np.flatnonzero(close).tolist():

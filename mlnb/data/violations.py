@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.readers import translate
-from ..core.records_rules import DataRules, Dependency
+from ..core.records_rules import ColumnRules, DataRules, Dependency
 from ..core.tables import Table
-from .column_facts import WIDE
+from .column_facts import TEXTS
 from .dependencies import GROUP, MAJORITY, culprits
+from .level_tests import judged_by_levels, level_violations
 from .rule_tests import FAMILIES, absent, column_tests, masked
 from .rules import check_rules
 
@@ -106,26 +107,27 @@ def _row(table: Table, measures: Mapping[Any, ir.Scalar]) -> dict[Any, Any]:
     "Measures of a table, in as few scans as their number allows."
     found: dict[Any, Any] = {}
     keys = list(measures)
-    for start in range(0, len(keys), 4 * WIDE):
-        some = keys[start:start + 4 * WIDE]
+    for start in range(0, len(keys), 4 * TEXTS):
+        some = keys[start:start + 4 * TEXTS]
         with translate(table.name):
             row = table.expr.aggregate(**{f"m{i}": measures[key] for i, key in enumerate(some)}).to_pyarrow().to_pylist()[0]
         found |= dict(zip(some, row.values(), strict=True))
     return found
 
 
-def _kept(table: Table, rules: DataRules, names: list[str]) -> set[tuple[str, str]]:
+def _kept(table: Table, rules: DataRules, by: Mapping[str, ColumnRules]) -> dict[str, set[str]]:
     "Rules of numbers that need no look at the rows: the smallest and the largest keep to the range, and with them all between."
-    schema, found = table.expr.schema(), set()
-    for name in names:
-        mine, m = rules.of(name), table.measured.get(name, {})
+    schema, found = table.expr.schema(), {}
+    for name, mine in by.items():
+        m = table.measured.get(name, {})
         if mine.type != "number" or not m or not schema[name].is_numeric() or schema[name].is_boolean():
             continue
         low, high = m["low"], m["high"]
+        kept = found[name] = set()
         if low is None or (math.isfinite(low) and math.isfinite(high) and (mine.min is None or low >= mine.min) and (mine.max is None or high <= mine.max)):
-            found |= {(name, "type"), (name, "range")}
+            kept |= {"type", "range"}
         if m["filled"] == m["rows"] and low == low and high == high and not mine.missing and not rules.missing:
-            found.add((name, "required"))
+            kept.add("required")
     return found
 
 
@@ -134,10 +136,23 @@ def _shown(column: ir.Column) -> ir.Column:
     return column if column.type().is_numeric() and not column.type().is_boolean() else column.cast("string")
 
 
-def _tests(table: Table, rules: DataRules, names: list[str]) -> dict[tuple[str, str], Any]:
+def _tests(table: Table, rules: DataRules, by: Mapping[str, ColumnRules]) -> dict[tuple[str, str], Any]:
     "What has to be counted: (column, rule) -> condition."
-    kept = _kept(table, rules, names)
-    return {(name, rule): test for name in names for rule, test in column_tests(table.expr, rules, name).items() if (name, rule) not in kept}
+    kept, ends = _kept(table, rules, by), {mine.tails_of for mine in by.values()}
+    found = {}
+    for name, mine in by.items():
+        known = kept.get(name, set())
+        if {"type", "range", "required"} <= known | ({"required"} - {"required" if mine.required else ""}) and not mine.missing and name not in ends:
+            continue  # there is nothing else to count
+        found |= {(name, rule): test for rule, test in column_tests(table.expr, rules, name).items() if rule not in known}
+    return found
+
+
+def _judged(table: Table, rules: DataRules, by: Mapping[str, ColumnRules]) -> dict[str, dict[str, tuple[int, str]]]:
+    "Columns of text whose values are counted already: what breaks their rules."
+    ends = {mine.tails_of for mine in by.values()}
+    few = {name: table.measured[name]["levels"] for name in by if "levels" in table.measured.get(name, ()) and name not in ends}
+    return {name: level_violations(levels, by[name], rules.missing) for name, levels in few.items() if judged_by_levels(by[name])}
 
 # %% ../../nbs/02aj_data.violations.ipynb #170a65e9
 def count_violations(
@@ -146,17 +161,23 @@ def count_violations(
 ) -> list[Violation]:  # rules that are broken, most often broken first
     "Count the values that break each rule. Raises `ConfigError` for rules about columns that are not there."
     check_rules(rules, table)
-    names = [rule.column for rule in rules.columns if rule.column in table.columns]
-    names += [rule.tails_of for rule in rules.columns if rule.tails_of and rule.tails_of not in names]
-    tests = _tests(table, rules, names)
+    by = {rule.column: rule for rule in rules.columns}
+    by |= {mine.tails_of: ColumnRules(column=mine.tails_of) for mine in rules.columns if mine.tails_of and mine.tails_of not in by}
+    judged = _judged(table, rules, by)
+    rest = {name: mine for name, mine in by.items() if name not in judged}
+    tests = _tests(table, rules, rest)
     sums = {key: test.cast("int64").sum() for key, test in tests.items()}
-    for name in (name for name in names if rules.of(name).unique):
+    for name in (name for name, mine in rest.items() if mine.unique):
         there = table.expr[name].nullif("") if table.expr[name].type().is_string() else table.expr[name]
         sums[name, "unique"] = there.count() - there.nunique()
     counts = {key: int(count) for key, count in _row(table, sums).items() if count}
     shown = _row(table, {(name, rule): tests[name, rule].ifelse(_shown(table.expr[name]), None).max()
                          for name, rule in counts if rule not in ("moved", "required", "unique")})
-    found = [Violation(name, rule, FAMILIES[rule][0], count, count / table.rows, str(shown.get((name, rule)) or "")) for (name, rule), count in counts.items()]
+    counts |= {(name, rule): count for name, broken in judged.items() for rule, (count, _) in broken.items()}
+    shown |= {(name, rule): value for name, broken in judged.items() for rule, (_, value) in broken.items()}
+    place, order = ({name: i for i, name in enumerate(some)} for some in (by, FAMILIES))
+    found = [Violation(name, rule, FAMILIES[rule][0], count, count / table.rows, str(shown.get((name, rule)) or ""))
+             for (name, rule), count in sorted(counts.items(), key=lambda each: (each[0][1] == "unique", place[each[0][0]], order[each[0][1]]))]
     for each, odd in zip(rules.dependencies, dependency_odd(table, rules), strict=True):
         if odd:
             found.append(Violation(each.then, "dependency", "accuracy", odd, odd / table.rows, "", tuple(each.given)))
@@ -181,10 +202,10 @@ def _suggested(rules: DataRules, column: str, rule: str, value: object) -> str |
     return None
 
 
-def _numbered(table: Table) -> ir.Table:
+def _numbered(table: Table, names: Sequence[str] = ()) -> ir.Table:
     import ibis
 
-    return table.expr.mutate(row__=ibis.row_number().cast("int64"))
+    return (table.expr.select(*names) if names else table.expr).mutate(row__=ibis.row_number().cast("int64"))
 
 
 def _own_cells(table: Table, rules: DataRules, names: list[str], most: int) -> list[tuple[int, str, str, Any, str | None]]:
@@ -272,7 +293,10 @@ def example_cells(
     each: int = 2,  # cells of each
 ) -> list[dict[str, Any]]:  # row (from 0), column, value, what is wrong, suggestion
     "Some cells that break rules."
-    numbered, found = _numbered(table), []
+    found: list[dict[str, Any]] = []
+    named = {name for name, _, given in broken for name in (name, *given)}
+    named |= {mine.column for mine in rules.columns if mine.tails_of in named}
+    numbered = _numbered(table, [name for name in table.columns if name in named])
     for name, rule, given in broken:
         if rule == "dependency":
             with translate(table.name):
