@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .certainty import follows, pure_values, settled, words
+from .one_sided import beyond, own_range
 from .signal import Answer, Signal
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['NEAR_CERTAIN', 'PART', 'COARSE', 'COARSE_SCORE', 'STEPS', 'STEPS_MISSING', 'FEW_PART', 'EDGE', 'BEYOND', 'Look',
-           'looks', 'looks_at_text', 'low_end', 'flag']
+__all__ = ['NEAR_CERTAIN', 'PART', 'COARSE', 'COARSE_SCORE', 'STEPS', 'STEPS_MISSING', 'FEW_PART', 'Look', 'looks',
+           'looks_at_text', 'low_end', 'flag']
 
 # %% ../../nbs/02du_data.angles.ipynb #fcaaaefd
 NEAR_CERTAIN: Mapping[str, float] = {  # settled share from which next to nothing is left open
@@ -76,10 +77,20 @@ def looks(
         yield from _filled_once(name, filled, target, doubt)
     elif target.task != "regression":
         yield from _single_values(column, codes, groups, apart, target, doubt)
-    if target.task == "regression":
-        yield from _beyond(column, codes, filled, apart, target, doubt)
+    yield from _one_sided(column, codes, filled, apart, number, target, doubt)
     if number is None and column.dtype.kind not in "M" and target.task != "regression":
         yield from _single_words(column, groups, target, doubt)
+
+# %% ../../nbs/02du_data.angles.ipynb #0ae97e6d
+def _one_sided(column: pd.Series, codes: np.ndarray, filled: np.ndarray, apart: np.ndarray, number: np.ndarray | None, target: Answer,
+               doubt: float) -> Iterator[Look]:
+    "What says that the target is on one side of a line, or has one outcome beyond a gap."
+    if target.task == "regression":
+        for side in beyond(column, codes, filled, apart, target, doubt):
+            yield Look(str(column.name), side.through, side.inside, side.inside.astype(np.int64), side.share, 1.0, side.said)
+    elif number is not None and len(np.unique(codes)) > 3 * COARSE:
+        for side in own_range(number, target, doubt):
+            yield Look(str(column.name), side.through, side.inside, side.inside.astype(np.int64), side.share, 1.0, side.said, side.outcome)
 
 # %% ../../nbs/02du_data.angles.ipynb #6234baaa
 def _counter(column: pd.Series) -> bool:
@@ -194,49 +205,6 @@ def _single_words(column: pd.Series, groups: np.ndarray, target: Answer, doubt: 
             inside = np.zeros(len(groups), dtype=bool)
             inside[place[word == pure.group]] = True
             yield Look(str(column.name), "one word", inside, inside.astype(np.int64), pure.purity, 1.0, f"the word {names[pure.group]!r}", pure.outcome)
-
-# %% ../../nbs/02du_data.angles.ipynb #0ae97e6d
-EDGE = 0.1  # share of the rows in the fifth nearest to the line, at the least; 0.2 is even
-BEYOND = 0.4  # share of all rows beyond the line, at the most
-
-
-def _line(side: np.ndarray, inside: np.ndarray) -> tuple[float, float, float]:
-    "Where a line is beyond which rows lie evenly, the share of all rows beyond it, and the evidence in nats; 1, 1 and 0 when there is none."
-    own = np.sort(side[inside])
-    rows, line = len(own), float(own[int(0.02 * len(own))])
-    beyond = float((side >= line).mean())
-    if beyond > BEYOND or rows > 0.9 * beyond * len(side):  # all that is beyond the line: a group of its own
-        return 1.0, 1.0, 0.0
-    there = (own[own >= line] - line) / beyond
-    uneven = float(np.abs(there - (np.arange(len(there)) + 0.5) / len(there)).max()) * len(there) ** 0.5  # Kolmogorov's, 1.63 once in a hundred
-    if uneven > 1.63 or (there < 0.2).mean() < max(EDGE, 0.05 + 2.33 * (0.0475 / rows) ** 0.5):
-        return 1.0, 1.0, 0.0
-    return line, beyond, rows * (0.98 * float(np.log(0.98 / beyond)) + 0.02 * float(np.log(0.02 / max(1 - beyond, 1e-9))))
-
-
-def _beyond(column: pd.Series, codes: np.ndarray, filled: np.ndarray, apart: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
-    "Values, gaps and being filled in that are there on one side of a line through a numeric target only."
-    n, counts = len(codes), np.bincount(codes[filled], minlength=1)
-    place = (np.argsort(np.argsort(target.values, kind="stable"), kind="stable") + 0.5) / n
-    middle = np.bincount(codes[filled], place[filled], minlength=len(counts)) / np.maximum(counts, 1)
-    single = np.flatnonzero((counts >= 1.5 * FEW_PART) & (abs(middle - 0.5) > 0.15))
-    if column.dtype.kind == "f" and (counts > 0).sum() > 3 * COARSE:
-        single = single[counts[single] == counts.max()]  # amounts have natural peaks
-    parts = [("one value", apart, "anything but the usual"), ("one value", filled, "being filled in"), ("missing", ~filled, "a gap")]
-    parts += [("one value", filled & (codes == code), "") for code in single if column.dtype.kind != "M"]
-    for through, inside, detail in parts:
-        if not 1.5 * FEW_PART <= inside.sum() <= BEYOND * n or len(np.unique(target.values[inside])) < COARSE / 2:
-            continue
-        for side, end in ((place, "above"), (1 - place, "below")):
-            line, beyond, nats = _line(side, inside)
-            if nats <= doubt + np.log(len(counts)):
-                continue
-            split = replace(target, task="binary", classes=(False, True), values=(side >= line).astype(np.int64))
-            odd = {pure.group for pure in pure_values(np.arange(n), codes, split, column.dtype.kind in "iuf")} if not detail else set()
-            if detail or codes[inside][0] in odd:
-                value = detail or f"the value {str(column[inside].iloc[0])!r}"
-                yield Look(str(column.name), through, inside, inside.astype(np.int64), 1 - beyond, 1.0, f"{value} {end}")
-                return
 
 # %% ../../nbs/02du_data.angles.ipynb #a3778679
 def looks_at_text(
