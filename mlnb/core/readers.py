@@ -181,5 +181,7 @@ def _plain_frame(frame: pd.DataFrame) -> pa.Table:
     mixed = [name for name in names if frame[name].dtype == object
              and pd.api.types.infer_dtype(frame[name], skipna=True).startswith("mixed")]
     if mixed:
-        frame = frame.assign(**{name: frame[name].map(str, na_action="ignore") for name in mixed})
+        frame = frame.copy()
+        for name in mixed:  # a column may be called `self`
+            frame[name] = frame[name].map(str, na_action="ignore")
     return pa.Table.from_pandas(frame, preserve_index=False)  # not-a-number becomes missing

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .certainty import follows, pure_values, settled, words
+from .certainty import blind_but, follows, pure_values, settled, words
 from .one_sided import beyond, own_range
 from .signal import Answer, Signal
 
@@ -60,7 +60,8 @@ def looks(
     filled = groups > 0
     measured = settled(groups if number is None else number, target, number is not None, raw)
     if column.dtype.kind != "M" and not (target.task == "regression" and _counter(column)) and measured.nats > doubt and measured.share >= NEAR_CERTAIN[target.task]:
-        yield Look(name, "values", everywhere, groups, measured.share, measured.low)
+        codes_of_it = number is None and len(np.unique(groups)) > target.outcomes  # a relabelling: each of several codes stands for one outcome
+        yield Look(name, "values", everywhere, groups, measured.share, measured.low, "codes" if codes_of_it else "")
     if target.task == "multiclass" and 2 <= len(np.unique(codes)) <= COARSE and filled.all():
         yield from _group_of_classes(name, codes, target, doubt)
     if target.task == "regression" and column.dtype.kind != "M":
@@ -113,7 +114,10 @@ def _part(name: str, through: str, part: np.ndarray, groups: np.ndarray, codes: 
     inside = replace(target, values=target.values[part], folds=target.folds[part])
     if inside.values.std() == 0 or (target.task != "regression" and np.sort(np.bincount(inside.values))[-2] < 3):
         return
-    found = settled(codes[part] if number is None else number[part], inside, number is not None, None if raw is None else raw[part])
+    values = codes[part] if number is None else number[part]
+    if number is not None and target.task != "regression" and through == "other rows" and len(np.unique(values)) > 3 * COARSE:
+        values = np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(float)  # amounts repeat by nature: only their order counts
+    found = settled(values, inside, number is not None, None if raw is None else raw[part])
     if found.nats > doubt and found.share >= PART:
         yield Look(name, through, part, groups, found.share, found.low)
 
@@ -121,7 +125,7 @@ def _part(name: str, through: str, part: np.ndarray, groups: np.ndarray, codes: 
 def _gaps(name: str, filled: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
     "Whether being filled in follows the target."
     everywhere = np.ones(len(filled), dtype=bool)
-    if min(filled.sum(), len(filled) - filled.sum()) < FEW_PART:
+    if min(filled.sum(), len(filled) - filled.sum()) < FEW_PART // 2:
         return
     if target.task == "regression":
         if (changes := follows(filled, target)) <= STEPS_MISSING:
@@ -172,9 +176,22 @@ def _single_values(column: pd.Series, codes: np.ndarray, groups: np.ndarray, apa
             through = "missing" if not (groups[inside] > 0).any() else "one value"
             detail = f"the value {str(value)!r}" if single is codes else "being filled in"
             yield Look(str(column.name), through, inside, inside.astype(np.int64), pure.purity, 1.0, detail, pure.outcome)
+    if not number or many <= 3 * COARSE:
+        yield from _pure_codes(str(column.name), codes, target, doubt)
     for pure in pure_values(np.arange(n), apart.astype(np.int64), target)[:1]:
         if pure.nats > doubt and pure.group == 1 and apart.sum() < 0.7 * n:
             yield Look(str(column.name), "one value", apart, apart.astype(np.int64), pure.purity, 1.0, "anything but the usual", pure.outcome)
+
+
+def _pure_codes(name: str, codes: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
+    "Codes of which many go with one outcome each, while the others are blind."
+    pure, nats = blind_but(codes, target)
+    inside = np.isin(codes, pure)
+    if len(pure) > 1 and nats > doubt and inside.sum() >= FEW_PART and len(np.unique(target.values[inside])) > 1:
+        groups = np.where(inside, codes + 1, 0)
+        within = replace(target, values=target.values[inside], folds=target.folds[inside])
+        found = settled(codes[inside], within, False)
+        yield Look(name, "other rows", inside, groups, found.share, found.low)
 
 
 def _a_scale(column: pd.Series) -> bool:
@@ -201,9 +218,10 @@ def _single_words(column: pd.Series, groups: np.ndarray, target: Answer, doubt: 
         return
     place, word, names = words(column)
     for pure in pure_values(place, word, target, parts=True)[:1]:
-        if pure.nats > doubt + np.log(len(names)):
-            inside = np.zeros(len(groups), dtype=bool)
-            inside[place[word == pure.group]] = True
+        inside = np.zeros(len(groups), dtype=bool)
+        inside[place[word == pure.group]] = True
+        both = settled(inside.astype(np.int64), target, False)  # the rows without the word are evidence, too
+        if max(pure.nats, both.nats if both.share > 0.9 else 0.0) > doubt + np.log(len(names)):
             yield Look(str(column.name), "one word", inside, inside.astype(np.int64), pure.purity, 1.0, f"the word {names[pure.group]!r}", pure.outcome)
 
 # %% ../../nbs/02du_data.angles.ipynb #a3778679

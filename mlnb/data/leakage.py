@@ -129,12 +129,12 @@ def audit(
     with threadpool_limits(1):  # hundreds of small systems: threads that wait for each other cost more than they give
         left, right = _sides(train, test, target, time, entity)
         travels, usual = _future(left, right, target, time, entity, {*exclude}, task)
-        examined, prepared, moves = _columns(left, right, target, {time, entity, *exclude}, task, usual, [t.column for t in travels], random_state)
+        examined, prepared, moves = _columns(left, right, target, {time, entity, *exclude}, task, usual, [t.column for t in travels], random_state, entity)
         order = shared = whom = None
         if right is not None:
             order = time_order(left, right, time, target, random_state) if time else None
             shared = overlap(left, right, target if target in right.columns else "", entity if entity in right.columns else "")
-            whom = None if entity or time else _whom(left, right, target, time, task)
+            whom = None if time or (entity and not _new_in_each_row(left, entity)) else _whom(left, right, target, time, task)
         worth = None if examined.past is None else (examined.everything.score, examined.past.score)
         found = [from_future(travels, target, time, worth, MEASURE[prepared.task]), from_target(examined, prepared, target),
                  _in_time(order, time, moves), _on_both_sides(left, shared, order, whom)]
@@ -205,7 +205,7 @@ def _readable_time(table: Table, time: str) -> None:
 
 # %% ../../nbs/02d_data.leakage.ipynb #de35192c
 def _columns(train: Table, test: Table | None, target: str, leave_out: set[str], task: str, usual: float,
-             ahead: Sequence[str], random_state: int) -> tuple[Examined, Answer, dict[str, Dependence]]:
+             ahead: Sequence[str], random_state: int, entity: str = "") -> tuple[Examined, Answer, dict[str, Dependence]]:
     "Every candidate feature alone on a sample, the prepared target, and how it depends on dates and on the position of the rows."
     rows = sample_rows(train, min(20_000, max(CELLS // len(train.columns), 200)), random_state=random_state)
     prepared = answer(rows[target], task, random_state)
@@ -227,7 +227,8 @@ def _columns(train: Table, test: Table | None, target: str, leave_out: set[str],
         seen = test.frame([name])[name].astype("string").dropna()
         return float(seen.isin(set(train.frame([name])[name].astype("string"))).mean()) if len(seen) else None
 
-    return examine(features, prepared, known, random_state, raw, usual, repeated, ahead), prepared, moves
+    whom = np.unique(rows[entity].astype("string").fillna(""), return_inverse=True)[1] if entity in rows.columns else None
+    return examine(features, prepared, known, random_state, raw, usual, repeated, ahead, whom), prepared, moves
 
 # %% ../../nbs/02d_data.leakage.ipynb #a3898a36
 def _future(train: Table, test: Table | None, target: str, time: str, entity: str, leave_out: set[str],
@@ -246,7 +247,10 @@ def _future(train: Table, test: Table | None, target: str, time: str, entity: st
 
 def _without_zones(frame: pd.DataFrame) -> pd.DataFrame:
     zoned = [name for name in frame.columns if getattr(frame[name].dtype, "tz", None) is not None]
-    return frame.assign(**{name: frame[name].dt.tz_convert("UTC").dt.tz_localize(None) for name in zoned})
+    plain = frame.copy() if zoned else frame
+    for name in zoned:  # a column may be called `self`
+        plain[name] = frame[name].dt.tz_convert("UTC").dt.tz_localize(None)
+    return plain
 
 # %% ../../nbs/02d_data.leakage.ipynb #7be35ed9
 def _in_time(order: TimeOrder | None, time: str, moves: dict[str, Dependence]) -> Finding:
@@ -255,6 +259,11 @@ def _in_time(order: TimeOrder | None, time: str, moves: dict[str, Dependence]) -
     if time:
         return finding("LEAK05", Status.NOT_CHECKED, "No test rows were given.", evidence={"missing": "holdout"})
     return time_unnamed({name: found for name, found in moves.items() if name}, moves.get(""))
+
+
+def _new_in_each_row(train: Table, entity: str) -> bool:
+    "Whether an entity column numbers the rows, so that it says nothing about whom they are about."
+    return train.frame([entity])[entity].nunique() > 0.98 * train.rows
 
 
 def _whom(train: Table, test: Table, target: str, time: str, task: str) -> Whom | None:

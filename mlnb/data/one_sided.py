@@ -106,12 +106,14 @@ def own_range(
             continue
         first = max(2 * FEWEST // 3, int(0.8 * most)) - 1
         rows = first + int(x[first: most + 1].argmax()) + 1  # the widest gap about where the outcome ends
-        before, behind = x[max(rows - 1 - NEXT, 0): rows - 1], x[rows: rows + NEXT]
+        steps = [step[step > 0] for step in (x[:rows - 1][::-1], x[rows:])]  # equal values are no step
+        if min(map(len, steps)) < NEXT // 2:
+            continue
         inside = np.zeros(len(number), dtype=bool)
         inside[place[:rows]] = True
         hits, others = int((y[:rows] == outcome).sum()), y[rows: rows + 2 * NEXT] == outcome
-        gap = x[rows - 1] > GAP * max(float(np.median(before)), float(np.median(behind))) and len(np.unique(number[inside])) >= 10
+        gap = x[rows - 1] > GAP * max(float(np.median(step[:NEXT])) for step in steps) and len(np.unique(number[inside])) >= 10
         partial = hits <= 0.9 * (y == outcome).sum()  # an outcome that lies apart altogether may do so by nature
-        if gap and partial and hits >= 0.98 * rows and others.mean() <= max(0.5, 1.5 * rates[outcome]) and _evidence(
+        if gap and partial and hits >= 0.98 * rows and others.mean() <= max(0.3, 1.25 * rates[outcome]) and _evidence(
                 rows - hits, rows, 1 - float(rates[outcome])) > doubt:
             yield OneSided("one value", inside, hits / rows, words.format(number[place[rows - 1]]), outcome)
