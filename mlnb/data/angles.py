@@ -182,7 +182,7 @@ def _single_values(column: pd.Series, codes: np.ndarray, groups: np.ndarray, apa
         if pure.nats > doubt and pure.group == 1 and apart.sum() < 0.7 * n:
             yield Look(str(column.name), "one value", apart, apart.astype(np.int64), pure.purity, 1.0, "anything but the usual", pure.outcome)
 
-
+# %% ../../nbs/02du_data.angles.ipynb #6e4767a0
 def _pure_codes(name: str, codes: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
     "Codes of which many go with one outcome each, while the others are blind."
     pure, nats = blind_but(codes, target)

@@ -215,7 +215,7 @@ def _judged(look: Look, target: Answer, predictions: Mapping[str, np.ndarray], g
     return ColumnSignal(look.column, look.through, many, many <= COARSE, int(look.inside.sum()), single(look.groups, target), look.share, share,
                         measured(others, target), "fail" if leak else "pass", reason if leak else "")
 
-
+# %% ../../nbs/02dc_data.single_feature.ipynb #fc2cbdc6
 def _by_many(look: Look, target: Answer, whom: np.ndarray) -> bool:
     "Whether a value is pure over enough different entities: the rows of one person say one thing."
     if look.outcome < 0:
