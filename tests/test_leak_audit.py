@@ -187,3 +187,85 @@ def test_odd_tables_give_findings() -> None:
     assert len(audit(honest(12), honest(5, 1), target="y").findings) >= 4
     train, test = halves(honest(300))
     assert len(audit(train, test.drop(columns="y"), target="y").findings) >= 4
+
+
+def _halves(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    odd = np.random.default_rng(9).random(len(frame)) < 0.3
+    return frame[~odd].reset_index(drop=True), frame[odd].reset_index(drop=True)
+
+
+def _table(n: int = 2000, seed: int = 3) -> tuple[pd.DataFrame, np.random.Generator]:
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"a": rng.normal(size=n), "b": rng.lognormal(size=n).round(2), "c": rng.choice(list("wxyz"), n), "d": rng.integers(0, 9, n)})
+    frame["y"] = np.where(frame["a"] + rng.normal(0, 1, n) > 0.8, "yes", "no")
+    return frame, rng
+
+
+def _fails(train: pd.DataFrame, test: pd.DataFrame, code: str, **named: str) -> tuple[str, ...]:
+    found = audit(train, test, **({"target": "y"} | named)).findings.get(code)
+    return found.columns or ("-",) if found.status.value == "fail" else ()
+
+
+def test_traces_on_few_rows_are_seen() -> None:
+    frame, rng = _table()
+    yes, n = (frame["y"] == "yes").to_numpy(), len(frame)
+    some = yes & (rng.random(n) < 0.1)
+    minutes = rng.lognormal(1.7, 0.5, n)
+    plants = {"code": np.where(some, "X99", rng.choice([f"X{i:02}" for i in range(30)], n)),
+              "codes": np.where(rng.random(n) < 0.3, np.where(yes, "L7", "K2"), rng.choice(list("ABCDE"), n)),
+              "amount": np.where(some, minutes, np.nan), "scale": np.where(yes & (rng.random(n) < 0.3), 40 + 10 * minutes, minutes),
+              "note": [f"{' '.join(rng.choice(['call', 'mail', 'bill', 'visit', 'again', 'new'], 4))} {i}{' cancelled' if hit else ''}" for i, hit in enumerate(some)]}
+    for name, values in plants.items():
+        assert _fails(*_halves(frame.assign(**{name: values})), "LEAK04") == (name,)
+
+
+def test_a_status_of_the_large_ones_is_seen_and_a_dear_district_is_not() -> None:
+    frame, rng = _table()
+    cost = np.exp(3 + 0.5 * frame["a"] + rng.normal(0, 0.6, len(frame)))
+    dear = cost > np.quantile(cost, 0.75)
+    status = np.where(dear & (rng.random(len(frame)) < 0.3), "appraised", rng.choice(["open", "sent"], len(frame)))
+    district = np.where(cost * rng.lognormal(0, 0.3, len(frame)) > np.quantile(cost, 0.9), "hill", rng.choice(["dock", "park", "mill"], len(frame)))
+    assert _fails(*_halves(frame.assign(y=cost, status=status)), "LEAK04") == ("status",)
+    assert not _fails(*_halves(frame.assign(y=cost, district=district)), "LEAK04")
+
+
+def test_honest_pure_values_are_no_leak() -> None:
+    frame, rng = _table()
+    n, kids = len(frame), rng.integers(0, 4, len(frame))
+    party = rng.integers(1, 8, n)  # a scale: its ends are pure
+    votes = rng.random(n) < np.array([0.995, 0.97, 0.9, 0.5, 0.15, 0.04, 0.005])[party - 1]
+    assert not _fails(*_halves(frame.assign(y=votes, party=party.astype(float))), "LEAK04")
+    benefit = (kids > 0) & (frame["a"] + rng.normal(0, 0.3, n) < 0.5)  # nobody without children gets it
+    assert not _fails(*_halves(frame.assign(y=benefit, kids=kids)), "LEAK04")
+    who = np.sort(rng.integers(0, 60, n))  # all rows of one person have one outcome and one doctor
+    sick = rng.random(60) < 0.4
+    doctor = np.where(who == int(np.flatnonzero(sick)[0]), "Dr. Who", rng.choice(["Dr. A", "Dr. B", "Dr. C"], n))
+    train, test = (frame.assign(y=sick[who], who=who, doctor=doctor)[part].reset_index(drop=True) for part in (who < 45, who >= 45))
+    assert not _fails(train, test, "LEAK04", entity="who")
+
+
+def test_extremes_over_rows_to_come_are_seen() -> None:
+    rng = np.random.default_rng(5)
+    level = pd.Series(100 + rng.normal(0, 1, 800).cumsum().round(1))
+    frame = pd.DataFrame({"day": pd.date_range("2023-01-01", periods=800), "y": level, "x": rng.normal(size=800), "before": level.shift(1).rolling(3).max()})
+    frame["peak"] = level[::-1].rolling(3, min_periods=1).max()[::-1]
+    frame = frame.iloc[5:].reset_index(drop=True)
+    assert _fails(frame[:500], frame[500:].reset_index(drop=True), "LEAK01", time="day") == ("peak",)
+
+
+def test_entities_in_another_spelling_are_the_same() -> None:
+    frame, rng = _table()
+    frame["who"] = [f"Cust-{i}" for i in rng.integers(0, 300, len(frame))]
+    inside = frame["who"].isin(frame["who"].unique()[:200])
+    train, test = frame[inside].reset_index(drop=True), frame[~inside].reset_index(drop=True)
+    assert not _fails(train, test, "LEAK07", entity="who")
+    test.loc[:80, "who"] = [f" {name.upper()}" for name in train["who"][:81]]
+    assert _fails(train, test, "LEAK07", entity="who") == ("who",)
+
+
+@pytest.mark.parametrize("name", ["self", "frame", "0"])
+def test_columns_may_have_any_name(name: str) -> None:
+    frame, _ = _table(400)
+    train, test = _halves(frame.rename(columns={"c": name}))
+    test.iloc[:10] = train.iloc[:10].to_numpy()
+    assert _fails(train, test, "LEAK07")

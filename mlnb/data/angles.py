@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .certainty import follows, pure_values, settled, words
+from .certainty import blind_but, follows, pure_values, settled, words
+from .one_sided import beyond, own_range
 from .signal import Answer, Signal
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['NEAR_CERTAIN', 'PART', 'COARSE', 'COARSE_SCORE', 'STEPS', 'STEPS_MISSING', 'FEW_PART', 'EDGE', 'BEYOND', 'Look',
-           'looks', 'looks_at_text', 'low_end', 'flag']
+__all__ = ['NEAR_CERTAIN', 'PART', 'COARSE', 'COARSE_SCORE', 'STEPS', 'STEPS_MISSING', 'FEW_PART', 'Look', 'looks',
+           'looks_at_text', 'low_end', 'flag']
 
 # %% ../../nbs/02du_data.angles.ipynb #fcaaaefd
 NEAR_CERTAIN: Mapping[str, float] = {  # settled share from which next to nothing is left open
@@ -59,7 +60,8 @@ def looks(
     filled = groups > 0
     measured = settled(groups if number is None else number, target, number is not None, raw)
     if column.dtype.kind != "M" and not (target.task == "regression" and _counter(column)) and measured.nats > doubt and measured.share >= NEAR_CERTAIN[target.task]:
-        yield Look(name, "values", everywhere, groups, measured.share, measured.low)
+        codes_of_it = number is None and len(np.unique(groups)) > target.outcomes  # a relabelling: each of several codes stands for one outcome
+        yield Look(name, "values", everywhere, groups, measured.share, measured.low, "codes" if codes_of_it else "")
     if target.task == "multiclass" and 2 <= len(np.unique(codes)) <= COARSE and filled.all():
         yield from _group_of_classes(name, codes, target, doubt)
     if target.task == "regression" and column.dtype.kind != "M":
@@ -76,10 +78,20 @@ def looks(
         yield from _filled_once(name, filled, target, doubt)
     elif target.task != "regression":
         yield from _single_values(column, codes, groups, apart, target, doubt)
-    if target.task == "regression":
-        yield from _beyond(column, codes, filled, apart, target, doubt)
+    yield from _one_sided(column, codes, filled, apart, number, target, doubt)
     if number is None and column.dtype.kind not in "M" and target.task != "regression":
         yield from _single_words(column, groups, target, doubt)
+
+# %% ../../nbs/02du_data.angles.ipynb #0ae97e6d
+def _one_sided(column: pd.Series, codes: np.ndarray, filled: np.ndarray, apart: np.ndarray, number: np.ndarray | None, target: Answer,
+               doubt: float) -> Iterator[Look]:
+    "What says that the target is on one side of a line, or has one outcome beyond a gap."
+    if target.task == "regression":
+        for side in beyond(column, codes, filled, apart, target, doubt):
+            yield Look(str(column.name), side.through, side.inside, side.inside.astype(np.int64), side.share, 1.0, side.said)
+    elif number is not None and len(np.unique(codes)) > 3 * COARSE:
+        for side in own_range(number, target, doubt):
+            yield Look(str(column.name), side.through, side.inside, side.inside.astype(np.int64), side.share, 1.0, side.said, side.outcome)
 
 # %% ../../nbs/02du_data.angles.ipynb #6234baaa
 def _counter(column: pd.Series) -> bool:
@@ -102,7 +114,10 @@ def _part(name: str, through: str, part: np.ndarray, groups: np.ndarray, codes: 
     inside = replace(target, values=target.values[part], folds=target.folds[part])
     if inside.values.std() == 0 or (target.task != "regression" and np.sort(np.bincount(inside.values))[-2] < 3):
         return
-    found = settled(codes[part] if number is None else number[part], inside, number is not None, None if raw is None else raw[part])
+    values = codes[part] if number is None else number[part]
+    if number is not None and target.task != "regression" and through == "other rows" and len(np.unique(values)) > 3 * COARSE:
+        values = np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(float)  # amounts repeat by nature: only their order counts
+    found = settled(values, inside, number is not None, None if raw is None else raw[part])
     if found.nats > doubt and found.share >= PART:
         yield Look(name, through, part, groups, found.share, found.low)
 
@@ -110,7 +125,7 @@ def _part(name: str, through: str, part: np.ndarray, groups: np.ndarray, codes: 
 def _gaps(name: str, filled: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
     "Whether being filled in follows the target."
     everywhere = np.ones(len(filled), dtype=bool)
-    if min(filled.sum(), len(filled) - filled.sum()) < FEW_PART:
+    if min(filled.sum(), len(filled) - filled.sum()) < FEW_PART // 2:
         return
     if target.task == "regression":
         if (changes := follows(filled, target)) <= STEPS_MISSING:
@@ -161,9 +176,22 @@ def _single_values(column: pd.Series, codes: np.ndarray, groups: np.ndarray, apa
             through = "missing" if not (groups[inside] > 0).any() else "one value"
             detail = f"the value {str(value)!r}" if single is codes else "being filled in"
             yield Look(str(column.name), through, inside, inside.astype(np.int64), pure.purity, 1.0, detail, pure.outcome)
+    if not number or many <= 3 * COARSE:
+        yield from _pure_codes(str(column.name), codes, target, doubt)
     for pure in pure_values(np.arange(n), apart.astype(np.int64), target)[:1]:
         if pure.nats > doubt and pure.group == 1 and apart.sum() < 0.7 * n:
             yield Look(str(column.name), "one value", apart, apart.astype(np.int64), pure.purity, 1.0, "anything but the usual", pure.outcome)
+
+# %% ../../nbs/02du_data.angles.ipynb #6e4767a0
+def _pure_codes(name: str, codes: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
+    "Codes of which many go with one outcome each, while the others are blind."
+    pure, nats = blind_but(codes, target)
+    inside = np.isin(codes, pure)
+    if len(pure) > 1 and nats > doubt and inside.sum() >= FEW_PART and len(np.unique(target.values[inside])) > 1:
+        groups = np.where(inside, codes + 1, 0)
+        within = replace(target, values=target.values[inside], folds=target.folds[inside])
+        found = settled(codes[inside], within, False)
+        yield Look(name, "other rows", inside, groups, found.share, found.low)
 
 
 def _a_scale(column: pd.Series) -> bool:
@@ -190,53 +218,11 @@ def _single_words(column: pd.Series, groups: np.ndarray, target: Answer, doubt: 
         return
     place, word, names = words(column)
     for pure in pure_values(place, word, target, parts=True)[:1]:
-        if pure.nats > doubt + np.log(len(names)):
-            inside = np.zeros(len(groups), dtype=bool)
-            inside[place[word == pure.group]] = True
+        inside = np.zeros(len(groups), dtype=bool)
+        inside[place[word == pure.group]] = True
+        both = settled(inside.astype(np.int64), target, False)  # the rows without the word are evidence, too
+        if max(pure.nats, both.nats if both.share > 0.9 else 0.0) > doubt + np.log(len(names)):
             yield Look(str(column.name), "one word", inside, inside.astype(np.int64), pure.purity, 1.0, f"the word {names[pure.group]!r}", pure.outcome)
-
-# %% ../../nbs/02du_data.angles.ipynb #0ae97e6d
-EDGE = 0.1  # share of the rows in the fifth nearest to the line, at the least; 0.2 is even
-BEYOND = 0.4  # share of all rows beyond the line, at the most
-
-
-def _line(side: np.ndarray, inside: np.ndarray) -> tuple[float, float, float]:
-    "Where a line is beyond which rows lie evenly, the share of all rows beyond it, and the evidence in nats; 1, 1 and 0 when there is none."
-    own = np.sort(side[inside])
-    rows, line = len(own), float(own[int(0.02 * len(own))])
-    beyond = float((side >= line).mean())
-    if beyond > BEYOND or rows > 0.9 * beyond * len(side):  # all that is beyond the line: a group of its own
-        return 1.0, 1.0, 0.0
-    there = (own[own >= line] - line) / beyond
-    uneven = float(np.abs(there - (np.arange(len(there)) + 0.5) / len(there)).max()) * len(there) ** 0.5  # Kolmogorov's, 1.63 once in a hundred
-    if uneven > 1.63 or (there < 0.2).mean() < max(EDGE, 0.05 + 2.33 * (0.0475 / rows) ** 0.5):
-        return 1.0, 1.0, 0.0
-    return line, beyond, rows * (0.98 * float(np.log(0.98 / beyond)) + 0.02 * float(np.log(0.02 / max(1 - beyond, 1e-9))))
-
-
-def _beyond(column: pd.Series, codes: np.ndarray, filled: np.ndarray, apart: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
-    "Values, gaps and being filled in that are there on one side of a line through a numeric target only."
-    n, counts = len(codes), np.bincount(codes[filled], minlength=1)
-    place = (np.argsort(np.argsort(target.values, kind="stable"), kind="stable") + 0.5) / n
-    middle = np.bincount(codes[filled], place[filled], minlength=len(counts)) / np.maximum(counts, 1)
-    single = np.flatnonzero((counts >= 1.5 * FEW_PART) & (abs(middle - 0.5) > 0.15))
-    if column.dtype.kind == "f" and (counts > 0).sum() > 3 * COARSE:
-        single = single[counts[single] == counts.max()]  # amounts have natural peaks
-    parts = [("one value", apart, "anything but the usual"), ("one value", filled, "being filled in"), ("missing", ~filled, "a gap")]
-    parts += [("one value", filled & (codes == code), "") for code in single if column.dtype.kind != "M"]
-    for through, inside, detail in parts:
-        if not 1.5 * FEW_PART <= inside.sum() <= BEYOND * n or len(np.unique(target.values[inside])) < COARSE / 2:
-            continue
-        for side, end in ((place, "above"), (1 - place, "below")):
-            line, beyond, nats = _line(side, inside)
-            if nats <= doubt + np.log(len(counts)):
-                continue
-            split = replace(target, task="binary", classes=(False, True), values=(side >= line).astype(np.int64))
-            odd = {pure.group for pure in pure_values(np.arange(n), codes, split, column.dtype.kind in "iuf")} if not detail else set()
-            if detail or codes[inside][0] in odd:
-                value = detail or f"the value {str(column[inside].iloc[0])!r}"
-                yield Look(str(column.name), through, inside, inside.astype(np.int64), 1 - beyond, 1.0, f"{value} {end}")
-                return
 
 # %% ../../nbs/02du_data.angles.ipynb #a3778679
 def looks_at_text(

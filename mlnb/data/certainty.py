@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['PURE', 'LEAST_ROWS', 'NATURAL', 'MOST_PURE', 'Settled', 'settled', 'follows', 'Pure', 'pure_values', 'words']
+__all__ = ['PURE', 'LEAST_ROWS', 'NATURAL', 'MOST_PURE', 'Settled', 'settled', 'follows', 'Pure', 'pure_values', 'blind_but',
+           'words']
 
 # %% ../../nbs/02dp_data.certainty.ipynb #21282886
 @dataclass(frozen=True)
@@ -78,10 +79,12 @@ def _line(values: np.ndarray, ranks: np.ndarray, raw: np.ndarray | None) -> floa
     if there.sum() < 10 or there.sum() < len(values) * 0.9:
         return 0.0
     pairs = [(pd.Series(values[there]).rank().to_numpy(), pd.Series(ranks[there]).rank().to_numpy())]
+    own, aim = (float(pair.var()) for pair in pairs[0])
+    most = min(aim / max(own, 1e-12), 1.0)  # a copy with a little noise is finer than a target with ties, and cannot follow it into them
     if raw is not None:
         pairs.append(tuple(np.clip(v, *np.quantile(v, [0.01, 0.99])) for v in (values[there], raw[there])))
-    spread = [(a, b) for a, b in pairs if a.std() > 0 and b.std() > 0]
-    return max((float(np.corrcoef(a, b)[0, 1] ** 2) for a, b in spread), default=0.0)
+    shares = [float(np.corrcoef(a, b)[0, 1] ** 2) for a, b in pairs if a.std() > 0 and b.std() > 0]
+    return max(min(shares[0] / most, 1.0), *shares) if shares else 0.0
 
 # %% ../../nbs/02dp_data.certainty.ipynb #1c28541a
 def follows(
@@ -98,7 +101,7 @@ def follows(
     return changes / max(n * (1 - float(rates @ rates)), 1e-9)
 
 # %% ../../nbs/02dp_data.certainty.ipynb #a293888e
-PURE, LEAST_ROWS = 0.95, 20  # purity of a value, and rows it needs
+PURE, LEAST_ROWS = 0.97, 20  # purity of a value, and rows it needs
 NATURAL = 0.005  # probability, with the other values of the column as a measure, from which a pure value is one of them
 MOST_PURE = 40  # pure values that are compared with the others, those with the most evidence
 
@@ -181,6 +184,28 @@ def _on_the_way(pure: Pure, counts: np.ndarray, rows: np.ndarray) -> bool:
             if seen >= 5 and hits / seen >= 0.8 * pure.purity:
                 return True
     return False
+
+# %% ../../nbs/02dp_data.certainty.ipynb #3c9896fd
+def blind_but(
+    codes: np.ndarray,  # the values of a column, shape (n,)
+    target: Answer,  # the target of the same rows
+) -> tuple[np.ndarray, float]:  # the pure values where all others are blind, and the evidence in nats; none and 0 otherwise
+    "Values that go with one outcome each, in a column that says nothing besides."
+    k, n = target.outcomes, len(codes)
+    counts = np.bincount(codes * k + target.values, minlength=(int(codes.max()) + 1) * k).reshape(-1, k)
+    rows, rates = counts.sum(axis=1), counts.sum(axis=0) / n
+    pure = (rows >= 8) & (counts.max(axis=1) >= 0.97 * rows) & (rates[counts.argmax(axis=1)] <= 0.6)
+    rest = counts[~pure & (rows > 0)]
+    left = int(rest.sum())
+    if not pure.any() or len(rest) < 2 or left < max(0.2 * n, LEAST_ROWS):
+        return np.zeros(0, np.int64), 0.0
+    total, sizes = rest.sum(axis=0), rest.sum(axis=1)
+    open_ = 1 - float(((total / left) ** 2).sum())
+    within = float((sizes - (rest**2).sum(axis=1) / sizes).sum()) / left
+    if open_ < 0.02 or 1 - within / open_ - (len(rest) - 1) / left > 0.05:
+        return np.zeros(0, np.int64), 0.0
+    nats = sum(_evidence(int(rows[g] - counts[g].max()), int(rows[g]), 1 - float(rates[counts[g].argmax()])) for g in np.flatnonzero(pure))
+    return np.flatnonzero(pure), float(nats) - int(pure.sum()) * float(np.log(len(rows)))
 
 # %% ../../nbs/02dp_data.certainty.ipynb #bc7a1c27
 def words(

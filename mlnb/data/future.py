@@ -12,6 +12,7 @@ import numpy as np
 
 from .series import Series, orders
 from .time_screen import may_know_target
+from .extremes import knows_extremes
 from .time_travel import LEAST, WINDOW, Travel, _explained, knows_columns, knows_target
 
 if TYPE_CHECKING:
@@ -88,6 +89,9 @@ def future(
             if travel:
                 found[names[i]] = travel
         left = [i for i, name in enumerate(names) if name not in found]
+        for travel in knows_extremes(matrix[:, left], [names[i] for i in left], y, series, target):
+            found[travel.column] = travel
+        left = [i for i in left if names[i] not in found]
         if left:
             for travel in knows_columns(matrix[:, left], [names[i] for i in left], series, y):
                 found.setdefault(travel.column, travel)

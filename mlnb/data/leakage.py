@@ -132,12 +132,12 @@ def audit(
         left, right = _sides(train, test, target, time, entity, task)
         notes = compare_roles(left, right, target, entity)
         travels, usual = _future(left, right, target, time, entity, {*exclude}, task)
-        examined, prepared, moves = _columns(left, right, target, {time, entity, *exclude}, task, usual, [t.column for t in travels], random_state)
+        examined, prepared, moves = _columns(left, right, target, {time, entity, *exclude}, task, usual, [t.column for t in travels], random_state, entity)
         order = shared = whom = None
         if right is not None:
             order = time_order(left, right, time, target, random_state) if time else None
             shared = overlap(left, right, target if target in right.columns else "", entity if entity in right.columns else "")
-            whom = None if entity or time else _whom(left, right, target, time, task)
+            whom = None if time or (entity and not _new_in_each_row(left, entity)) else _whom(left, right, target, time, task)
         worth = None if examined.past is None else (examined.everything.score, examined.past.score)
         found = [from_future(travels, target, time, worth, MEASURE[prepared.task]), from_target(examined, prepared, target),
                  _in_time(order, time, moves), _on_both_sides(left, shared, order, whom)]
@@ -179,7 +179,7 @@ def _comparable(left: Table, right: Table, target: str, time: str, entity: str) 
 
 # %% ../../nbs/02d_data.leakage.ipynb #de35192c
 def _columns(train: Table, test: Table | None, target: str, leave_out: set[str], task: str, usual: float,
-             ahead: Sequence[str], random_state: int) -> tuple[Examined, Answer, dict[str, Dependence]]:
+             ahead: Sequence[str], random_state: int, entity: str = "") -> tuple[Examined, Answer, dict[str, Dependence]]:
     "Every candidate feature alone on a sample, the prepared target, and how it depends on dates and on the position of the rows."
     rows = sample_rows(train, min(20_000, max(CELLS // len(train.columns), 200)), random_state=random_state)
     prepared = answer(rows[target], task, random_state)
@@ -201,7 +201,8 @@ def _columns(train: Table, test: Table | None, target: str, leave_out: set[str],
         seen = test.frame([name])[name].astype("string").dropna()
         return float(seen.isin(set(train.frame([name])[name].astype("string"))).mean()) if len(seen) else None
 
-    return examine(features, prepared, known, random_state, raw, usual, repeated, ahead), prepared, moves
+    whom = np.unique(rows[entity].astype("string").fillna(""), return_inverse=True)[1] if entity in rows.columns else None
+    return examine(features, prepared, known, random_state, raw, usual, repeated, ahead, whom), prepared, moves
 
 # %% ../../nbs/02d_data.leakage.ipynb #a3898a36
 def _future(train: Table, test: Table | None, target: str, time: str, entity: str, leave_out: set[str],
@@ -232,6 +233,11 @@ def _in_time(order: TimeOrder | None, time: str, moves: dict[str, Dependence]) -
     if time:
         return finding("LEAK05", Status.NOT_CHECKED, "No test rows were given.", evidence={"missing": "holdout"})
     return time_unnamed({name: found for name, found in moves.items() if name}, moves.get(""))
+
+
+def _new_in_each_row(train: Table, entity: str) -> bool:
+    "Whether an entity column numbers the rows, so that it says nothing about whom they are about."
+    return train.frame([entity])[entity].nunique() > 0.98 * train.rows
 
 
 def _whom(train: Table, test: Table, target: str, time: str, task: str) -> Whom | None:

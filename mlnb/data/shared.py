@@ -168,6 +168,8 @@ def _shown(keys: RowKeys, columns: Sequence[str], full: np.ndarray, shared: np.n
     if soft:
         text = {name: softened(shown[name].tolist()) for name in columns if name in keys.text}
         times = {name: shown[name].dt.floor("s") for name in columns if shown[name].dtype.kind == "M"}
-        shown = shown.assign(**text, **times)
+        shown = shown.copy()
+        for name, values in {**text, **times}.items():  # a column may be called `self`
+            shown[name] = values
     found = [plain_row(row, whole) for row in shown.to_dict("records")]
     return tuple(sorted(found, key=lambda row: [(value is None, "" if value is None else value) for value in row.values()]))

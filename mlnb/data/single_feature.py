@@ -75,7 +75,8 @@ def verdict(
         what = {"one word": look.detail, "one value": look.detail,
                 "missing": "a gap"}[look.through]
         rows = int(look.inside.sum())
-        return surprise >= UNEXPECTED * (1 if look.share >= 0.98 else 3), float(expected.mean()), (
+        enough = UNEXPECTED * (0.15 if look.share >= 0.99 else 1 if look.share >= 0.98 else 3)  # what is pure needs no other witness
+        return surprise >= enough, float(expected.mean()), (
             f"settles the outcome of {rows:,} rows by {what}: {look.share:.1%} of them are {target.classes[look.outcome]!r}, where the other "
             f"columns expect {expected.mean():.0%}")
     if look.through in ("one value", "missing") and look.detail:
@@ -93,7 +94,7 @@ def verdict(
     left = (1 - look.low) / max(1 - settled_there, 1e-9)
     if look.through == "missing":
         return left <= ALONE_COARSE or settled_there < NEAR_CERTAIN[target.task], settled_there, "gives the target away by being filled in or not"
-    alone = left <= ALONE
+    alone = left <= ALONE or (target.task != "regression" and inside is None and look.share >= 0.9995 and look.detail == "codes")
     if target.task == "regression" and look.share < SURE and inside is None:
         alone = left <= ALONE_NUMBER and company >= 3
     if target.task == "regression" and settled_there >= 0.9 and inside is None:
@@ -124,11 +125,13 @@ def _seen(frame: pd.DataFrame, coded_columns: Mapping[str, np.ndarray], groups: 
           target: Answer, raw: np.ndarray | None) -> tuple[list[Look], dict[str, float]]:
     "What is too good about each column, and the share of the target that it settles."
     seen: list[Look] = []
-    shares, doubt = {}, 10 + np.log(max(len(frame.columns), 1))
+    shares: dict[str, float] = {}
+    kinds = {name: ("numbers" if frame[name].dtype.kind in "iufb" else "text", bool((found == 0).any())) for name, found in coded_columns.items()}
     for name, found in coded_columns.items():
         column = frame[name].rename(name)
         number = column.to_numpy(float, na_value=np.nan) if column.dtype.kind in "iufb" else None
         shares[name] = settled(found if number is None else number, target, number is not None, raw).share if name in groups else 0.0
+        doubt = 10 + float(np.log(sum(kind == kinds[name] for kind in kinds.values())))  # columns of its kind that might be as good by chance
         wanted = looks(column, found, target, raw, doubt) if name in groups else looks_at_text(column, found, target, doubt)
         coarse = flag(name, found, signals[name], target) if name in groups and column.nunique() <= COARSE else None
         seen += [look for look in (*wanted, coarse) if look is not None]
@@ -144,6 +147,7 @@ def examine(
     usual: float = 0.0,  # share of the target that the row before in time settles, so that lags are no leaks
     repeated: Callable[[str], float | None] | None = None,  # column -> share of test rows whose value is in train, where there are any
     future: Sequence[str] = (),  # columns that know the future
+    whom: np.ndarray | None = None,  # whom each row is about, as codes, where that is known, shape (n,)
 ) -> Examined:  # signals and verdicts
     "Look at every column alone."
     known, groups, skipped = known or {}, {}, []
@@ -158,6 +162,8 @@ def examine(
     chance = float(noise(list(groups.values()), target, random_state=random_state).max(initial=0.0))
     predictions = {name: encode(groups[name], target) for name in order[:80]}
     seen, shares = _seen(frame, coded_columns, groups, signals, target, raw) if len(target.values) >= FEW_ROWS else ([], {})
+    if whom is not None:
+        seen = [look for look in seen if _by_many(look, target, whom)]
     grave = {look.column for look in seen if look.through != "values" or look.share >= (0.999 if target.task == "regression" else 0.995)} | {*known, *future}
     best: dict[str, ColumnSignal] = {}
     for look in seen:
@@ -209,6 +215,14 @@ def _judged(look: Look, target: Answer, predictions: Mapping[str, np.ndarray], g
     return ColumnSignal(look.column, look.through, many, many <= COARSE, int(look.inside.sum()), single(look.groups, target), look.share, share,
                         measured(others, target), "fail" if leak else "pass", reason if leak else "")
 
+# %% ../../nbs/02dc_data.single_feature.ipynb #fc2cbdc6
+def _by_many(look: Look, target: Answer, whom: np.ndarray) -> bool:
+    "Whether a value is pure over enough different entities: the rows of one person say one thing."
+    if look.outcome < 0:
+        return look.inside.all() or len(np.unique(whom[look.inside])) >= 5
+    rate = float((target.values == look.outcome).mean())
+    return -len(np.unique(whom[look.inside])) * np.log(rate) > 10
+
 
 def _nested(one: np.ndarray, other: np.ndarray, target: Answer) -> bool:
     "Whether two columns tell the same entities apart, one perhaps more finely."
@@ -227,7 +241,7 @@ def _ahead(found: ColumnSignal, target: Answer, predictions: Mapping[str, np.nda
         return found
     rest = together([p for name, p in predictions.items() if name != found.column and name not in grave], target)
     margin = 0.02 * (1 - rest.score)
-    if target.task != "regression" and rest.strength >= 0.5 and found.signal.score > rest.score - 0.05:
+    if target.task != "regression" and rest.strength >= 0.5 and found.signal.strength >= 0.9 and found.signal.score > rest.score - 0.05:
         both = together([p for name, p in predictions.items() if name not in grave or name == found.column], target)
         if 1 - both.score <= 0.5 * (1 - rest.score):  # as good as all others, and it knows what they do not know
             return replace(found, rest=rest, verdict="warn", reason="tells as much as all other columns together, and something else")

@@ -27,7 +27,7 @@ class Travel:
     "A column that knows the future."
 
     column: str  # its name
-    kind: str  # "later target", "around the target", "own target", "later feature", "around a feature" or "later date"
+    kind: str  # "later target", "around the target", "own target", "later feature", "around a feature", "extreme" or "later date"
     of: str  # the column whose future it knows
     steps: int  # how many rows later; 0 when it is a mean over rows on both sides
     share: float  # how much of it the future explains
@@ -50,6 +50,8 @@ class Travel:
                              "rows have none)",
             "around a feature": f"{self.column} is a mean of {self.of} over earlier and later rows ({self.share:.1%} explained {order}, by past and "
                                 f"present {max(self.past, 0):.1%})",
+            "extreme": f"{self.column} is the {self.detail} {self.of} of " + (f"rows up to {self.steps} later" if self.steps else "the own row and those before") +
+                       f" ({self.share:.1%} equal {order}, without them {max(self.past, 0):.1%})",
             "later date": f"{self.column} lies after {self.of} in {self.share:.1%} of the rows{self.detail}",
         }[self.kind]
 
