@@ -5,6 +5,7 @@
 # %% ../../nbs/02dl_data.encoding_marks.ipynb #f380af59
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -14,7 +15,7 @@ import numpy as np
 from .marks import SCREENED, Mark, Sides, Spectrum, dense
 
 # %% auto #0
-__all__ = ['CLASSES', 'decided_by', 'targets', 'encoding_marks']
+__all__ = ['CLASSES', 'by_accident', 'decided_by', 'targets', 'encoding_marks']
 
 # %% ../../nbs/02dl_data.encoding_marks.ipynb #b0bd03b6
 CLASSES = 20  # classes that are looked at one by one
@@ -119,6 +120,50 @@ def _related(g: _Groups, judged: np.ndarray) -> bool:
         a, b = value - weight @ value, x - weight @ x
         found.append(abs(weight @ (a * b)) / max(float(np.sqrt((weight @ a**2) * (weight @ b**2))), 1e-300))
     return max(found) > 0.3
+
+
+def _ordered(codes: np.ndarray, y: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    "Extremes, middle and spread of a target of more than two values, by group; `codes` from 0, groups without rows left out."
+    if len(y) < 3 or ((y == y.min()) | (y == y.max())).all():
+        return []
+    n = np.bincount(codes)
+    order, start = np.lexsort((y, codes)), np.cumsum(n) - n
+    n, start, used = n[n > 0], start[n > 0], n > 0
+    middle = (y[order[start + (n - 1) // 2]] + y[order[start + n // 2]]) / 2
+    off = (y - y.mean()) ** 2
+    mean = (np.bincount(codes, y - y.mean()) / np.maximum(np.bincount(codes), 1))[used]
+    squares = np.maximum(np.bincount(codes, off)[used] - n * mean**2, 0)
+    return [("maximum", y[order[start + n - 1]]), ("minimum", y[order[start]]), ("median", middle),
+            ("standard deviation", np.sqrt(squares / np.maximum(n - 1, 1))), ("standard deviation (of the rows)", np.sqrt(squares / n))]
+
+
+def by_accident(
+    found: np.ndarray,  # a statistic of each group, shape (groups,)
+    value: np.ndarray,  # what a column says of each group, shape (groups,)
+    near: float,  # how far apart they may be
+) -> float:  # share of groups that would be met if the column's values were dealt out anew; at least 1e-9
+    "How often a statistic and a column agree by accident: often where both have few different values."
+    ordered = np.sort(value)
+    width = near * (1 + 1e-9)
+    return max(float((np.searchsorted(ordered, found + width, "right") - np.searchsorted(ordered, found - width)).mean() / max(len(value), 1)), 1e-9)
+
+
+def _extreme(g: _Groups, more: list[tuple[str, np.ndarray]], near: float, spread: float) -> _Fit | None:
+    "The extreme, middle or spread of the target that fits best, if one does."
+    judged, best = g.varied, None
+    if judged.sum() < 8:
+        return None
+    for formula, expected in more:
+        off = np.abs(expected - g.value)
+        met = (off <= near) & judged
+        each = max(by_accident(expected[judged], g.value[judged], near), 2 * near / (2.5 * spread))
+        share = float(g.rows[met].sum() / g.rows[judged].sum())
+        if share >= 0.85 and met.sum() >= 0.85 * judged.sum() and each < 0.5:
+            missed = int(judged.sum() - met.sum())
+            log = math.log(10 * len(more)) + met.sum() * math.log(max(each, 1e-9)) + missed * math.log(math.e * judged.sum() / max(missed, 1))
+            fit = _Fit(formula, share, float(np.median(off[judged])), math.exp(max(min(log, 0.0), -700.0)), int(met.sum()))
+            best = fit if best is None or fit.chance < best.chance else best
+    return best
 
 
 def _fit(g: _Groups, near: float, spread: float, own: bool = False) -> _Fit | None:
@@ -272,13 +317,20 @@ def _column_marks(name: str, sides: Sides, s: Spectrum, y: list[tuple[str, np.nd
                     yield mark
 
 # %% ../../nbs/02dl_data.encoding_marks.ipynb #daa10bbe
+def _best(codes: np.ndarray, values: np.ndarray, y: np.ndarray, near: float, spread: float, own: bool) -> _Fit | None:
+    "The statistic of the target that fits best on some rows."
+    g = _grouped(codes, values, y)
+    found = _fit(g, near, spread, own)
+    return found if found is not None else _extreme(g, _ordered(codes, y), near, spread)
+
+
 def _encoded(name: str, source: str, codes: np.ndarray, values: np.ndarray, said: str, y: np.ndarray, head: int, known: np.ndarray,
              near: float, spread: float) -> Mark | None:
     at = np.flatnonzero(known[:head])
-    train = _fit(_grouped(codes[at], values[at], y[at]), near, spread, not source) if len(at) else None
+    train = _best(codes[at], values[at], y[at], near, spread, not source) if len(at) else None
     every = None
     if known[head:].any() and (not source or decided_by(codes, values)):
-        every = _fit(_grouped(codes[known], values[known], y[known]), near, spread, not source)
+        every = _best(codes[known], values[known], y[known], near, spread, not source)
     best = train if every is None or (train is not None and train.chance <= every.chance and train.share >= every.share) else every
     if best is None:
         return None
