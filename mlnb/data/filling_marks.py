@@ -70,7 +70,7 @@ def _between(distinct: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, floa
         scaled = distinct * 10.0**decimals
         off = np.abs(scaled - np.round(scaled)) > 1e-4
         if counts[off].sum() <= 0.4 * counts.sum():
-            return np.flatnonzero(off), 10.0**-decimals
+            return np.flatnonzero(off if decimals < 5 else off & False), 10.0**-decimals
     return np.zeros(0, dtype=int), 0.0
 
 
@@ -88,7 +88,7 @@ def _spikes(distinct: np.ndarray, counts: np.ndarray, means: Sequence[float] = (
         usual = float(np.median(around)) if len(around) < 10 else float(around.mean())
         odd = _repeated(int(counts[place]), usual + 0.5, len(distinct))
         fine = place in finest or _finer(float(distinct[place]), grain(np.delete(distinct, place)))
-        if (odd < 1e-2 and counts[place] >= 3) or fine or (place in exact and odd < 1e-2):
+        if (odd < 1e-2 and counts[place] >= 3) or fine or (place in exact and counts[place] >= 3 and distinct[place] != 0):
             some = min(usual + 3 * math.sqrt(usual) + 2, 1.5 * float(around.max()))
             found.append((int(counts[place]), _Spike(float(distinct[place]), usual, some, fine, odd, max(len(between), 1) if fine else 1)))
     often = sorted((count for count, spike in found if not spike.fine), reverse=True)
@@ -173,14 +173,15 @@ def _by_mode(spike: _Spike, rest: np.ndarray) -> float:
     return CLEAN_MODE / max(int((counts >= top - 2 * math.sqrt(top)).sum()), 1)
 
 # %% ../../nbs/02dk_data.filling_marks.ipynb #dbc89eee
-def _middles(group: np.ndarray, values: np.ndarray, k: int) -> dict[str, np.ndarray]:
-    "Mean and median of each group, NaN for groups of fewer than three."
-    n = np.bincount(group, minlength=k)
-    order = np.lexsort((values, group))
-    start = np.cumsum(n) - n
-    low, high = ((start + step).clip(0, len(values) - 1) for step in ((np.maximum(n, 1) - 1) // 2, n // 2))
-    few = np.where(n < 3, np.nan, 0.0)
-    return {"mean": np.bincount(group, values, minlength=k) / np.maximum(n, 1) + few, "median": (values[order[low]] + values[order[high]]) / 2 + few}
+def _off(group: np.ndarray, values: np.ndarray, fill: np.ndarray) -> dict[str, np.ndarray]:
+    "How far each group's value is from its mean, and from its middle in ranks, the value itself left out; infinite for groups of fewer than three other rows."
+    k, v = len(fill), fill[group]
+    other = values != v
+    n = np.bincount(group, other, minlength=k)
+    mean = np.bincount(group, np.where(other, values - v, 0.0), minlength=k) / np.maximum(n, 1)
+    ranks = np.bincount(group, np.sign(values - v), minlength=k)
+    few = np.where(n < 3, np.inf, 0.0)
+    return {"mean": np.abs(mean) + few, "median": np.abs(ranks) + few}
 
 
 def _group_mark(column: str, sides: Sides, between: np.ndarray) -> Mark | None:
@@ -206,10 +207,11 @@ def _group_mark(column: str, sides: Sides, between: np.ndarray) -> Mark | None:
         size = np.sqrt(np.maximum(np.bincount(group, values**2, minlength=k) / np.maximum(np.bincount(group, minlength=k), 1)
                                   - (np.bincount(group, values, minlength=k) / np.maximum(np.bincount(group, minlength=k), 1)) ** 2, 0))
         near = np.maximum(0.5001 * s.fineness if s.fineness > 1e-9 else 0.0, 1e-7 * np.maximum(size, 1e-6 * np.abs(distinct[top])) + 1e-12)
-        all_rows, train = _middles(group, values, k), _middles(group[own], values[own], k)
+        all_rows, train = _off(group, values, distinct[top]), _off(group[own], values[own], distinct[top])
         for how in ("mean", "median"):
-            slack = near if how == "mean" else near * (1e-3 if s.fineness > 1e-9 else 1.0)
-            hit, hit_train = (np.abs(found[how] - distinct[top]) <= slack for found in (all_rows, train))
+            by_nature = 0.0 if len(between) else 1.0
+            slack, slack_train = (near, near) if how == "mean" else (by_nature, np.maximum(second, by_nature))
+            hit, hit_train = all_rows[how] <= slack, train[how] <= slack_train
             each = np.clip(2 * near / (2.5 * np.maximum(size, 1e-12)) if how == "mean" else 3 / np.bincount(group, minlength=k).clip(1), 1e-9, 1.0)
             met, met_train = int((hit & looked).sum()), int((hit_train & looked).sum())
             if max(met, met_train) < max(0.7 * looked.sum(), 2) or met == met_train:
