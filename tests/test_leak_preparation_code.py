@@ -96,16 +96,26 @@ HONEST = {
     "folds, fitted inside": START + XY + "for tr, te in KFold(5).split(X):\n    s = StandardScaler().fit(X[tr])\n    SVC().fit(s.transform(X[tr]), y[tr])\n",
     "mean over a mask of train": START + "m = df.loc[df.is_train, 'a'].mean()\ndf['a'] = df['a'].fillna(m)\ntrain, test = df[df.is_train], df[~df.is_train]\n",
     "mask in a name": START + "part = df['part'] == 'train'\ndf['a'] = df['a'].fillna(df.loc[part, 'a'].median())\ntrain, test = df[part], df[~part]\n",
-    "rows by index": START + "train_idx, test_idx = train_test_split(df.index)\ns = StandardScaler().fit(df.loc[train_idx])\nA, B = s.transform(df.loc[train_idx]), s.transform(df.loc[test_idx])\n",
+    "rows by index": (
+        START + "train_idx, test_idx = train_test_split(df.index)\n"
+        "s = StandardScaler().fit(df.loc[train_idx])\nA, B = s.transform(df.loc[train_idx]), s.transform(df.loc[test_idx])\n"),
     "everything but test": START + "s = StandardScaler().fit(df[df.part != 'test'])\nA, B = s.transform(df[df.part != 'test']), s.transform(df[df.part == 'test'])\n",
-    "across the columns": START + "df['m'] = df[['a', 'b']].mean(axis=1)\ndf['x'] = df[['a', 'b']].max(axis='columns') - df[['a', 'b']].min(1)\ndf['n'] = np.sum(df[['a', 'b']], axis=1)\n" + SPLIT,
+    "across the columns": (
+        START + "df['m'] = df[['a', 'b']].mean(axis=1)\n"
+        "df['x'] = df[['a', 'b']].max(axis='columns') - df[['a', 'b']].min(1)\ndf['n'] = np.sum(df[['a', 'b']], axis=1)\n" + SPLIT),
     "own past in a lambda": START + "df['p'] = df.groupby('id')['a'].transform(lambda s: s.shift(1).rolling(3).mean())\n" + SPLIT,
-    "own past in windows": START + "df['p'] = df.groupby('id')['a'].rolling(3).mean().values\ndf['q'] = df['a'].shift(1).expanding().max()\ndf['e'] = df['a'].ewm(0.3).mean()\n" + SPLIT,
+    "own past in windows": (
+        START + "df['p'] = df.groupby('id')['a'].rolling(3).mean().values\n"
+        "df['q'] = df['a'].shift(1).expanding().max()\ndf['e'] = df['a'].ewm(0.3).mean()\n" + SPLIT),
     "row by row in a lambda": START + "df['n'] = df['text'].apply(lambda t: t.count('a') + len(t))\ndf['m'] = df.apply(lambda r: max(r['a'], r['b']), axis=1)\n" + SPLIT,
-    "scaler of another table": "old = pd.read_csv('2019.csv')\n" + START + "s = StandardScaler().fit(old)\ntrain, test = train_test_split(df)\nA, B = s.transform(train), s.transform(test)\n",
+    "scaler of another table": (
+        "old = pd.read_csv('2019.csv')\n" + START + "s = StandardScaler().fit(old)\n"
+        "train, test = train_test_split(df)\nA, B = s.transform(train), s.transform(test)\n"),
     "mean of another table": "old = pd.read_csv('2019.csv')\n" + START + "df['a'] = df['a'].fillna(old['a'].mean())\n" + SPLIT,
     "labels of test looked at": START + XY + XY_SPLIT + "print(y_test.mean(), y_test.value_counts())\n",
-    "labels of test in a score": START + XY + XY_SPLIT + "p = SVR().fit(X_train, y_train).predict(X_test)\nr2 = 1 - ((y_test - p) ** 2).sum() / ((y_test - y_test.mean()) ** 2).sum()\n",
+    "labels of test in a score": (
+        START + XY + XY_SPLIT + "p = SVR().fit(X_train, y_train).predict(X_test)\n"
+        "r2 = 1 - ((y_test - p) ** 2).sum() / ((y_test - y_test.mean()) ** 2).sum()\n"),
     "test looked at": START + SPLIT + "print(test['a'].mean(), test.describe())\n",
     "repeats in train": START + SPLIT + "pos = train[train.left == 1]\ntrain = pd.concat([train, pos, pos])\ntrain = resample(train)\n",
     "bootstrap of a score": START + SPLIT + "for i in range(100):\n    b = resample(test)\n    accuracy_score(b['left'], m.predict(b))\n",

@@ -18,7 +18,66 @@ _COLUMNS = re.compile(r"col|feat|name|var|field|key", re.IGNORECASE)
 __all__ = []
 
 # %% ../../nbs/02dnb_data.code_expressions.ipynb #1672c5c2
-class _Expressions(_Account):
+class _Parts(_Account):
+    "Parts of tables, and arithmetic."
+
+    def value(self, node: ast.AST) -> _Value:  # expressions come below
+        raise NotImplementedError
+
+    def numbers(self, parts: list[_Value]) -> _Value:
+        "Several numbers as one."
+        found = [p for p in parts if p.kind == "number"]
+        return replace(found[0], events=tuple(dict.fromkeys(e for p in found for e in p.events))) if found else _UNKNOWN
+
+    def mixed(self, parts: list[_Value]) -> _Value:
+        "Arithmetic: a table with a number that was computed from a table."
+        tables = [p for p in parts if p.kind in ("table", "groups", "windows")]
+        events = tuple(dict.fromkeys(e for p in parts for e in p.events))
+        if not tables:
+            return self.numbers(parts)
+        rows = next((t.rows for t in tables if t.rows in ("train", "test")), tables[0].rows)
+        root = tables[0].root
+        if rows in ("train", "test"):
+            self.report(tuple(e for p in parts if p.kind == "number" for e in p.events), f"and is used in the {rows} rows", ("whole", "test"), root)
+        return replace(tables[0], kind="table", rows=rows, events=tuple(e for e in events if not (e.root and root and not e.root & root)))
+
+    def part(self, node: ast.Subscript) -> _Value:
+        "Some rows or columns."
+        held = self.value(node.value)
+        key = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) and node.slice.elts else node.slice
+        if held.kind == "table" and not isinstance(key, (ast.Constant, ast.List, ast.Slice)):
+            picked = self.value(key)
+            rows = picked.rows if picked.kind in ("rows", "table") and picked.rows in ("train", "test") else ""
+            if not rows and (picked.kind == "table" or (isinstance(key, ast.Name) and picked.kind == "unknown" and not _COLUMNS.search(key.id))):
+                rows = _half(key)  # a column such as `is_train`, or indices made elsewhere
+            if rows and held.rows != rows:
+                self.report(held.events, "and the rows are split later", root=held.root)
+                return replace(held, rows=rows, events=(), of=held.of or dotted(node.value))
+            return replace(held, columns=strings(node.slice) or held.columns, of=held.of or dotted(node.value))
+        return replace(held, columns=strings(node.slice) or held.columns)
+
+# %% ../../nbs/02dnb_data.code_expressions.ipynb #d908d845
+class _Small(_Parts):
+    "Attributes and lambdas."
+
+    def attribute(self, node: ast.Attribute) -> _Value:
+        "A column, or what belongs to a table."
+        held = self.value(node.value)
+        if node.attr in ("columns", "dtypes", "shape", "name"):
+            return _UNKNOWN
+        return held
+
+    def small(self, node: ast.Lambda, given: _Value) -> _Value:
+        "A lambda, with its first argument given."
+        before = dict(self.names)
+        for place, argument in enumerate(node.args.args):
+            self.names[argument.arg] = given if place == 0 else _UNKNOWN
+        found = self.value(node.body)
+        self.names = before
+        return found
+
+# %% ../../nbs/02dnb_data.code_expressions.ipynb #f10be3d8
+class _Expressions(_Small):
     "What expressions hold."
 
     def call(self, node: ast.Call) -> _Value:  # calls are read elsewhere
@@ -59,51 +118,3 @@ class _Expressions(_Account):
             self.names[dotted(node.target)] = self.value(node.value)
             return self.names[dotted(node.target)]
         return _UNKNOWN
-
-    def numbers(self, parts: list[_Value]) -> _Value:
-        "Several numbers as one."
-        found = [p for p in parts if p.kind == "number"]
-        return replace(found[0], events=tuple(dict.fromkeys(e for p in found for e in p.events))) if found else _UNKNOWN
-
-    def attribute(self, node: ast.Attribute) -> _Value:
-        "A column, or what belongs to a table."
-        held = self.value(node.value)
-        if node.attr in ("columns", "dtypes", "shape", "name"):
-            return _UNKNOWN
-        return held
-
-    def mixed(self, parts: list[_Value]) -> _Value:
-        "Arithmetic: a table with a number that was computed from a table."
-        tables = [p for p in parts if p.kind in ("table", "groups", "windows")]
-        events = tuple(dict.fromkeys(e for p in parts for e in p.events))
-        if not tables:
-            return self.numbers(parts)
-        rows = next((t.rows for t in tables if t.rows in ("train", "test")), tables[0].rows)
-        root = tables[0].root
-        if rows in ("train", "test"):
-            self.report(tuple(e for p in parts if p.kind == "number" for e in p.events), f"and is used in the {rows} rows", ("whole", "test"), root)
-        return replace(tables[0], kind="table", rows=rows, events=tuple(e for e in events if not (e.root and root and not e.root & root)))
-
-    def part(self, node: ast.Subscript) -> _Value:
-        "Some rows or columns."
-        held = self.value(node.value)
-        key = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) and node.slice.elts else node.slice
-        if held.kind == "table" and not isinstance(key, (ast.Constant, ast.List, ast.Slice)):
-            picked = self.value(key)
-            rows = picked.rows if picked.kind in ("rows", "table") and picked.rows in ("train", "test") else ""
-            if not rows and (picked.kind == "table" or (isinstance(key, ast.Name) and picked.kind == "unknown" and not _COLUMNS.search(key.id))):
-                rows = _half(key)  # a column such as `is_train`, or indices made elsewhere
-            if rows and held.rows != rows:
-                self.report(held.events, "and the rows are split later", root=held.root)
-                return replace(held, rows=rows, events=(), of=held.of or dotted(node.value))
-            return replace(held, columns=strings(node.slice) or held.columns, of=held.of or dotted(node.value))
-        return replace(held, columns=strings(node.slice) or held.columns)
-
-    def small(self, node: ast.Lambda, given: _Value) -> _Value:
-        "A lambda, with its first argument given."
-        before = dict(self.names)
-        for place, argument in enumerate(node.args.args):
-            self.names[argument.arg] = given if place == 0 else _UNKNOWN
-        found = self.value(node.body)
-        self.names = before
-        return found

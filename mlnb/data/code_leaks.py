@@ -7,133 +7,22 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from .code_expressions import _Expressions
-from .code_reading import Statement, _inside, called, dotted, read_code, statements, strings
+from .code_reading import _inside, called, dotted, read_code, statements, strings
+from .code_statements import _Fits
 from mlnb.data.code_values import (
-    _BY_ROW, _CROSS, _HARMLESS, _LEARNS, _MILD, _NUMBERS, _RESAMPLES, _SCALES, _SEARCH, _SPLITTER, _TARGETED, _UNKNOWN, _WRITTEN, CodeLeak, _along_rows, _base,
-    _constant, _last_class, _side, _subset, _Value,
+    _BY_ROW, _CROSS, _HARMLESS, _LEARNS, _NUMBERS, _RESAMPLES, _SPLITTER, _TARGETED, _UNKNOWN, _WRITTEN, CodeLeak, _along_rows, _base,
+    _constant, _last_class, _side, _Value,
 )
 
 # %% auto #0
 __all__ = ['code_leaks']
 
 # %% ../../nbs/02do_data.code_leaks.ipynb #88c4bb5a
-class _Statements(_Expressions):
-    "What statements do."
-
-    def assign(self, goal: ast.expr, value: _Value, source: ast.expr) -> None:  # assignments come below
-        raise NotImplementedError
-
-    def inside(self, name: str, given: list[_Value], call: ast.Call, owner: str = "") -> _Value:  # functions too
-        raise NotImplementedError
-
-    def run(self, steps: Iterator[Statement]) -> _Value:
-        "Read statements; gives what is returned."
-        back = _UNKNOWN
-        for step in steps:
-            self.at, node = step, step.node
-            if isinstance(node, ast.FunctionDef):
-                self.functions[node.name] = (node, step.cell)
-            elif isinstance(node, ast.ClassDef):
-                self.classes.add(node.name)
-                self.functions |= {f"{node.name}.{part.name}": (part, step.cell) for part in node.body if isinstance(part, ast.FunctionDef)}
-            elif isinstance(node, ast.Assign):
-                value = self.value(node.value)
-                for goal in node.targets:
-                    self.assign(goal, value, node.value)
-            elif isinstance(node, ast.AnnAssign) and node.value is not None:
-                self.assign(node.target, self.value(node.value), node.value)
-            elif isinstance(node, ast.AugAssign):
-                self.assign(node.target, self.mixed([self.value(node.target), self.value(node.value)]), node.value)
-            elif isinstance(node, (ast.For, ast.AsyncFor)):
-                over = self.value(node.iter)
-                pair = node.target.elts[-1] if isinstance(node.target, ast.Tuple) and called(node.iter) == "enumerate" else node.target
-                if over.kind == "splits" and isinstance(pair, ast.Tuple) and len(pair.elts) == 2:
-                    for goal, side in zip(pair.elts, ("train", "test"), strict=True):
-                        self.names[dotted(goal)] = _Value("rows", side)
-                elif over.kind == "number":  # for name, mean in means.items()
-                    for goal in pair.elts if isinstance(pair, ast.Tuple) else [pair]:
-                        self.names[dotted(goal)] = over
-            elif isinstance(node, ast.Expr):
-                self.value(node.value)
-            elif isinstance(node, ast.Return) and node.value is not None and back is _UNKNOWN:
-                back = self.value(node.value)
-        return back
-
-# %% ../../nbs/02do_data.code_leaks.ipynb #f29b7e16
-class _Assignments(_Statements):
-    "Where values go."
-
-    def assign(self, goal: ast.expr, value: _Value, source: ast.expr) -> None:
-        if isinstance(goal, (ast.Tuple, ast.List)):
-            parts = source.elts if isinstance(source, (ast.Tuple, ast.List)) and len(source.elts) == len(goal.elts) else None
-            for i, each in enumerate(goal.elts):
-                if value.kind == "sides":
-                    self.assign(each, replace(value, kind="table", rows=("train", "test")[i % 2]), source)
-                else:
-                    self.assign(each, self.value(parts[i]) if parts else value, parts[i] if parts else source)
-            return
-        name = dotted(goal)
-        if isinstance(goal, ast.Attribute) and self.names.get(_base(goal), _UNKNOWN).kind != "table":  # a field of an object
-            self.names[name] = value
-        elif isinstance(goal, ast.Name):
-            side = _side(name)
-            if value.kind == "table" and side and value.rows == "whole" and isinstance(source, (ast.Subscript, ast.Call)) and _subset(source):
-                self.report(value.events, "and the split comes later", root=value.root)
-                value = replace(value, rows=side, events=())
-            self.names[name] = value
-        else:  # a column of a table, or some of its rows
-            base = _base(goal)
-            held = self.names.get(base, _UNKNOWN)
-            if held.kind in ("number", "unknown") and value.kind == "number":  # a dictionary of numbers
-                self.names[base] = self.numbers([held, value])
-            elif held.kind in ("table", "unknown") and value.events:
-                rows = held.rows or value.rows or "whole"
-                if rows in ("train", "test"):
-                    self.report(value.events, f"and is used in the {rows} rows", root=held.root)
-                self.names[base] = replace(held, kind="table", rows=rows, events=tuple(dict.fromkeys(held.events + value.events)), root=held.root or value.root)
-
-# %% ../../nbs/02do_data.code_leaks.ipynb #c6c2bd21
-class _Fits(_Assignments):
-    "Methods of transformers and models."
-
-    def fitted(self, node: ast.Call, name: str, held: _Value, given: list[_Value]) -> _Value:
-        "A method of a transformer or model."
-        table = next((v for v in given if v.kind == "table"), _Value("table", "", ()) if name.startswith("fit_") else _UNKNOWN)
-        owner = dotted(node.func.value)  # type: ignore[attr-defined]
-        kind = held.name or owner or "a transformer"
-        if name in ("fit", "fit_transform", "partial_fit", "fit_resample", "fit_predict"):
-            if held.kind == "model" and name != "fit_transform":
-                if _SEARCH.search(held.name):
-                    self.report(table.events, "and a cross-validation splits them later")
-                    self.report(tuple(e for e in table.events if e.strong), "a cross-validation splits them later", ("train",))
-                if table.rows == "test":
-                    self.event("LEAK02", f"fits {kind} on", "test")
-                return held
-            if held.name in _HARMLESS or not table.rows:
-                return table if name != "fit" else held
-            if _RESAMPLES.search(kind) or name == "fit_resample":
-                return replace(table, events=table.events + self.event("LEAK02", f"repeats or drops rows ({kind}) of", table.rows, strong=True, root=table.root))
-            code = "LEAK03" if _TARGETED.search(kind) else "LEAK08" if _SCALES.search(kind) else "LEAK02"
-            learns = bool(_TARGETED.search(kind) or kind.startswith("Select") or kind.startswith("RFE"))
-            columns = next((v.columns for v in given if v.columns), ())
-            events = self.event(code, f"fits {kind} on", table.rows, columns, bool(_MILD.match(kind)), learns, table.root)
-            if owner:
-                self.names[owner] = _Value("transformer", table.rows, events, held.name)
-            return _Value("table", table.rows, table.events + events, root=table.root) if name == "fit_transform" else _Value("transformer", table.rows, events, held.name)
-        if name == "transform":
-            if table.rows in ("train", "test") and held.events:
-                self.report(held.events, f"and is used in the {table.rows} rows", root=table.root)
-            return _Value("table", table.rows, tuple(dict.fromkeys(table.events + held.events)), root=table.root)
-        return _UNKNOWN if name.startswith(("predict", "score")) else held
-
-# %% ../../nbs/02do_data.code_leaks.ipynb #8095f2ef
-class _Tables(_Fits):
-    "Methods of tables and groups."
+class _Groups(_Fits):
+    "Methods of groups."
 
     def of_groups(self, node: ast.Call, name: str, held: _Value) -> _Value:
         "Methods of groups: a statistic of each is learnt, a row's own past is not."
@@ -150,6 +39,28 @@ class _Tables(_Fits):
         events = self.event("LEAK03" if of_target else "LEAK02", f"takes the {how} of {columns[-1] if columns else 'columns'} by group over",
                             held.rows, columns, strong=of_target, root=held.root)
         return replace(held, kind="table" if name == "transform" else "number", events=held.events + events, columns=columns)
+
+    def drawn(self, node: ast.Call, held: _Value) -> _Value:
+        "Rows that are drawn: with repetition, or one side of a split."
+        if _constant(node, "replace"):
+            return self.again(node, held)
+        if any(k.arg == "frac" for k in node.keywords) and _constant(node, "frac") != 1:
+            self.report(held.events, "and the split comes later", root=held.root)
+            return replace(held, rows="train", events=())
+        return held
+
+    def again(self, node: ast.Call, held: _Value) -> _Value:
+        "Rows of which some are there more than once: harmless within train, and to judge how sure a score is."
+        if held.rows != "whole":
+            return held
+        return replace(held, events=held.events + self.event("LEAK02", f"repeats rows ({called(node)}) of", held.rows, strong=True, root=held.root))
+
+# %% ../../nbs/02do_data.code_leaks.ipynb #f29b7e16
+_LABELS = re.compile(r"(y|labels?|target|truth|actual)(_|$)", re.IGNORECASE)
+
+
+class _Tables(_Groups):
+    "Methods of tables."
 
     def of_table(self, node: ast.Call, name: str, held: _Value, given: list[_Value]) -> _Value:
         "Methods of tables."
@@ -183,25 +94,7 @@ class _Tables(_Fits):
             return replace(held, rows="test", events=())
         return held
 
-    def drawn(self, node: ast.Call, held: _Value) -> _Value:
-        "Rows that are drawn: with repetition, or one side of a split."
-        if _constant(node, "replace"):
-            return self.again(node, held)
-        if any(k.arg == "frac" for k in node.keywords) and _constant(node, "frac") != 1:
-            self.report(held.events, "and the split comes later", root=held.root)
-            return replace(held, rows="train", events=())
-        return held
-
-    def again(self, node: ast.Call, held: _Value) -> _Value:
-        "Rows of which some are there more than once: harmless within train, and to judge how sure a score is."
-        if held.rows != "whole":
-            return held
-        return replace(held, events=held.events + self.event("LEAK02", f"repeats rows ({called(node)}) of", held.rows, strong=True, root=held.root))
-
-# %% ../../nbs/02do_data.code_leaks.ipynb #2f6e5db8
-_LABELS = re.compile(r"(y|labels?|target|truth|actual)(_|$)", re.IGNORECASE)
-
-
+# %% ../../nbs/02do_data.code_leaks.ipynb #700a1d2d
 def _source(node: ast.AST) -> ast.AST:
     "What a chain of methods begins with: `df` of `df.copy().reset_index()`, and `df[mask]` of itself."
     while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -209,7 +102,67 @@ def _source(node: ast.AST) -> ast.AST:
     return node
 
 
-class _Caller(_Tables):
+class _Functions(_Tables):
+    "Functions of pandas, NumPy and scikit-learn, and constructors."
+
+    def function(self, node: ast.Call, name: str, given: list[_Value], table: _Value | None) -> _Value:
+        "Functions of pandas, NumPy and scikit-learn that are given a table."
+        if name == "concat" and node.args and table is not None:
+            return self.stacked(node, self.joined(given))
+        if name == "resample" and table is not None and _constant(node, "replace") is not False:
+            return self.again(node, table)
+        if table is not None and name in _WRITTEN:
+            return replace(table, events=table.events + self.event("LEAK08", f"scales ({name}) with", table.rows, table.columns, root=table.root))
+        if table is not None and name in ("get_dummies", "qcut"):
+            did = "makes columns of the categories of" if name == "get_dummies" else "takes quantiles (qcut) of"
+            return replace(table, events=table.events + self.event("LEAK02", did, table.rows, table.columns, mild=True, root=table.root))
+        if table is not None and name in _NUMBERS and not _along_rows(node):
+            return self.of_table(node, name, table, given)
+        if table is None:
+            return self.numbers(given)
+        return self.mixed([self.joined(given), *(v for v in given if v.kind == "number")])
+
+    def stacked(self, node: ast.Call, held: _Value) -> _Value:
+        "Tables below each other; a part of a table below the table itself repeats rows."
+        parts = node.args[0].elts if isinstance(node.args[0], (ast.List, ast.Tuple)) else []
+        times = isinstance(node.args[0], ast.BinOp) and isinstance(node.args[0].op, (ast.Mult, ast.Add))
+        names = [dotted(source) if self.value(source).kind == "table" else "" for source in map(_source, parts)]
+        of = {self.value(part).of for part in parts}
+        sideways = _constant(node, "axis") in (1, "columns")
+        twice = any(name and (names.count(name) > 1 or name in of) for name in names) or times or any(isinstance(part, ast.Starred) for part in parts)
+        return self.again(node, held) if twice and not sideways else held
+
+# %% ../../nbs/02do_data.code_leaks.ipynb #c5e2e0ef
+class _Names(_Functions):
+    "What a call is, by its name."
+
+    def made(self, node: ast.Call, name: str, held: _Value, given: list[_Value], table: _Value | None, method: bool) -> _Value:
+        "Constructors, functions of pandas and NumPy, methods of tables."
+        if name in ("Pipeline", "make_pipeline", "ImbPipeline"):
+            last = _last_class(node)
+            return _Value("transformer" if _LEARNS.search(last) else "model", name=name)
+        if _SPLITTER.search(name) and not (method and held.kind == "table") and "Encoder" not in name:
+            return _Value("splitter")
+        if _LEARNS.search(name) or _TARGETED.search(name) or _RESAMPLES.search(name) or name in _HARMLESS:
+            return _Value("transformer", name=name)
+        if name[:1].isupper() and table is None and held.kind != "table" and not name.endswith(("Frame", "Series", "Index")):
+            return _Value("model", name=name)
+        if name.startswith(("read_", "load_", "fetch_")) and held.kind != "table":
+            assert self.at is not None
+            root = frozenset({f"{self.at.cell}:{self.at.line}:{node.col_offset}"})
+            return _Value("table", _side(" ".join(strings(node)).replace("/", "_").replace(".", "_").replace("-", "_")) or "whole", root=root)
+        if held.kind == "groups":
+            return self.of_groups(node, name, held)
+        if held.kind == "windows":
+            return replace(held, kind="table")
+        if held.kind == "table":
+            return self.of_table(node, name, held, given)
+        if held.kind == "number":
+            return held
+        return self.function(node, name, given, table)
+
+# %% ../../nbs/02do_data.code_leaks.ipynb #eb2844d2
+class _Caller(_Names):
     "All calls."
 
     def built(self, name: str, given: list[_Value], node: ast.Call) -> _Value:  # classes come below
@@ -243,58 +196,6 @@ class _Caller(_Tables):
         if method and held.kind in ("transformer", "model") or (name in ("fit_transform", "fit_resample") and method):
             return self.fitted(node, name, held, given)
         return self.made(node, name, held, given, table, method)
-
-    def made(self, node: ast.Call, name: str, held: _Value, given: list[_Value], table: _Value | None, method: bool) -> _Value:
-        "Constructors, functions of pandas and NumPy, methods of tables."
-        if name in ("Pipeline", "make_pipeline", "ImbPipeline"):
-            last = _last_class(node)
-            return _Value("transformer" if _LEARNS.search(last) else "model", name=name)
-        if _SPLITTER.search(name) and not (method and held.kind == "table") and "Encoder" not in name:
-            return _Value("splitter")
-        if _LEARNS.search(name) or _TARGETED.search(name) or _RESAMPLES.search(name) or name in _HARMLESS:
-            return _Value("transformer", name=name)
-        if name[:1].isupper() and table is None and held.kind != "table" and not name.endswith(("Frame", "Series", "Index")):
-            return _Value("model", name=name)
-        if name.startswith(("read_", "load_", "fetch_")) and held.kind != "table":
-            assert self.at is not None
-            root = frozenset({f"{self.at.cell}:{self.at.line}:{node.col_offset}"})
-            return _Value("table", _side(" ".join(strings(node)).replace("/", "_").replace(".", "_").replace("-", "_")) or "whole", root=root)
-        if held.kind == "groups":
-            return self.of_groups(node, name, held)
-        if held.kind == "windows":
-            return replace(held, kind="table")
-        if held.kind == "table":
-            return self.of_table(node, name, held, given)
-        if held.kind == "number":
-            return held
-        return self.function(node, name, given, table)
-
-    def function(self, node: ast.Call, name: str, given: list[_Value], table: _Value | None) -> _Value:
-        "Functions of pandas, NumPy and scikit-learn that are given a table."
-        if name == "concat" and node.args and table is not None:
-            return self.stacked(node, self.joined(given))
-        if name == "resample" and table is not None and _constant(node, "replace") is not False:
-            return self.again(node, table)
-        if table is not None and name in _WRITTEN:
-            return replace(table, events=table.events + self.event("LEAK08", f"scales ({name}) with", table.rows, table.columns, root=table.root))
-        if table is not None and name in ("get_dummies", "qcut"):
-            did = "makes columns of the categories of" if name == "get_dummies" else "takes quantiles (qcut) of"
-            return replace(table, events=table.events + self.event("LEAK02", did, table.rows, table.columns, mild=True, root=table.root))
-        if table is not None and name in _NUMBERS and not _along_rows(node):
-            return self.of_table(node, name, table, given)
-        if table is None:
-            return self.numbers(given)
-        return self.mixed([self.joined(given), *(v for v in given if v.kind == "number")])
-
-    def stacked(self, node: ast.Call, held: _Value) -> _Value:
-        "Tables below each other; a part of a table below the table itself repeats rows."
-        parts = node.args[0].elts if isinstance(node.args[0], (ast.List, ast.Tuple)) else []
-        times = isinstance(node.args[0], ast.BinOp) and isinstance(node.args[0].op, (ast.Mult, ast.Add))
-        names = [dotted(source) if self.value(source).kind == "table" else "" for source in map(_source, parts)]
-        of = {self.value(part).of for part in parts}
-        sideways = _constant(node, "axis") in (1, "columns")
-        twice = any(name and (names.count(name) > 1 or name in of) for name in names) or times or any(isinstance(part, ast.Starred) for part in parts)
-        return self.again(node, held) if twice and not sideways else held
 
 # %% ../../nbs/02do_data.code_leaks.ipynb #bba56411
 class _Reader(_Caller):

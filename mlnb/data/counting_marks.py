@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .encoding_marks import by_accident, decided_by
+from .encoding_marks import decided_by
 from .marks import SCREENED, Mark, Sides, dense, grain
+from .target_groups import by_accident
 
 # %% auto #0
 __all__ = ['MOST_SOURCES', 'counting_marks']

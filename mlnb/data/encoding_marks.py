@@ -5,43 +5,19 @@
 # %% ../../nbs/02dl_data.encoding_marks.ipynb #f380af59
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 
 from .marks import SCREENED, Mark, Sides, Spectrum, dense
+from .target_groups import _extreme, _Fit, _grouped, _Groups, _ordered
 
 # %% auto #0
-__all__ = ['CLASSES', 'by_accident', 'decided_by', 'targets', 'encoding_marks']
+__all__ = ['CLASSES', 'decided_by', 'targets', 'encoding_marks']
 
 # %% ../../nbs/02dl_data.encoding_marks.ipynb #b0bd03b6
 CLASSES = 20  # classes that are looked at one by one
-
-
-@dataclass(frozen=True, eq=False)
-class _Groups:
-    "Groups of rows and what a column says of them, each of shape (groups,)."
-
-    rows: np.ndarray  # rows of each group
-    total: np.ndarray  # sum of the target
-    squares: np.ndarray  # sum of its squares
-    value: np.ndarray  # the column's value
-    all_rows: float  # rows of all groups that the encoder saw
-    all_total: float  # sum of the target over them
-    all_squares: float  # sum of its squares
-
-    @property
-    def mean(self) -> np.ndarray:
-        return self.total / np.maximum(self.rows, 1)
-
-    @property
-    def varied(self) -> np.ndarray:
-        "Groups in which the target is not always the same: only these tell an encoding from a copy of the target."
-        spread = self.squares / np.maximum(self.rows, 1) - self.mean**2
-        return (self.rows >= 2) & (spread > 1e-9 * (self.all_squares / self.all_rows + 1e-300))
 
 
 def _fitted(design: np.ndarray, aim: np.ndarray) -> np.ndarray:
@@ -89,15 +65,6 @@ def _formulas(g: _Groups) -> Iterator[tuple[str, np.ndarray, int]]:
             yield "mean, rescaled", a[0] + a[1] * mean, 2
 
 # %% ../../nbs/02dl_data.encoding_marks.ipynb #d84a1e0a
-@dataclass(frozen=True)
-class _Fit:
-    formula: str
-    share: float  # share of the judged rows in groups that are met
-    off: float  # median distance
-    chance: float
-    groups: int
-
-# %% ../../nbs/02dl_data.encoding_marks.ipynb #498ea549
 _STRENGTHS = (1, 2, 3, 4, 5, 8, 10, 15, 20, 25, 30, 40, 50, 100, 150, 200, 300, 500)  # smoothings that people use, in rows
 
 
@@ -122,50 +89,6 @@ def _related(g: _Groups, judged: np.ndarray) -> bool:
     return max(found) > 0.3
 
 
-def _ordered(codes: np.ndarray, y: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    "Extremes, middle and spread of a target of more than two values, by group; `codes` from 0, groups without rows left out."
-    if len(y) < 3 or ((y == y.min()) | (y == y.max())).all():
-        return []
-    n = np.bincount(codes)
-    order, start = np.lexsort((y, codes)), np.cumsum(n) - n
-    n, start, used = n[n > 0], start[n > 0], n > 0
-    middle = (y[order[start + (n - 1) // 2]] + y[order[start + n // 2]]) / 2
-    off = (y - y.mean()) ** 2
-    mean = (np.bincount(codes, y - y.mean()) / np.maximum(np.bincount(codes), 1))[used]
-    squares = np.maximum(np.bincount(codes, off)[used] - n * mean**2, 0)
-    return [("maximum", y[order[start + n - 1]]), ("minimum", y[order[start]]), ("median", middle),
-            ("standard deviation", np.sqrt(squares / np.maximum(n - 1, 1))), ("standard deviation (of the rows)", np.sqrt(squares / n))]
-
-
-def by_accident(
-    found: np.ndarray,  # a statistic of each group, shape (groups,)
-    value: np.ndarray,  # what a column says of each group, shape (groups,)
-    near: float,  # how far apart they may be
-) -> float:  # share of groups that would be met if the column's values were dealt out anew; at least 1e-9
-    "How often a statistic and a column agree by accident: often where both have few different values."
-    ordered = np.sort(value)
-    width = near * (1 + 1e-9)
-    return max(float((np.searchsorted(ordered, found + width, "right") - np.searchsorted(ordered, found - width)).mean() / max(len(value), 1)), 1e-9)
-
-
-def _extreme(g: _Groups, more: list[tuple[str, np.ndarray]], near: float, spread: float) -> _Fit | None:
-    "The extreme, middle or spread of the target that fits best, if one does."
-    judged, best = g.varied, None
-    if judged.sum() < 8:
-        return None
-    for formula, expected in more:
-        off = np.abs(expected - g.value)
-        met = (off <= near) & judged
-        each = max(by_accident(expected[judged], g.value[judged], near), 2 * near / (2.5 * spread))
-        share = float(g.rows[met].sum() / g.rows[judged].sum())
-        if share >= 0.85 and met.sum() >= 0.85 * judged.sum() and each < 0.5:
-            missed = int(judged.sum() - met.sum())
-            log = math.log(10 * len(more)) + met.sum() * math.log(max(each, 1e-9)) + missed * math.log(math.e * judged.sum() / max(missed, 1))
-            fit = _Fit(formula, share, float(np.median(off[judged])), math.exp(max(min(log, 0.0), -700.0)), int(met.sum()))
-            best = fit if best is None or fit.chance < best.chance else best
-    return best
-
-
 def _fit(g: _Groups, near: float, spread: float, own: bool = False) -> _Fit | None:
     "The formula that fits best, if one does."
     best: _Fit | None = None
@@ -184,16 +107,6 @@ def _fit(g: _Groups, near: float, spread: float, own: bool = False) -> _Fit | No
             if best is None or chance < best.chance:
                 best = _Fit(formula, share, float(np.median(off[judged])), chance, int(met.sum()))
     return best
-
-
-def _grouped(codes: np.ndarray, values: np.ndarray, y: np.ndarray) -> _Groups:
-    "Sums by group; `codes` from 0."
-    k = int(codes.max()) + 1
-    rows, total, squares = (np.bincount(codes, weights, minlength=k) for weights in (None, y, y**2))
-    first = np.zeros(k)
-    first[codes] = values
-    there = rows > 0
-    return _Groups(rows[there].astype(float), total[there], squares[there], first[there], float(len(y)), float(y.sum()), float((y**2).sum()))
 
 # %% ../../nbs/02dl_data.encoding_marks.ipynb #9b960943
 def decided_by(

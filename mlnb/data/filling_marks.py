@@ -88,7 +88,7 @@ def _spikes(distinct: np.ndarray, counts: np.ndarray, means: Sequence[float] = (
         usual = float(np.median(around)) if len(around) < 10 else float(around.mean())
         odd = _repeated(int(counts[place]), usual + 0.5, len(distinct))
         fine = place in finest or _finer(float(distinct[place]), grain(np.delete(distinct, place)))
-        if (odd < 1e-2 and counts[place] >= 3) or fine or (place in exact and counts[place] >= 3 and distinct[place] != 0):
+        if (odd < 1e-2 and counts[place] >= max(3, 2.5 * usual)) or fine or (place in exact and counts[place] >= 3 and distinct[place] != 0):
             some = min(usual + 3 * math.sqrt(usual) + 2, 1.5 * float(around.max()))
             found.append((int(counts[place]), _Spike(float(distinct[place]), usual, some, fine, odd, max(len(between), 1) if fine else 1)))
     often = sorted((count for count, spike in found if not spike.fine), reverse=True)
@@ -130,6 +130,15 @@ def _fits(value: float, rows: np.ndarray, natural: float, near: float, coarse: f
     below, above = int((rest < value - coarse).sum()), int((rest > value + coarse).sum())
     return _Fits(abs(value - float(rest.mean())), near, abs(below - above), natural + len(rest) - below - above, below + above)
 
+# %% ../../nbs/02dk_data.filling_marks.ipynb #cf5fc21e
+def _by_mode(spike: _Spike, rest: np.ndarray) -> float:
+    "Chance that the most frequent value of an honest column is the one in the middle."
+    counts = np.unique(rest, return_counts=True)[1]
+    top = float(counts.max())
+    if spike.usual + 2 * math.sqrt(spike.usual) + 1 < top:
+        return 0.0  # others are more frequent by nature
+    return CLEAN_MODE / max(int((counts >= top - 2 * math.sqrt(top)).sum()), 1)
+
 
 def _value_mark(column: str, spike: _Spike, train: np.ndarray, every: np.ndarray) -> tuple[Mark | None, bool]:
     "What a repeated value is: a statistic of train, of all rows, or nothing; and whether all rows do not explain it."
@@ -157,22 +166,21 @@ def _value_mark(column: str, spike: _Spike, train: np.ndarray, every: np.ndarray
         return None, accident >= 1  # nothing, or the same for both
     off, off_train, allowed = (a.mean, b.mean, near) if kind == "mean" else (a.ranks / a.rest, b.ranks / max(b.rest, 1), a.near_ranks / a.rest)
     chance = accident * (CLEAN_FINE if spike.fine and kind == "mean" else _clean(value, rest, spike.odd))
+    if kind == "median" and over == "all rows" and (a.near_ranks > 0.02 * a.rest or a.ranks > 0.5 * spike.usual + 1):
+        return None, False  # a coarse column: heaps lie near the middle by nature
     if kind == "median" and accident > 1e-6:
         chance += _by_mode(spike, rest)
     said = f"its repeated value {value:.6g} is the {'mean' if kind == 'mean' else 'middle'} of the others"
     chance = min(2 * spike.tried * chance, 1.0) if over == "all rows" else 0.0
     return Mark(column, "filled", kind, said, over, off, off_train, allowed, chance, rows=len(every) - len(rest), evidence={"accident": accident}), over == "train"
 
-
-def _by_mode(spike: _Spike, rest: np.ndarray) -> float:
-    "Chance that the most frequent value of an honest column is the one in the middle."
-    counts = np.unique(rest, return_counts=True)[1]
-    top = float(counts.max())
-    if spike.usual + 2 * math.sqrt(spike.usual) + 1 < top:
-        return 0.0  # others are more frequent by nature
-    return CLEAN_MODE / max(int((counts >= top - 2 * math.sqrt(top)).sum()), 1)
-
 # %% ../../nbs/02dk_data.filling_marks.ipynb #dbc89eee
+def _spreads(group: np.ndarray, values: np.ndarray, k: int) -> np.ndarray:
+    "Standard deviation of each group."
+    n = np.maximum(np.bincount(group, minlength=k), 1)
+    return np.sqrt(np.maximum(np.bincount(group, values**2, minlength=k) / n - (np.bincount(group, values, minlength=k) / n) ** 2, 0))
+
+
 def _off(group: np.ndarray, values: np.ndarray, fill: np.ndarray) -> dict[str, np.ndarray]:
     "How far each group's value is from its mean, and from its middle in ranks, the value itself left out; infinite for groups of fewer than three other rows."
     k, v = len(fill), fill[group]
@@ -183,7 +191,7 @@ def _off(group: np.ndarray, values: np.ndarray, fill: np.ndarray) -> dict[str, n
     few = np.where(n < 3, np.inf, 0.0)
     return {"mean": np.abs(mean) + few, "median": np.abs(ranks) + few}
 
-
+# %% ../../nbs/02dk_data.filling_marks.ipynb #47cfad7e
 def _group_mark(column: str, sides: Sides, between: np.ndarray) -> Mark | None:
     "`between`: places of the values that can only have been filled in, where there are some."
     best: Mark | None = None
@@ -204,8 +212,7 @@ def _group_mark(column: str, sides: Sides, between: np.ndarray) -> Mark | None:
         looked = (most >= (2 if unique else 3)) & (most >= (second + 1 if len(between) else 2 * second + 1)) & (np.bincount(group, minlength=k) >= 8)
         if looked.sum() < 2 or len(np.unique(top[looked])) < 2:
             continue
-        size = np.sqrt(np.maximum(np.bincount(group, values**2, minlength=k) / np.maximum(np.bincount(group, minlength=k), 1)
-                                  - (np.bincount(group, values, minlength=k) / np.maximum(np.bincount(group, minlength=k), 1)) ** 2, 0))
+        size = _spreads(group, values, k)
         near = np.maximum(0.5001 * s.fineness if s.fineness > 1e-9 else 0.0, 1e-7 * np.maximum(size, 1e-6 * np.abs(distinct[top])) + 1e-12)
         all_rows, train = _off(group, values, distinct[top]), _off(group[own], values[own], distinct[top])
         for how in ("mean", "median"):
