@@ -6,216 +6,135 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
 from dataclasses import replace
 from pathlib import Path
 
-from .code_reading import Statement, _inside, called, dotted, read_code, statements, strings
+from .code_reading import _inside, called, dotted, read_code, statements, strings
+from .code_statements import _Fits
 from mlnb.data.code_values import (
-    _BY_ROW, _CROSS, _HARMLESS, _LEARNS, _MILD, _NUMBERS, _RESAMPLES, _SCALES, _SEARCH, _SPLITTER, _TARGETED, _UNKNOWN, _WRITTEN, CodeLeak, _Steps, _base,
-    _last_class, _side, _subset, _Value,
+    _BY_ROW, _CROSS, _HARMLESS, _LEARNS, _NUMBERS, _RESAMPLES, _SPLITTER, _TARGETED, _UNKNOWN, _WRITTEN, CodeLeak, _along_rows, _base,
+    _constant, _last_class, _side, _Value,
 )
 
 # %% auto #0
 __all__ = ['code_leaks']
 
-# %% ../../nbs/02do_data.code_leaks.ipynb #d5a2c973
-class _Expressions(_Steps):
-    "What expressions hold."
-
-    def value(self, node: ast.AST) -> _Value:
-        "What an expression holds."
-        if isinstance(node, ast.Name):
-            return self.names.get(node.id, _UNKNOWN)
-        if isinstance(node, ast.Attribute):
-            return self.names.get(dotted(node)) or self.value(node.value)
-        if isinstance(node, ast.Subscript):
-            return self.part(node)
-        if isinstance(node, ast.BinOp):
-            return self.mixed([self.value(node.left), self.value(node.right)])
-        if isinstance(node, ast.UnaryOp):
-            return self.value(node.operand)
-        if isinstance(node, ast.Call):
-            return self.call(node)
-        if isinstance(node, (ast.List, ast.Tuple)):
-            return self.joined([self.value(x) for x in node.elts])
-        if isinstance(node, ast.IfExp):
-            return self.value(node.body)
-        return _UNKNOWN
-
-    def mixed(self, parts: list[_Value]) -> _Value:
-        "Arithmetic: a table with a number that was computed from a table."
-        tables = [p for p in parts if p.kind in ("table", "groups")]
-        events = tuple(dict.fromkeys(e for p in parts for e in p.events))
-        if not tables:
-            numbers = [p for p in parts if p.kind == "number"]
-            return replace(numbers[0], events=events) if numbers else _UNKNOWN
-        rows = next((t.rows for t in tables if t.rows in ("train", "test")), tables[0].rows)
-        if rows in ("train", "test"):
-            self.report(tuple(e for p in parts if p.kind == "number" for e in p.events), f"and is used in the {rows} rows")
-        return _Value("table", rows, events)
-
-    def part(self, node: ast.Subscript) -> _Value:
-        held = self.value(node.value)
-        picked = self.value(node.slice.elts[0] if isinstance(node.slice, ast.Tuple) and node.slice.elts else node.slice)
-        if held.kind == "table" and picked.kind == "rows":
-            self.report(held.events, "and the rows are split later")
-            return replace(held, rows=picked.rows, events=())
-        return replace(held, columns=strings(node.slice) or held.columns)
-
 # %% ../../nbs/02do_data.code_leaks.ipynb #88c4bb5a
-class _Statements(_Expressions):
-    "What statements do."
+class _Groups(_Fits):
+    "Methods of groups."
 
-    def run(self, steps: Iterator[Statement]) -> _Value:
-        "Read statements; gives what is returned."
-        back = _UNKNOWN
-        for step in steps:
-            self.at, node = step, step.node
-            if isinstance(node, ast.FunctionDef):
-                self.functions[node.name] = (node, step.cell)
-            elif isinstance(node, ast.Assign):
-                value = self.value(node.value)
-                for goal in node.targets:
-                    self.assign(goal, value, node.value)
-            elif isinstance(node, ast.AnnAssign) and node.value is not None:
-                self.assign(node.target, self.value(node.value), node.value)
-            elif isinstance(node, ast.AugAssign):
-                self.assign(node.target, self.mixed([self.value(node.target), self.value(node.value)]), node.value)
-            elif isinstance(node, (ast.For, ast.AsyncFor)):
-                over = self.value(node.iter)
-                pair = node.target.elts[-1] if isinstance(node.target, ast.Tuple) and called(node.iter) == "enumerate" else node.target
-                if over.kind == "splits" and isinstance(pair, ast.Tuple) and len(pair.elts) == 2:
-                    for goal, side in zip(pair.elts, ("train", "test"), strict=True):
-                        self.names[dotted(goal)] = _Value("rows", side)
-            elif isinstance(node, ast.Expr):
-                self.value(node.value)
-            elif isinstance(node, ast.Return) and node.value is not None and back is _UNKNOWN:
-                back = self.value(node.value)
-        return back
+    def of_groups(self, node: ast.Call, name: str, held: _Value) -> _Value:
+        "Methods of groups: a statistic of each is learnt, a row's own past is not."
+        how = next(iter(strings(node)), name)
+        function = next((a for a in node.args if isinstance(a, ast.Lambda)), None)
+        if function is not None:
+            return replace(self.small(function, held), kind="table", columns=held.columns)
+        if name in ("rolling", "expanding", "ewm"):
+            return replace(held, kind="windows")
+        if {name, how} & _BY_ROW or name not in {"transform"} | _NUMBERS:
+            return replace(held, kind="table") if name in _BY_ROW | {"apply"} else held
+        columns = held.columns or strings(node)
+        of_target = bool(set(columns) & self.targets)
+        events = self.event("LEAK03" if of_target else "LEAK02", f"takes the {how} of {columns[-1] if columns else 'columns'} by group over",
+                            held.rows, columns, strong=of_target, root=held.root)
+        return replace(held, kind="table" if name == "transform" else "number", events=held.events + events, columns=columns)
+
+    def drawn(self, node: ast.Call, held: _Value) -> _Value:
+        "Rows that are drawn: with repetition, or one side of a split."
+        if _constant(node, "replace"):
+            return self.again(node, held)
+        if any(k.arg == "frac" for k in node.keywords) and _constant(node, "frac") != 1:
+            self.report(held.events, "and the split comes later", root=held.root)
+            return replace(held, rows="train", events=())
+        return held
+
+    def again(self, node: ast.Call, held: _Value) -> _Value:
+        "Rows of which some are there more than once: harmless within train, and to judge how sure a score is."
+        if held.rows != "whole":
+            return held
+        return replace(held, events=held.events + self.event("LEAK02", f"repeats rows ({called(node)}) of", held.rows, strong=True, root=held.root))
 
 # %% ../../nbs/02do_data.code_leaks.ipynb #f29b7e16
-class _Assignments(_Statements):
-    "Where values go."
+_LABELS = re.compile(r"(y|labels?|target|truth|actual)(_|$)", re.IGNORECASE)
 
-    def assign(self, goal: ast.expr, value: _Value, source: ast.expr) -> None:
-        if isinstance(goal, (ast.Tuple, ast.List)):
-            parts = source.elts if isinstance(source, (ast.Tuple, ast.List)) and len(source.elts) == len(goal.elts) else None
-            for i, each in enumerate(goal.elts):
-                if value.kind == "sides":
-                    self.assign(each, replace(value, kind="table", rows=("train", "test")[i % 2]), source)
-                else:
-                    self.assign(each, self.value(parts[i]) if parts else value, parts[i] if parts else source)
-            return
-        name = dotted(goal)
-        if isinstance(goal, ast.Name):
-            side = _side(name)
-            if value.kind == "table" and side and value.rows == "whole" and isinstance(source, (ast.Subscript, ast.Call)) and _subset(source):
-                self.report(value.events, "and the split comes later")
-                value = replace(value, rows=side, events=())
-            self.names[name] = value
-        else:  # a column of a table, or some of its rows
-            base = _base(goal)
-            held = self.names.get(base, _UNKNOWN)
-            if held.kind in ("table", "unknown") and value.events:
-                rows = held.rows or value.rows or "whole"
-                if rows in ("train", "test"):
-                    self.report(value.events, f"and is used in the {rows} rows")
-                self.names[base] = _Value("table", rows, tuple(dict.fromkeys(held.events + value.events)))
 
-# %% ../../nbs/02do_data.code_leaks.ipynb #c6c2bd21
-class _Fits(_Assignments):
-    "Methods of transformers and models."
-
-    def fitted(self, node: ast.Call, name: str, held: _Value, given: list[_Value]) -> _Value:
-        "A method of a transformer or model."
-        table = next((v for v in given if v.kind == "table"), _Value("table", "", ()) if name.startswith("fit_") else _UNKNOWN)
-        owner = dotted(node.func.value)  # type: ignore[attr-defined]
-        kind = held.name or owner or "a transformer"
-        if name in ("fit", "fit_transform", "partial_fit", "fit_resample", "fit_predict"):
-            if held.kind == "model" and name != "fit_transform":
-                if _SEARCH.search(held.name):
-                    self.report(table.events, "and a cross-validation splits them later")
-                    self.report(tuple(e for e in table.events if e.strong), "a cross-validation splits them later", ("train",))
-                if table.rows == "test":
-                    self.event("LEAK02", f"fits {kind} on", "test")
-                return held
-            if held.name in _HARMLESS or not table.rows:
-                return table if name != "fit" else held
-            if _RESAMPLES.search(kind) or name == "fit_resample":
-                return _Value("table", table.rows, table.events + self.event("LEAK02", f"repeats or drops rows ({kind}) of", table.rows, strong=True))
-            code = "LEAK03" if _TARGETED.search(kind) else "LEAK08" if _SCALES.search(kind) else "LEAK02"
-            learns = bool(_TARGETED.search(kind) or kind.startswith("Select") or kind.startswith("RFE"))
-            columns = next((v.columns for v in given if v.columns), ())
-            events = self.event(code, f"fits {kind} on", table.rows, columns, bool(_MILD.match(kind)), learns)
-            if owner:
-                self.names[owner] = _Value("transformer", table.rows, events, held.name)
-            return _Value("table", table.rows, table.events + events) if name == "fit_transform" else _Value("transformer", table.rows, events, held.name)
-        if name == "transform":
-            if table.rows in ("train", "test") and held.events:
-                self.report(held.events, f"and is used in the {table.rows} rows")
-            return _Value("table", table.rows, tuple(dict.fromkeys(table.events + held.events)))
-        return _UNKNOWN if name.startswith(("predict", "score")) else held
-
-# %% ../../nbs/02do_data.code_leaks.ipynb #8095f2ef
-class _Tables(_Fits):
-    "Methods of tables and groups."
+class _Tables(_Groups):
+    "Methods of tables."
 
     def of_table(self, node: ast.Call, name: str, held: _Value, given: list[_Value]) -> _Value:
-        "Methods of tables and groups."
+        "Methods of tables."
         number = [v for v in given if v.kind == "number"]
+        functions = [a for a in [*node.args, *(k.value for k in node.keywords)] if isinstance(a, ast.Lambda)]
         if name in ("groupby", "resample"):
-            return _Value("groups", held.rows, held.events)
-        if held.kind == "groups":
-            how = next(iter(strings(node)), name)
-            if {name, how} & _BY_ROW or name not in {"transform"} | _NUMBERS:
-                return _Value("table", held.rows, held.events, columns=held.columns) if name in _BY_ROW | {"apply"} else held
-            of_target = bool(set(held.columns) & self.targets)
-            events = self.event("LEAK03" if of_target else "LEAK02", f"takes the {how} of {held.columns[-1] if held.columns else 'columns'} by group over",
-                                held.rows, held.columns, strong=of_target)
-            return _Value("table" if name == "transform" else "number", held.rows, held.events + events)
-        if name in _NUMBERS:
+            return replace(held, kind="groups", columns=())
+        if name in ("rolling", "expanding", "ewm"):
+            return replace(held, kind="windows")
+        if functions and name in ("assign", "pipe", "apply", "transform", "map", "agg", "applymap"):
+            single = isinstance(node.func.value, ast.Subscript) and isinstance(node.func.value.slice, ast.Constant)  # type: ignore[attr-defined]
+            cells = name in ("map", "applymap") or (name == "apply" and (single or len(held.columns) == 1 or _along_rows(node)))
+            made = [self.small(each, _UNKNOWN if cells else held) for each in functions]
+            return self.mixed([held, *number, *(replace(v, kind="number") if cells else v for v in made if v.events)])
+        if name in _NUMBERS and not _along_rows(node):
+            if held.rows == "test" and (set(held.columns) & self.targets or _LABELS.match(_base(node.func).rsplit("_test", 1)[0])):
+                return _Value("number", "test", root=held.root)  # how the labels of test lie is looked at when a model is judged
             code = "LEAK02" if name in ("value_counts", "count", "size") else "LEAK08"
-            return _Value("number", held.rows, self.event(code, f"takes the {name} of", held.rows, held.columns), columns=held.columns)
+            return _Value("number", held.rows, self.event(code, f"takes the {name} of", held.rows, held.columns, root=held.root, late=True), columns=held.columns, root=held.root)
         if name == "rank":
-            return _Value("table", held.rows, held.events + self.event("LEAK08", "ranks", held.rows, held.columns))
-        if name in ("fillna", "map", "replace", "merge", "join", "clip", "sub", "div", "add", "mul", "subtract", "divide", "where", "mask"):
-            found = self.mixed([held, *number]) if number else held
-            if any(k.arg == "inplace" and isinstance(k.value, ast.Constant) and k.value.value for k in node.keywords):
+            return replace(held, events=held.events + self.event("LEAK08", "ranks", held.rows, held.columns, root=held.root))
+        if name in ("fillna", "map", "replace", "merge", "join", "clip", "sub", "div", "add", "mul", "subtract", "divide", "where", "mask", "assign"):
+            made = [v for v in given if v.kind == "table"] if name == "assign" else []
+            found = self.mixed([held, *number, *made]) if number or made else held
+            if _constant(node, "inplace"):
                 self.assign(node.func.value, found, node)  # type: ignore[attr-defined]
             return found
-        if name == "sample" and any(k.arg == "frac" for k in node.keywords) and not any(
-                k.arg == "frac" and isinstance(k.value, ast.Constant) and k.value.value == 1 for k in node.keywords):
-            self.report(held.events, "and the split comes later")
-            return replace(held, rows="train", events=())
+        if name == "sample":
+            return self.drawn(node, held)
         if name == "drop" and any(v.kind == "table" and v.rows == "train" for v in given) and held.rows == "whole":
             return replace(held, rows="test", events=())
         return held
 
-# %% ../../nbs/02do_data.code_leaks.ipynb #2f6e5db8
-class _Caller(_Tables):
-    "All calls."
+# %% ../../nbs/02do_data.code_leaks.ipynb #700a1d2d
+def _source(node: ast.AST) -> ast.AST:
+    "What a chain of methods begins with: `df` of `df.copy().reset_index()`, and `df[mask]` of itself."
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        node = node.func.value
+    return node
 
-    def call(self, node: ast.Call) -> _Value:
-        name, method = called(node), isinstance(node.func, ast.Attribute)
-        given = [self.value(a) for a in node.args] + [self.value(k.value) for k in node.keywords]
-        held = self.value(node.func.value) if method else _UNKNOWN  # type: ignore[attr-defined]
-        table = next((v for v in given if v.kind == "table"), None)
-        if name == "train_test_split":
-            events = tuple(dict.fromkeys(e for v in given if v.kind == "table" for e in v.events))
-            self.report(events, "and the split comes later")
-            return _Value("sides")
-        if name in _CROSS and table is not None:
-            self.report(table.events, "and a cross-validation splits them later")
-            self.report(tuple(e for e in table.events if e.strong), "a cross-validation splits them later", ("train",))
-            return _UNKNOWN
-        if name == "split" and held.kind == "splitter":
-            return _Value("splits")
-        if name in self.functions and not method:
-            return self.inside(name, given, node)
-        if method and held.kind in ("transformer", "model") or (name in ("fit_transform", "fit_resample") and method):
-            return self.fitted(node, name, held, given)
-        return self.made(node, name, held, given, table, method)
+
+class _Functions(_Tables):
+    "Functions of pandas, NumPy and scikit-learn, and constructors."
+
+    def function(self, node: ast.Call, name: str, given: list[_Value], table: _Value | None) -> _Value:
+        "Functions of pandas, NumPy and scikit-learn that are given a table."
+        if name == "concat" and node.args and table is not None:
+            return self.stacked(node, self.joined(given))
+        if name == "resample" and table is not None and _constant(node, "replace") is not False:
+            return self.again(node, table)
+        if table is not None and name in _WRITTEN:
+            return replace(table, events=table.events + self.event("LEAK08", f"scales ({name}) with", table.rows, table.columns, root=table.root))
+        if table is not None and name in ("get_dummies", "qcut"):
+            did = "makes columns of the categories of" if name == "get_dummies" else "takes quantiles (qcut) of"
+            return replace(table, events=table.events + self.event("LEAK02", did, table.rows, table.columns, mild=True, root=table.root))
+        if table is not None and name in _NUMBERS and not _along_rows(node):
+            return self.of_table(node, name, table, given)
+        if table is None:
+            return self.numbers(given)
+        return self.mixed([self.joined(given), *(v for v in given if v.kind == "number")])
+
+    def stacked(self, node: ast.Call, held: _Value) -> _Value:
+        "Tables below each other; a part of a table below the table itself repeats rows."
+        parts = node.args[0].elts if isinstance(node.args[0], (ast.List, ast.Tuple)) else []
+        times = isinstance(node.args[0], ast.BinOp) and isinstance(node.args[0].op, (ast.Mult, ast.Add))
+        names = [dotted(source) if self.value(source).kind == "table" else "" for source in map(_source, parts)]
+        of = {self.value(part).of for part in parts}
+        sideways = _constant(node, "axis") in (1, "columns")
+        twice = any(name and (names.count(name) > 1 or name in of) for name in names) or times or any(isinstance(part, ast.Starred) for part in parts)
+        return self.again(node, held) if twice and not sideways else held
+
+# %% ../../nbs/02do_data.code_leaks.ipynb #c5e2e0ef
+class _Names(_Functions):
+    "What a call is, by its name."
 
     def made(self, node: ast.Call, name: str, held: _Value, given: list[_Value], table: _Value | None, method: bool) -> _Value:
         "Constructors, functions of pandas and NumPy, methods of tables."
@@ -229,40 +148,102 @@ class _Caller(_Tables):
         if name[:1].isupper() and table is None and held.kind != "table" and not name.endswith(("Frame", "Series", "Index")):
             return _Value("model", name=name)
         if name.startswith(("read_", "load_", "fetch_")) and held.kind != "table":
-            return _Value("table", _side(" ".join(strings(node)).replace("/", "_").replace(".", "_").replace("-", "_")) or "whole")
-        if held.kind in ("table", "groups"):
+            assert self.at is not None
+            root = frozenset({f"{self.at.cell}:{self.at.line}:{node.col_offset}"})
+            return _Value("table", _side(" ".join(strings(node)).replace("/", "_").replace(".", "_").replace("-", "_")) or "whole", root=root)
+        if held.kind == "groups":
+            return self.of_groups(node, name, held)
+        if held.kind == "windows":
+            return replace(held, kind="table")
+        if held.kind == "table":
             return self.of_table(node, name, held, given)
-        if table is not None and name in _WRITTEN:
-            return _Value("table", table.rows, table.events + self.event("LEAK08", f"scales ({name}) with", table.rows, table.columns))
-        if table is not None and name in ("get_dummies", "qcut"):
-            did = "makes columns of the categories of" if name == "get_dummies" else "takes quantiles (qcut) of"
-            return _Value("table", table.rows, table.events + self.event("LEAK02", did, table.rows, table.columns, mild=True))
-        if table is not None and name in _NUMBERS:
-            return _Value("number", table.rows, self.event("LEAK08", f"takes the {name} of", table.rows, table.columns), columns=table.columns)
-        return self.joined(given) if table is not None else _UNKNOWN
+        if held.kind == "number":
+            return held
+        return self.function(node, name, given, table)
+
+# %% ../../nbs/02do_data.code_leaks.ipynb #eb2844d2
+class _Caller(_Names):
+    "All calls."
+
+    def built(self, name: str, given: list[_Value], node: ast.Call) -> _Value:  # classes come below
+        raise NotImplementedError
+
+    def used(self, node: ast.Call, name: str, held: _Value, given: list[_Value]) -> _Value:  # and their methods
+        raise NotImplementedError
+
+    def call(self, node: ast.Call) -> _Value:
+        name, method = called(node), isinstance(node.func, ast.Attribute)
+        given = [self.value(a) for a in node.args] + [self.value(k.value) for k in node.keywords]
+        held = self.value(node.func.value) if method else _UNKNOWN  # type: ignore[attr-defined]
+        table = next((v for v in given if v.kind == "table"), None)
+        if name == "train_test_split":
+            events = tuple(dict.fromkeys(e for v in given if v.kind == "table" for e in v.events))
+            root = self.joined(given).root
+            self.report(events, "and the split comes later", root=root)
+            return _Value("sides", root=root)
+        if name in _CROSS and table is not None:
+            self.report(table.events, "and a cross-validation splits them later")
+            self.report(tuple(e for e in table.events if e.strong), "a cross-validation splits them later", ("train",))
+            return _UNKNOWN
+        if name == "split" and held.kind == "splitter":
+            return _Value("splits")
+        if name in self.functions and not method:
+            return self.inside(name, given, node)
+        if name in self.classes and not method:
+            return self.built(name, given, node)
+        if held.kind == "object":
+            return self.used(node, name, held, given)
+        if method and held.kind in ("transformer", "model") or (name in ("fit_transform", "fit_resample") and method):
+            return self.fitted(node, name, held, given)
+        return self.made(node, name, held, given, table, method)
 
 # %% ../../nbs/02do_data.code_leaks.ipynb #bba56411
 class _Reader(_Caller):
-    "Functions of the notebook as well."
+    "Functions and classes of the notebook as well."
 
-    def inside(self, name: str, given: list[_Value], call: ast.Call) -> _Value:
-        "A function of the notebook, read with what it is given."
+    def inside(self, name: str, given: list[_Value], call: ast.Call, owner: str = "") -> _Value:
+        "A function or method of the notebook, read with what it is given."
         node, cell_number = self.functions[name]
         if self.depth > 4:
             return self.joined(given)
         before, at = dict(self.names), self.at
         parameters = [a.arg for a in node.args.args]
+        if owner:
+            self.names |= {parameters[0]: _Value("object", name=name.split(".")[0], of=owner)} if parameters else {}
+            self.names |= {f"{parameters[0]}.{field}": value for field, value in self.fields.get(owner, {}).items()} if parameters else {}
+            itself, parameters = f"{parameters[0]}." if parameters else "self.", parameters[1:]
         for parameter, value in zip(parameters, given, strict=False):
             self.names[parameter] = value
-        for keyword, value in zip(call.keywords, given[len(call.args):], strict=True):
+        for keyword, value in zip(call.keywords, given[len(call.args):], strict=False):
             if keyword.arg:
                 self.names[keyword.arg] = value
         self.depth += 1
         cell = next(c for c in self.code.cells if c.number == cell_number)
         back = self.run(_inside(node.body, cell))
         self.depth -= 1
+        if owner:
+            self.fields[owner] = {key.removeprefix(itself): value for key, value in self.names.items() if key.startswith(itself)}
         self.names, self.at = before, at
         return back
+
+    def built(self, name: str, given: list[_Value], node: ast.Call) -> _Value:
+        "An object of a class of the notebook."
+        owner = f"{name} {len(self.fields)}"
+        self.fields[owner] = {}
+        if f"{name}.__init__" in self.functions:
+            self.inside(f"{name}.__init__", given, node, owner)
+        return _Value("object", name=name, of=owner)
+
+    def used(self, node: ast.Call, name: str, held: _Value, given: list[_Value]) -> _Value:
+        "A method of such an object; `fit_transform` is the two after each other, as scikit-learn has it."
+        own = f"{held.name}.{name}"
+        if own in self.functions:
+            back = self.inside(own, given, node, held.of)
+            return held if name == "fit" else back
+        if name == "fit_transform" and {f"{held.name}.fit", f"{held.name}.transform"} <= set(self.functions):
+            self.inside(f"{held.name}.fit", given, node, held.of)
+            return self.inside(f"{held.name}.transform", given[:1], node, held.of)
+        return self.joined(given)
 
 # %% ../../nbs/02do_data.code_leaks.ipynb #2d79094a
 def code_leaks(

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ast
-from abc import ABC, abstractmethod
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,17 +51,20 @@ class _Event:
     columns: tuple[str, ...] = ()
     mild: bool = False
     strong: bool = False  # learns from the target, or repeats rows: harms a cross-validation as well
+    root: frozenset[str] = frozenset()  # where the rows were read; empty when not known
 
 
 @dataclass(frozen=True)
 class _Value:
     "What a name holds."
 
-    kind: str = "unknown"  # table, number, groups, transformer, model, splits, unknown
+    kind: str = "unknown"  # table, number, groups, windows, rows, transformer, model, object, splits, unknown
     rows: str = ""  # of a table or number: whole, train, test
     events: tuple[_Event, ...] = ()
-    name: str = ""  # class of a transformer or model
+    name: str = ""  # class of a transformer, model or object
     columns: tuple[str, ...] = ()
+    root: frozenset[str] = frozenset()  # where the rows of a table were read
+    of: str = ""  # name of the table of which it is a part
 
 # %% ../../nbs/02dna_data.code_values.ipynb #8a329c3b
 _UNKNOWN = _Value()
@@ -110,6 +112,29 @@ def _subset(source: ast.AST) -> bool:
     return isinstance(key, (ast.Slice, ast.Compare, ast.BinOp, ast.UnaryOp, ast.Name)) or called(key) != ""
 
 
+def _half(mask: ast.AST) -> str:
+    "Which side a condition on rows picks by its words, such as `df.part == 'train'` or `~is_test`; nothing where it names none or both."
+    words = [part.id if isinstance(part, ast.Name) else part.attr if isinstance(part, ast.Attribute) else str(part.value) if isinstance(part, ast.Constant) else ""
+             for part in ast.walk(mask)]
+    sides = {side for word in words if (side := _side(word))}
+    if len(sides) != 1:
+        return ""
+    turned = sum(isinstance(part, (ast.Invert, ast.Not, ast.NotEq, ast.NotIn)) or (isinstance(part, ast.Constant) and isinstance(part.value, int) and part.value == 0) for part in ast.walk(mask)) % 2
+    return {"train": "test", "test": "train"}[sides.pop()] if turned else sides.pop()
+
+
+def _constant(node: ast.Call, name: str) -> object:
+    "A constant that is given by name."
+    return next((k.value.value for k in node.keywords if k.arg == name and isinstance(k.value, ast.Constant)), None)
+
+
+def _along_rows(node: ast.Call) -> bool:
+    "Whether a statistic is taken across the columns of each row."
+    first = node.args[0] if isinstance(node.func, ast.Attribute) and len(node.args) == 1 else None
+    axis = _constant(node, "axis")
+    return axis in (1, -1, "columns") if axis is not None else isinstance(first, ast.Constant) and first.value in (1, "columns") and first.value is not True
+
+
 def _base(goal: ast.AST) -> str:
     while isinstance(goal, (ast.Subscript, ast.Attribute)):
         goal = goal.value
@@ -130,21 +155,23 @@ class _Account:
 
     def __init__(self, code: Code, target: str) -> None:
         self.code, self.names, self.found, self.depth = code, dict[str, _Value](), dict[tuple[int, int, str], CodeLeak](), 0
-        self.functions: dict[str, tuple[ast.FunctionDef, int]] = {}
+        self.functions: dict[str, tuple[ast.FunctionDef, int]] = {}  # methods as "Class.method"
+        self.classes, self.fields = set[str](), dict[str, dict[str, _Value]]()  # fields of the objects that were made
         self.targets = {target} - {""} | set(_targets(code))
         self.at: Statement | None = None
 
-    def report(self, events: tuple[_Event, ...], how: str, rows: tuple[str, ...] = ("whole",)) -> None:
+    def report(self, events: tuple[_Event, ...], how: str, rows: tuple[str, ...] = ("whole",), root: frozenset[str] = frozenset()) -> None:
         for e in events:
-            if e.rows in rows or (e.strong and how.startswith("a cross")):
+            if not (e.root and root and not e.root & root) and (e.rows in rows or (e.strong and how.startswith("a cross"))):
                 place = "" if self.at is None or self.at is e.at else f" ({f'cell {self.at.cell}, ' if self.at.cell else ''}line {self.at.line})"
                 said = f"{e.did} {'all rows' if e.rows == 'whole' else f'the {e.rows} rows'}, {how}{place}"
                 self.found.setdefault((e.at.cell, e.at.line, e.code), CodeLeak(e.code, self.code.path, e.at.cell, e.at.line, e.at.excerpt, said, e.columns, e.mild))
 
-    def event(self, code: str, did: str, rows: str, columns: tuple[str, ...] = (), mild: bool = False, strong: bool = False) -> tuple[_Event, ...]:
+    def event(self, code: str, did: str, rows: str, columns: tuple[str, ...] = (), mild: bool = False, strong: bool = False,
+              root: frozenset[str] = frozenset(), late: bool = False) -> tuple[_Event, ...]:
         assert self.at is not None
-        found = (_Event(code, did, self.at, rows or "whole", tuple(c for c in columns if c not in self.targets), mild, strong),)
-        if rows == "test":
+        found = (_Event(code, did, self.at, rows or "whole", tuple(c for c in columns if c not in self.targets), mild, strong, root),)
+        if rows == "test" and not late:  # a number may only be looked at
             self.report(found, "which are there to be predicted", ("test",))
         return found
 
@@ -153,20 +180,5 @@ class _Account:
         if not tables:
             return next((v for v in held if v.kind in ("transformer", "model")), _UNKNOWN)
         sides = {v.rows for v in tables}
-        return _Value("table", sides.pop() if len(sides) == 1 else "whole", tuple(dict.fromkeys(e for v in tables for e in v.events)))
-
-# %% ../../nbs/02dna_data.code_values.ipynb #f2c9a715
-class _Steps(_Account, ABC):
-    "An account, and the steps that a reader fills in."
-
-    @abstractmethod
-    def call(self, node: ast.Call) -> _Value:  # calls come below
-        raise NotImplementedError
-
-    @abstractmethod
-    def assign(self, goal: ast.expr, value: _Value, source: ast.expr) -> None:  # assignments too
-        raise NotImplementedError
-
-    @abstractmethod
-    def inside(self, name: str, given: list[_Value], call: ast.Call) -> _Value:  # and functions
-        raise NotImplementedError
+        roots = frozenset[str]().union(*(v.root for v in tables)) if all(v.root for v in tables) else frozenset[str]()
+        return _Value("table", sides.pop() if len(sides) == 1 else "whole", tuple(dict.fromkeys(e for v in tables for e in v.events)), root=roots)

@@ -5,12 +5,14 @@
 # %% ../../nbs/02dka_data.counting_marks.ipynb #2c1112e3
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from .encoding_marks import decided_by
 from .marks import SCREENED, Mark, Sides, dense, grain
+from .target_groups import by_accident
 
 # %% auto #0
 __all__ = ['MOST_SOURCES', 'counting_marks']
@@ -93,7 +95,7 @@ def _possible(codes: np.ndarray, x: np.ndarray, first: np.ndarray, near: float) 
 
 # %% ../../nbs/02dka_data.counting_marks.ipynb #f4f3f145
 def _statistic_mark(name: str, source: str, codes: np.ndarray, values: np.ndarray, numbers: dict[str, np.ndarray], head: int, near: float,
-                    spread: float) -> Mark | None:
+                    spread: float, tried: int) -> Mark | None:
     best: Mark | None = None
     first = np.zeros(int(codes.max()) + 1)
     first[codes] = values
@@ -104,11 +106,21 @@ def _statistic_mark(name: str, source: str, codes: np.ndarray, values: np.ndarra
             continue
         fits = []
         for rows in (there, there & (np.arange(len(x)) < head)):
-            fits.append({how: (np.abs(found - first[: len(found)]) <= near, varied >= 2, varied) for how, found, varied in _by_group(codes[rows], x[rows])})
-        for how, (met, judged, _) in fits[0].items():
+            fits.append({how: (np.abs(found - first[: len(found)]) <= near, varied >= 2, by_accident(found[varied >= 2], first[: len(found)][varied >= 2], near))
+                         for how, found, varied in _by_group(codes[rows], x[rows]) if (varied >= 2).any()})
+        for how, (met, judged, each) in fits[0].items():
+            if how not in fits[1]:
+                continue
             met_train, judged_train, _ = fits[1][how]
             share, share_train = ((m & j).sum() / max(j.sum(), 1) for m, j in ((met, judged), (met_train, judged_train)))
-            chance = max(2 * near / (2.5 * spread), 1e-9) ** int((met & judged).sum())
+            in_train = np.zeros(len(met), dtype=bool)
+            in_train[: len(met_train)] = met_train & judged_train
+            own = int((met & judged & ~in_train).sum())  # groups that train does not explain
+            if own < 3 or (in_train & judged & ~met).sum() > 0.05 * judged.sum():
+                continue
+            missed = int((judged & ~met).sum())
+            log = own * math.log(max(each, 2 * near / (2.5 * spread), 1e-9)) + missed * math.log(math.e * judged.sum() / max(missed, 1))
+            chance = math.exp(min(log + math.log(tried), 0.0))
             if share >= 0.95 and share_train < 0.95 and chance < 1e-5:
                 mark = Mark(name, "counted", f"{how} of {other} by {source}", f"{how} of {other} by {source}", "all rows", 1 - share, 1 - share_train,
                             near, chance, source, len(values), evidence={"groups": int(judged.sum())})
@@ -121,6 +133,7 @@ def counting_marks(
 ) -> list[Mark]:  # at most one a column
     "Look for frequencies and group statistics in all columns."
     found, numbers = [], {name: sides.numbers(name) for name in sides.numeric[:MOST_SOURCES]}
+    tried = 4 * max(len(numbers), 1) * max(len(sides.groupings), 1)  # statistics of each number by each grouping
     for name in sides.numeric:
         s = sides.spectrum(name)
         kept, head = s.values, s.head
@@ -137,7 +150,7 @@ def counting_marks(
                 continue
             groups = dense(s.inside(codes))
             marks += [_count_mark(name, source, groups, kept, head)] if distinct[0] > 0 else []
-            marks.append(_statistic_mark(name, source, groups, kept, {k: s.inside(x) for k, x in numbers.items()}, head, near, spread))
+            marks.append(_statistic_mark(name, source, groups, kept, {k: s.inside(x) for k, x in numbers.items()}, head, near, spread, tried))
         best = max((mark for mark in marks if mark), key=lambda mark: (mark.over == "all rows", -mark.chance), default=None)
         found += [best] if best else []
     return found

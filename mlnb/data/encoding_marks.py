@@ -6,41 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 
 from .marks import SCREENED, Mark, Sides, Spectrum, dense
+from .target_groups import _extreme, _Fit, _grouped, _Groups, _ordered
 
 # %% auto #0
 __all__ = ['CLASSES', 'decided_by', 'targets', 'encoding_marks']
 
 # %% ../../nbs/02dl_data.encoding_marks.ipynb #b0bd03b6
 CLASSES = 20  # classes that are looked at one by one
-
-
-@dataclass(frozen=True, eq=False)
-class _Groups:
-    "Groups of rows and what a column says of them, each of shape (groups,)."
-
-    rows: np.ndarray  # rows of each group
-    total: np.ndarray  # sum of the target
-    squares: np.ndarray  # sum of its squares
-    value: np.ndarray  # the column's value
-    all_rows: float  # rows of all groups that the encoder saw
-    all_total: float  # sum of the target over them
-    all_squares: float  # sum of its squares
-
-    @property
-    def mean(self) -> np.ndarray:
-        return self.total / np.maximum(self.rows, 1)
-
-    @property
-    def varied(self) -> np.ndarray:
-        "Groups in which the target is not always the same: only these tell an encoding from a copy of the target."
-        spread = self.squares / np.maximum(self.rows, 1) - self.mean**2
-        return (self.rows >= 2) & (spread > 1e-9 * (self.all_squares / self.all_rows + 1e-300))
 
 
 def _fitted(design: np.ndarray, aim: np.ndarray) -> np.ndarray:
@@ -88,15 +65,6 @@ def _formulas(g: _Groups) -> Iterator[tuple[str, np.ndarray, int]]:
             yield "mean, rescaled", a[0] + a[1] * mean, 2
 
 # %% ../../nbs/02dl_data.encoding_marks.ipynb #d84a1e0a
-@dataclass(frozen=True)
-class _Fit:
-    formula: str
-    share: float  # share of the judged rows in groups that are met
-    off: float  # median distance
-    chance: float
-    groups: int
-
-# %% ../../nbs/02dl_data.encoding_marks.ipynb #498ea549
 _STRENGTHS = (1, 2, 3, 4, 5, 8, 10, 15, 20, 25, 30, 40, 50, 100, 150, 200, 300, 500)  # smoothings that people use, in rows
 
 
@@ -139,16 +107,6 @@ def _fit(g: _Groups, near: float, spread: float, own: bool = False) -> _Fit | No
             if best is None or chance < best.chance:
                 best = _Fit(formula, share, float(np.median(off[judged])), chance, int(met.sum()))
     return best
-
-
-def _grouped(codes: np.ndarray, values: np.ndarray, y: np.ndarray) -> _Groups:
-    "Sums by group; `codes` from 0."
-    k = int(codes.max()) + 1
-    rows, total, squares = (np.bincount(codes, weights, minlength=k) for weights in (None, y, y**2))
-    first = np.zeros(k)
-    first[codes] = values
-    there = rows > 0
-    return _Groups(rows[there].astype(float), total[there], squares[there], first[there], float(len(y)), float(y.sum()), float((y**2).sum()))
 
 # %% ../../nbs/02dl_data.encoding_marks.ipynb #9b960943
 def decided_by(
@@ -272,13 +230,20 @@ def _column_marks(name: str, sides: Sides, s: Spectrum, y: list[tuple[str, np.nd
                     yield mark
 
 # %% ../../nbs/02dl_data.encoding_marks.ipynb #daa10bbe
+def _best(codes: np.ndarray, values: np.ndarray, y: np.ndarray, near: float, spread: float, own: bool) -> _Fit | None:
+    "The statistic of the target that fits best on some rows."
+    g = _grouped(codes, values, y)
+    found = _fit(g, near, spread, own)
+    return found if found is not None else _extreme(g, _ordered(codes, y), near, spread)
+
+
 def _encoded(name: str, source: str, codes: np.ndarray, values: np.ndarray, said: str, y: np.ndarray, head: int, known: np.ndarray,
              near: float, spread: float) -> Mark | None:
     at = np.flatnonzero(known[:head])
-    train = _fit(_grouped(codes[at], values[at], y[at]), near, spread, not source) if len(at) else None
+    train = _best(codes[at], values[at], y[at], near, spread, not source) if len(at) else None
     every = None
     if known[head:].any() and (not source or decided_by(codes, values)):
-        every = _fit(_grouped(codes[known], values[known], y[known]), near, spread, not source)
+        every = _best(codes[known], values[known], y[known], near, spread, not source)
     best = train if every is None or (train is not None and train.chance <= every.chance and train.share >= every.share) else every
     if best is None:
         return None

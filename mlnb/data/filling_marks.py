@@ -6,18 +6,36 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .marks import Mark, Sides, grain
+from .marks import SURE, Mark, Sides, grain
 
 # %% auto #0
-__all__ = ['CLEAN_SPIKE', 'CLEAN_ODD_SPIKE', 'CLEAN_FINE', 'NEIGHBOURS', 'MOST_REPEATED', 'filling_mark', 'filling_marks']
+__all__ = ['CLEAN_SPIKE', 'CLEAN_ODD_SPIKE', 'CLEAN_FINE', 'CLEAN_MODE', 'AS_WELL', 'NEIGHBOURS', 'MOST_REPEATED', 'filling_mark',
+           'filling_marks']
 
 # %% ../../nbs/02dk_data.filling_marks.ipynb #ca6debe5
 CLEAN_SPIKE, CLEAN_ODD_SPIKE = 0.03, 0.005  # share of honest columns with a repeated value of their own: a round number, such as a default; another
 CLEAN_FINE = 0.01  # share of honest columns in which a repeated value is finer than all others
+CLEAN_MODE = 0.01  # share of honest columns that were filled with their most frequent value
+AS_WELL = 1000.0  # train explains a value as well as all rows do unless its fit is so many times likelier by accident
 NEIGHBOURS = 10  # distinct values to either side that say how often a value should occur
+MOST_REPEATED = 200  # different values of a column that may stand for missing ones
+
+
+@dataclass(frozen=True)
+class _Spike:
+    "A value that stands out."
+
+    value: float
+    usual: float  # how often it should occur by nature
+    most: float  # how often it may occur by nature
+    fine: bool  # whether it is finer than the column
+    odd: float  # chance of the repetition
+    tried: int = 1  # values that stood out the same way
 
 
 def _often(counts: np.ndarray, most: int) -> np.ndarray:
@@ -40,117 +58,177 @@ def _repeated(count: int, usual: float, values: int) -> float:
         more *= usual / count
     return float(min(tail * values, 1.0))
 
-
-def _spikes(distinct: np.ndarray, counts: np.ndarray, most: int = 5) -> list[tuple[float, float, bool, float]]:
-    "Values that stand out: value, how often it should occur, whether it is finer than the rest, chance of the repetition."
-    found: list[tuple[float, float, bool, float, int]] = []
-    for place in _often(counts, most).tolist():
-        if counts[place] < 2 or len(distinct) < 4:
-            continue
-        around = np.r_[counts[max(place - NEIGHBOURS, 0): place], counts[place + 1: place + 1 + NEIGHBOURS]]
-        usual = float(np.median(around)) if len(around) < 10 else float(around.mean())
-        chance = _repeated(int(counts[place]), usual + 0.5, len(distinct))
-        rest = np.delete(distinct, place)
-        fine = _finer(float(distinct[place]), grain(rest))
-        if (chance < 1e-2 and counts[place] >= 3) or fine:
-            found.append((float(distinct[place]), usual, fine, chance, int(counts[place])))
-    often = sorted((spike[-1] for spike in found if not spike[2]), reverse=True)
-    heaped = len(often) > 1 and often[0] < 3 * often[1]  # several values stand out, as durations in months do: people like some numbers
-    return [spike[:4] for spike in found if spike[2] or (not heaped and spike[-1] == often[0])]
-
-
-def _clean(value: float, values: np.ndarray, odd: float) -> float:
-    "Share of honest columns that would have such a repeated value; round numbers are repeated more often."
-    step = max(grain(values), 1e-9 * max(abs(value), 1e-300))
-    round_number = any(abs(value / (m * step) - round(value / (m * step))) < 1e-6 for m in (5, 10))
-    return (CLEAN_SPIKE if round_number else CLEAN_ODD_SPIKE) + min(odd, 0.05)
-
-
+# %% ../../nbs/02dk_data.filling_marks.ipynb #be8d692f
 def _finer(value: float, fineness: float) -> bool:
     "Whether a value lies between the steps that all others keep to."
     return fineness >= 1e-6 and abs(value / fineness - round(value / fineness)) > 1e-4
 
+
+def _between(distinct: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, float]:
+    "Places of the values that lie between the steps that most cells keep to, and the step; none and 0 where the column has no steps."
+    for decimals in range(7):
+        scaled = distinct * 10.0**decimals
+        off = np.abs(scaled - np.round(scaled)) > 1e-4
+        if counts[off].sum() <= 0.4 * counts.sum():
+            return np.flatnonzero(off if decimals < 5 else off & False), 10.0**-decimals
+    return np.zeros(0, dtype=int), 0.0
+
+
+def _spikes(distinct: np.ndarray, counts: np.ndarray, means: Sequence[float] = (), most: int = 5) -> list[_Spike]:
+    "Values that stand out, and those that are one of the means to the last digit."
+    found: list[tuple[int, _Spike]] = []
+    between = _between(distinct, counts)[0]
+    between = between[counts[between] >= 3]
+    finest = between[_often(counts[between], 20)].tolist()
+    exact = {int(np.abs(distinct - mean).argmin()) for mean in means if np.abs(distinct - mean).min() <= 1e-11 * max(abs(mean), float(np.ptp(distinct)))}
+    for place in dict.fromkeys([*_often(counts, most).tolist(), *finest, *exact]):
+        if counts[place] < 2 or len(distinct) < 4:
+            continue
+        around = np.r_[counts[max(place - NEIGHBOURS, 0): place], counts[place + 1: place + 1 + NEIGHBOURS]]
+        usual = float(np.median(around)) if len(around) < 10 else float(around.mean())
+        odd = _repeated(int(counts[place]), usual + 0.5, len(distinct))
+        fine = place in finest or _finer(float(distinct[place]), grain(np.delete(distinct, place)))
+        if (odd < 1e-2 and counts[place] >= max(3, 2.5 * usual)) or fine or (place in exact and counts[place] >= 3 and distinct[place] != 0):
+            some = min(usual + 3 * math.sqrt(usual) + 2, 1.5 * float(around.max()))
+            found.append((int(counts[place]), _Spike(float(distinct[place]), usual, some, fine, odd, max(len(between), 1) if fine else 1)))
+    often = sorted((count for count, spike in found if not spike.fine), reverse=True)
+    sure = {float(distinct[place]) for place in exact}
+    heaped = len(often) > 1 and often[0] < 3 * often[1]  # several values stand out, as durations in months do: people like some numbers
+    return [spike for count, spike in found if spike.fine or spike.value in sure or (not heaped and count == often[0])]
+
+
+def _clean(value: float, values: np.ndarray, odd: float) -> float:
+    "Share of honest columns that would have such a repeated value; round numbers are repeated more often."
+    step = max(_between(*np.unique(values, return_counts=True))[1] or grain(values), 1e-9 * max(abs(value), 1e-300))
+    round_number = any(abs(value / (m * step) - round(value / (m * step))) < 1e-6 for m in (5, 10))
+    return (CLEAN_SPIKE if round_number else CLEAN_ODD_SPIKE) + min(odd, 0.05)
+
 # %% ../../nbs/02dk_data.filling_marks.ipynb #428c6f8a
-def _mean_mark(column: str, value: float, fine: bool, odd: float, train: np.ndarray, every: np.ndarray) -> Mark | None:
-    rest, own = every[every != value], train[train != value]
-    if len(rest) < 10 or len(own) < 5:
-        return None
-    sd = max(float(rest.std()), 1e-300)
-    near = 0.5001 * grain(np.array([value])) if grain(np.array([value])) > 1e-8 * max(abs(value), 1e-300) else 0.0
-    near = max(near, (1e-6 if grain(rest) else 1e-9) * max(sd, 1e-4 * abs(value)))
-    off, off_train = abs(value - float(rest.mean())), abs(value - float(own.mean()))
-    if min(off, off_train) > near or (off <= near and off_train <= near):
-        return None
-    over = "all rows" if off <= near else "train"
-    chance = min(2 * near / (2.5 * sd), 1.0) * (CLEAN_FINE if fine else _clean(value, rest, odd))
-    return Mark(column, "filled", "mean", f"its repeated value {value:.6g} is the mean of the others", over, off, off_train, near,
-                chance if over == "all rows" else 0.0, rows=len(every) - len(rest))
+@dataclass(frozen=True)
+class _Fits:
+    "How far a value is from mean and median of some rows, without itself, and how far it may be."
+
+    mean: float
+    near: float
+    ranks: float
+    near_ranks: float
+    rest: int
+    step: float = 0.0  # a mean of whole numbers is itself one from time to time
+
+    def chances(self, sd: float, half: bool) -> dict[str, float]:
+        "Chance of each statistic to be met by accident, 1 where it is not met; `half`: whether the value lies half-way between two, which no accident explains."
+        middle = (2 * self.near_ranks + 1) / max(self.rest, 1) * (1e-6 if half else 1.0)
+        return {"mean": min(max(2 * self.near / (2.5 * sd), self.step / (sd * math.sqrt(max(self.rest, 1)))), 1.0) if self.mean <= self.near else 1.0,
+                "median": min(middle, 1.0) if self.rest and self.ranks <= self.near_ranks else 1.0}
 
 
-def _median_mark(column: str, value: float, usual: float, odd: float, train: np.ndarray, every: np.ndarray) -> Mark | None:
-    below, above = float((every < value).sum()), float((every > value).sum())
-    own_below, own_above = float((train < value).sum()), float((train > value).sum())
-    if min(below, above) < 10 or value == 0:  # zero has reasons of its own to be frequent
-        return None
-    share = (own_below + own_above) / (below + above)
-    near, near_train = max(1.0, usual), max(1.0, usual * share)
-    off, off_train = abs(below - above), abs(own_below - own_above)
-    if off <= near and off_train <= near_train + 1:
-        return None  # the same for both
-    if off > near and off_train > near_train:
-        return None
-    over = "all rows" if off <= near else "train"
-    rest = every[every != value]
-    half = float(np.median(rest)) == value and len(rest) % 2 == 0 and grain(rest) == 0  # half-way between two values: no accident
-    chance = (2 * near + 1) / (below + above) * _clean(value, rest, odd) * (1e-6 if half else 1.0)
-    return Mark(column, "filled", "median", f"its repeated value {value:.6g} is the middle of the others", over, off / (below + above),
-                off_train / max(own_below + own_above, 1), near / (below + above), chance if over == "all rows" else 0.0,
-                rows=len(every) - len(rest))
+def _fits(value: float, rows: np.ndarray, natural: float, near: float, coarse: float) -> _Fits:
+    "`natural`: how many equal values belong to the column; `coarse`: half the step to which a median was rounded."
+    rest = rows[rows != value]
+    if len(rest) < 5:
+        return _Fits(math.inf, near, math.inf, 0.0, 0)
+    below, above = int((rest < value - coarse).sum()), int((rest > value + coarse).sum())
+    return _Fits(abs(value - float(rest.mean())), near, abs(below - above), natural + len(rest) - below - above, below + above)
+
+# %% ../../nbs/02dk_data.filling_marks.ipynb #cf5fc21e
+def _by_mode(spike: _Spike, rest: np.ndarray) -> float:
+    "Chance that the most frequent value of an honest column is the one in the middle."
+    counts = np.unique(rest, return_counts=True)[1]
+    top = float(counts.max())
+    if spike.usual + 2 * math.sqrt(spike.usual) + 1 < top:
+        return 0.0  # others are more frequent by nature
+    return CLEAN_MODE / max(int((counts >= top - 2 * math.sqrt(top)).sum()), 1)
+
+
+def _value_mark(column: str, spike: _Spike, train: np.ndarray, every: np.ndarray) -> tuple[Mark | None, bool]:
+    "What a repeated value is: a statistic of train, of all rows, or nothing; and whether all rows do not explain it."
+    value, rest = spike.value, every[every != spike.value]
+    if len(rest) < 10 or (train != value).sum() < 5:
+        return None, False
+    sd, fineness, own = max(float(rest.std()), 1e-300), grain(rest), grain(np.array([value]))
+    rounded = own if own > 1e-8 * max(abs(value), 1e-300) else 0.0
+    near = max(0.5001 * rounded, (1e-6 if fineness else 1e-9) * max(sd, 1e-4 * abs(value)))
+    coarse = 0.5001 * rounded if rounded > 9.9 * fineness else 0.0
+    share = len(train) / len(every)
+    usual = spike.usual * share
+    by_nature = 0.0 if spike.fine else max(spike.usual - 1, 1.0)
+    a = _fits(value, every, by_nature, near, 0.0)
+    b = _fits(value, train, 0.0 if spike.fine else max(min(usual + 3 * math.sqrt(usual) + 2, spike.most), 1.0), near, coarse)
+    if min(a.rest, b.rest) < 10 or value == 0:  # zero has reasons of its own to be frequent
+        a, b = replace(a, rest=0), replace(b, rest=0)
+    if not spike.fine and fineness > 1e-9:
+        a, b = replace(a, step=fineness), replace(b, step=fineness)
+    chances = [fits.chances(sd, (spike.fine or fineness == 0) and abs(float(np.median(rows[rows != value])) - value) <= 1e-12 * abs(value)) for fits, rows in ((a, every), (b, train))]
+    least, least_train = (min(some.values()) for some in chances)
+    over = "train" if least_train < 1 and least_train <= AS_WELL * least else "all rows"
+    kind, accident = min(chances[over == "train"].items(), key=lambda pair: pair[1])
+    if accident >= 1 or (over == "train" and chances[0][kind] < 1):
+        return None, accident >= 1  # nothing, or the same for both
+    off, off_train, allowed = (a.mean, b.mean, near) if kind == "mean" else (a.ranks / a.rest, b.ranks / max(b.rest, 1), a.near_ranks / a.rest)
+    chance = accident * (CLEAN_FINE if spike.fine and kind == "mean" else _clean(value, rest, spike.odd))
+    if kind == "median" and over == "all rows" and (a.near_ranks > 0.02 * a.rest or a.ranks > 0.5 * spike.usual + 1):
+        return None, False  # a coarse column: heaps lie near the middle by nature
+    if kind == "median" and accident > 1e-6:
+        chance += _by_mode(spike, rest)
+    said = f"its repeated value {value:.6g} is the {'mean' if kind == 'mean' else 'middle'} of the others"
+    chance = min(2 * spike.tried * chance, 1.0) if over == "all rows" else 0.0
+    return Mark(column, "filled", kind, said, over, off, off_train, allowed, chance, rows=len(every) - len(rest), evidence={"accident": accident}), over == "train"
 
 # %% ../../nbs/02dk_data.filling_marks.ipynb #dbc89eee
-MOST_REPEATED = 200  # different values of a column that may stand for missing ones
+def _spreads(group: np.ndarray, values: np.ndarray, k: int) -> np.ndarray:
+    "Standard deviation of each group."
+    n = np.maximum(np.bincount(group, minlength=k), 1)
+    return np.sqrt(np.maximum(np.bincount(group, values**2, minlength=k) / n - (np.bincount(group, values, minlength=k) / n) ** 2, 0))
 
 
-def _group_mark(column: str, sides: Sides) -> Mark | None:
+def _off(group: np.ndarray, values: np.ndarray, fill: np.ndarray) -> dict[str, np.ndarray]:
+    "How far each group's value is from its mean, and from its middle in ranks, the value itself left out; infinite for groups of fewer than three other rows."
+    k, v = len(fill), fill[group]
+    other = values != v
+    n = np.bincount(group, other, minlength=k)
+    mean = np.bincount(group, np.where(other, values - v, 0.0), minlength=k) / np.maximum(n, 1)
+    ranks = np.bincount(group, np.sign(values - v), minlength=k)
+    few = np.where(n < 3, np.inf, 0.0)
+    return {"mean": np.abs(mean) + few, "median": np.abs(ranks) + few}
+
+# %% ../../nbs/02dk_data.filling_marks.ipynb #47cfad7e
+def _group_mark(column: str, sides: Sides, between: np.ndarray) -> Mark | None:
+    "`between`: places of the values that can only have been filled in, where there are some."
     best: Mark | None = None
     s = sides.spectrum(column)
-    often = _often(s.counts, MOST_REPEATED)  # only these can stand for the missing values of a group
-    distinct = np.sort(s.distinct[often])
+    candidates = between if len(between) else _often(s.counts, MOST_REPEATED)  # only these can stand for the missing values of a group
+    distinct = np.sort(s.distinct[candidates])
     place = s.among(distinct)
-    values, own, fineness, repeated = s.values, np.arange(len(s.values)) < s.head, grain(s.distinct), np.flatnonzero(place < len(distinct))
-    for name, codes in sides.groupings.items():
-        if name == column or codes.max() > 98:
-            continue
+    values, own, repeated = s.values, np.arange(len(s.values)) < s.head, np.flatnonzero(place < len(distinct))
+    unique = len(between) > 0 or float((s.counts == 1).sum()) > 0.5 * len(values)
+    groupings = {name: codes for name, codes in sides.groupings.items() if name != column and codes.max() <= 98}
+    for name, codes in groupings.items():
         group = s.inside(codes) + 1
         k = int(group.max()) + 1
         table = np.bincount(group[repeated] * len(distinct) + place[repeated], minlength=k * len(distinct)).reshape(k, -1)
         top = table.argmax(axis=1)
         most = table[np.arange(k), top]
-        stands_out = (most >= 3) & (most >= 2 * np.partition(table, -2, axis=1)[:, -2] + 1)
-        if stands_out.sum() >= 2:
-            stands_out &= np.bincount(group, minlength=k) >= 8
-        if stands_out.sum() < 2 or len(np.unique(top[stands_out])) < 2:
+        second = np.partition(table, -2, axis=1)[:, -2] if len(distinct) > 1 else np.zeros(k)
+        looked = (most >= (2 if unique else 3)) & (most >= (second + 1 if len(between) else 2 * second + 1)) & (np.bincount(group, minlength=k) >= 8)
+        if looked.sum() < 2 or len(np.unique(top[looked])) < 2:
             continue
-        met = {"mean": [0, 0, 0, 1.0], "median": [0, 0, 0, 1.0]}  # groups looked at, met over all rows, met over train, chance
-        for g in np.flatnonzero(stands_out):
-            value = float(distinct[top[g]])
-            inside = (group == g) & (place != top[g])
-            rest, train = values[inside], values[inside & own]
-            if len(train) < 3 or len(train) == len(rest):
+        size = _spreads(group, values, k)
+        near = np.maximum(0.5001 * s.fineness if s.fineness > 1e-9 else 0.0, 1e-7 * np.maximum(size, 1e-6 * np.abs(distinct[top])) + 1e-12)
+        all_rows, train = _off(group, values, distinct[top]), _off(group[own], values[own], distinct[top])
+        for how in ("mean", "median"):
+            by_nature = 0.0 if len(between) else 1.0
+            slack, slack_train = (near, near) if how == "mean" else (by_nature, np.maximum(second, by_nature))
+            hit, hit_train = all_rows[how] <= slack, train[how] <= slack_train
+            each = np.clip(2 * near / (2.5 * np.maximum(size, 1e-12)) if how == "mean" else 3 / np.bincount(group, minlength=k).clip(1), 1e-9, 1.0)
+            met, met_train = int((hit & looked).sum()), int((hit_train & looked).sum())
+            if max(met, met_train) < max(0.7 * looked.sum(), 2) or met == met_train:
                 continue
-            size = max(float(rest.std()), 1e-6 * abs(value), 1e-12)
-            near = max(0.5001 * fineness if fineness > 1e-9 else 0.0, 1e-7 * size)
-            hits = {"mean": [abs(float(part.mean()) - value) <= near for part in (rest, train)],
-                    "median": [abs(int((part < value).sum()) - int((part > value).sum())) <= 1 for part in (rest, train)]}
-            chances = {"mean": min(2 * near / (2.5 * size), 1.0), "median": min(3 / len(rest), 1.0)}
-            for how, (hit, hit_train) in hits.items():
-                met[how] = [met[how][0] + 1, met[how][1] + hit, met[how][2] + hit_train, met[how][3] * (chances[how] if hit and not hit_train else 1.0)]
-        for how, (looked, all_met, train_met, chance) in met.items():
-            if looked >= 2 and max(all_met, train_met) >= 0.7 * looked and all_met != train_met:
-                over = "all rows" if all_met > train_met else "train"
-                mark = Mark(column, "filled", f"{how} by {name}", f"{all_met} of {looked} repeated values are the {how} of their {name}, counted", over,
-                            1 - all_met / looked, 1 - train_met / looked, 0.0, CLEAN_SPIKE * chance if over == "all rows" else 0.0, name, int(most[stands_out].sum()))
-                best = mark if best is None or (mark.over == "all rows", -mark.chance) > (best.over == "all rows", -best.chance) else best
+            log = float(np.log(each[looked & hit & ~hit_train]).sum() - np.log(each[looked & hit_train & ~hit]).sum())
+            over = "all rows" if met > met_train else "train"
+            chance = min(CLEAN_SPIKE * 2 * len(groupings) * math.exp(min(log, 0.0)), 1.0)
+            mark = Mark(column, "filled", f"{how} by {name}", f"{met} of {looked.sum()} repeated values are the {how} of their {name}, counted", over,
+                        1 - met / int(looked.sum()), 1 - met_train / int(looked.sum()), 0.0, chance if over == "all rows" else 0.0, name, int(most[looked].sum()))
+            best = mark if best is None or (-mark.chance, mark.over == "train") > (-best.chance, best.over == "train") else best
     return best
 
 # %% ../../nbs/02dk_data.filling_marks.ipynb #02801e9d
@@ -160,30 +238,41 @@ def _at_the_middle(values: np.ndarray) -> bool:
     return bool((values == np.median(values)).sum() >= 3 or (np.abs(values - mean) <= 1e-8 * max(float(values.std()), 1e-4 * abs(mean))).sum() >= 3)
 
 
+def _looked(column: str, sides: Sides) -> tuple[Mark | None, bool]:
+    "The most telling trace, and whether a repeated value is there that all rows do not explain."
+    s = sides.spectrum(column)
+    train, every = s.values[: s.head], s.values
+    if len(every) < 30 or len(train) == len(every) or not len(train):
+        return None, False
+    if (s.loose and not _at_the_middle(every)) or s.counts.max() < 2:
+        return None, False
+    distinct, counts = s.distinct, s.counts
+    looks = [_value_mark(column, spike, train, every) for spike in _spikes(distinct, counts, (float(every.mean()), float(train.mean())))]
+    found = [mark for mark, _ in looks if mark is not None]
+    between = _between(distinct, counts)[0]
+    between = between[counts[between] >= 2]
+    between = between[_often(counts[between], MOST_REPEATED)]
+    if len(distinct) > 20 and (len(between) >= 2 or np.partition(counts, -2)[-2] >= min(3 * np.median(counts), 3)):
+        grouped = _group_mark(column, sides, between)
+        found += [grouped] if grouped and grouped.chance <= SURE else []
+    best = min(found, key=lambda mark: (mark.chance, mark.over != "train"), default=None)  # a mark of train has chance 0 and ends the search
+    return best, any(other for _, other in looks)
+
+
 def filling_mark(
     column: str,  # its name
     sides: Sides,  # train and test
 ) -> Mark | None:  # the most telling trace, or None
     "Look for a value that was filled in."
-    s = sides.spectrum(column)
-    train, every = s.values[: s.head], s.values
-    if len(every) < 30 or len(train) == len(every) or not len(train):
-        return None
-    if (s.loose and not _at_the_middle(every)) or s.counts.max() < 2:
-        return None
-    distinct, counts = s.distinct, s.counts
-    found: list[Mark] = []
-    for value, usual, fine, odd in _spikes(distinct, counts):
-        looks = (_mean_mark(column, value, fine, odd, train, every), _median_mark(column, value, usual, odd, train, every))
-        found += [mark for mark in looks if mark is not None]
-    if len(distinct) > 20 and np.partition(counts, -2)[-2] >= 3 * np.median(counts):
-        grouped = _group_mark(column, sides)
-        found += [grouped] if grouped else []
-    return max(found, key=lambda mark: (mark.over == "all rows", -mark.chance), default=None)
+    return _looked(column, sides)[0]
 
 
 def filling_marks(
     sides: Sides,  # train and test
 ) -> list[Mark]:  # at most one a column, over train or all rows
     "Look for filled values in all columns."
-    return [mark for name in sides.numeric if (mark := filling_mark(name, sides)) is not None]
+    looks = [_looked(name, sides) for name in sides.numeric]
+    others = sum(other for mark, other in looks if mark is None or mark.over == "train") / max(len(looks), 1)
+    marks = [mark for mark, _ in looks if mark is not None]
+    return [replace(mark, chance=min(max(mark.chance, others * float(mark.evidence["accident"])), 1.0))  # type: ignore[arg-type]
+            if mark.over == "all rows" and "accident" in mark.evidence else mark for mark in marks]
