@@ -12,7 +12,7 @@ import numpy as np
 from .marks import Mark, Sides, grain
 
 # %% auto #0
-__all__ = ['CLEAN_SPIKE', 'CLEAN_ODD_SPIKE', 'CLEAN_FINE', 'NEIGHBOURS', 'MOST_REPEATED', 'filling_mark', 'filling_marks']
+__all__ = ['CLEAN_SPIKE', 'CLEAN_ODD_SPIKE', 'CLEAN_FINE', 'NEIGHBOURS', 'MOST_REPEATED', 'ROOM', 'filling_mark', 'filling_marks']
 
 # %% ../../nbs/02dk_data.filling_marks.ipynb #ca6debe5
 CLEAN_SPIKE, CLEAN_ODD_SPIKE = 0.03, 0.005  # share of honest columns with a repeated value of their own: a round number, such as a default; another
@@ -109,6 +109,7 @@ def _median_mark(column: str, value: float, usual: float, odd: float, train: np.
 
 # %% ../../nbs/02dk_data.filling_marks.ipynb #dbc89eee
 MOST_REPEATED = 200  # different values of a column that may stand for missing ones
+ROOM = 20_000  # pairs of a number and a grouping that are looked at; fewer groupings each where there are more numbers
 
 
 def _group_mark(column: str, sides: Sides) -> Mark | None:
@@ -118,7 +119,7 @@ def _group_mark(column: str, sides: Sides) -> Mark | None:
     distinct = np.sort(s.distinct[often])
     place = s.among(distinct)
     values, own, fineness, repeated = s.values, np.arange(len(s.values)) < s.head, grain(s.distinct), np.flatnonzero(place < len(distinct))
-    for name, codes in sides.groupings.items():
+    for name, codes in list(sides.groupings.items())[: max(ROOM // max(len(sides.numeric), 1), 10)]:
         if name == column or codes.max() > 98:
             continue
         group = s.inside(codes) + 1
