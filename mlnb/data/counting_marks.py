@@ -145,8 +145,8 @@ def counting_marks(
         spread = float(kept.std())
         near = max(0.5001 * s.fineness if s.fineness > 1e-9 else 0.0, 1e-8 * spread)
         marks = [_count_mark(name, "", s.place, kept, head)] if distinct[0] > 0 else []
-        for source, codes in sides.groupings.items():
-            if source == name or not decided_by(s.inside(codes), kept):
+        for source, codes in sides.sources(name):
+            if not decided_by(s.inside(codes), kept):
                 continue
             groups = dense(s.inside(codes))
             marks += [_count_mark(name, source, groups, kept, head)] if distinct[0] > 0 else []

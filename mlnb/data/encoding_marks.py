@@ -209,13 +209,12 @@ def _column_marks(name: str, sides: Sides, s: Spectrum, y: list[tuple[str, np.nd
     near = max(0.5001 * fineness if fineness > 1e-9 else 0.0, 1e-8 * spread, 1e-12 * float(np.abs(values).max()))
     ways = [("", s.place)] if different <= 0.5 * len(values) and fineness < 1 else []  # no mean is always whole
     others = []
-    for source, codes in sides.groupings.items():
-        if source != name:
-            inside = s.inside(codes)
-            if different <= 0.7 * len(values) and decided_by(inside[:head], values[:head]):
-                ways.append((source, dense(inside)))
-            elif fineness < 0.01 and different > 5 and not _varies(s, inside):
-                others.append((source, dense(inside)))
+    for source, codes in sides.sources(name):
+        inside = s.inside(codes)
+        if different <= 0.7 * len(values) and decided_by(inside[:head], values[:head]):
+            ways.append((source, dense(inside)))
+        elif fineness < 0.01 and different > 5 and not _varies(s, inside):
+            others.append((source, dense(inside)))
     for said, target in y:
         known = ~np.isnan(target[there])
         for source, codes in ways:

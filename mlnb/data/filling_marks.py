@@ -14,8 +14,8 @@ import numpy as np
 from .marks import SURE, Mark, Sides, grain
 
 # %% auto #0
-__all__ = ['CLEAN_SPIKE', 'CLEAN_ODD_SPIKE', 'CLEAN_FINE', 'CLEAN_MODE', 'AS_WELL', 'NEIGHBOURS', 'MOST_REPEATED', 'filling_mark',
-           'filling_marks']
+__all__ = ['CLEAN_SPIKE', 'CLEAN_ODD_SPIKE', 'CLEAN_FINE', 'CLEAN_MODE', 'AS_WELL', 'NEIGHBOURS', 'MOST_REPEATED', 'ROOM',
+           'filling_mark', 'filling_marks']
 
 # %% ../../nbs/02dk_data.filling_marks.ipynb #ca6debe5
 CLEAN_SPIKE, CLEAN_ODD_SPIKE = 0.03, 0.005  # share of honest columns with a repeated value of their own: a round number, such as a default; another
@@ -175,6 +175,9 @@ def _value_mark(column: str, spike: _Spike, train: np.ndarray, every: np.ndarray
     return Mark(column, "filled", kind, said, over, off, off_train, allowed, chance, rows=len(every) - len(rest), evidence={"accident": accident}), over == "train"
 
 # %% ../../nbs/02dk_data.filling_marks.ipynb #dbc89eee
+ROOM = 20_000  # pairs of a number and a grouping that are looked at; fewer groupings each where there are more numbers
+
+
 def _spreads(group: np.ndarray, values: np.ndarray, k: int) -> np.ndarray:
     "Standard deviation of each group."
     n = np.maximum(np.bincount(group, minlength=k), 1)
@@ -201,7 +204,8 @@ def _group_mark(column: str, sides: Sides, between: np.ndarray) -> Mark | None:
     place = s.among(distinct)
     values, own, repeated = s.values, np.arange(len(s.values)) < s.head, np.flatnonzero(place < len(distinct))
     unique = len(between) > 0 or float((s.counts == 1).sum()) > 0.5 * len(values)
-    groupings = {name: codes for name, codes in sides.groupings.items() if name != column and codes.max() <= 98}
+    tried = list(sides.groupings.items())[: max(ROOM // max(len(sides.numeric), 1), 10)]
+    groupings = {name: codes for name, codes in tried if name != column and codes.max() <= 98}
     for name, codes in groupings.items():
         group = s.inside(codes) + 1
         k = int(group.max()) + 1

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from .identity import identities
 from .future import future
 from .leak_findings import MEASURE, from_future, from_target, on_both_sides, time_ordered, time_unnamed
 from .leak_preparation import preparation_findings
-from .overlap import Overlap, overlap
+from .overlap import Overlap, overlap_aside
 from .roles import check_roles, check_times, compare_roles, kinds_apart
 from .sample import held, sample_rows
 from .signal import Answer, answer
@@ -128,20 +129,20 @@ def audit(
     "Look for leaks. Raises `InputError` for columns that do not exist and targets that have nothing to tell apart."
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1):  # hundreds of small systems: threads that wait for each other cost more than they give
+    # hundreds of small systems: threads that wait for each other cost more than they give
+    with threadpool_limits(1), ThreadPoolExecutor(1) as aside:
         left, right = _sides(train, test, target, time, entity, task)
         notes = compare_roles(left, right, target, entity)
+        twins = overlap_aside(aside, left, right, target, entity)
         travels, usual = _future(left, right, target, time, entity, {*exclude}, task)
         examined, prepared, moves = _columns(left, right, target, {time, entity, *exclude}, task, usual, [t.column for t in travels], random_state, entity)
-        order = shared = whom = None
-        if right is not None:
-            order = time_order(left, right, time, target, random_state) if time else None
-            shared = overlap(left, right, target if target in right.columns else "", entity if entity in right.columns else "")
-            whom = None if time or (entity and not _new_in_each_row(left, entity)) else _whom(left, right, target, time, task)
+        order = time_order(left, right, time, target, random_state) if time and right is not None else None
+        whom = None if time or right is None or (entity and not _new_in_each_row(left, entity)) else _whom(left, right, target, time, task)
+        made = preparation_findings(left, right, target, prepared.task, pipeline, notebook, exclude, random_state, trust)
+        shared = twins()
         worth = None if examined.past is None else (examined.everything.score, examined.past.score)
         found = [from_future(travels, target, time, worth, MEASURE[prepared.task]), from_target(examined, prepared, target),
                  _in_time(order, time, moves), _on_both_sides(left, shared, order, whom)]
-        made = preparation_findings(left, right, target, prepared.task, pipeline, notebook, exclude, random_state, trust)
         ordered = sorted([*found, *made], key=lambda f: f.code)
         return LeakReport(target, prepared.task, len(prepared.values), examined, Findings(ordered), order, shared, notes)
 

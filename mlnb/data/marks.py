@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .group_screen import may_follow
+
 if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['SCREENED', 'SURE', 'JOINT', 'Spectrum', 'Sides', 'dense', 'grain', 'Mark', 'convincing']
+__all__ = ['SCREENED', 'PAIRS', 'SURE', 'JOINT', 'Spectrum', 'Sides', 'dense', 'grain', 'Mark', 'convincing']
 
 # %% ../../nbs/02di_data.marks.ipynb #fd8f716c
 SCREENED = 20_000  # values that decide whether all are looked at
@@ -146,6 +148,9 @@ class _Columns:
         return self._numbers[name]
 
 # %% ../../nbs/02di_data.marks.ipynb #a6c6b37d
+PAIRS = 5_000  # pairs of a number and a grouping up to which each is looked at
+
+
 class Sides(_Columns):
     "The rows of train and test, column by column."
 
@@ -181,6 +186,19 @@ class Sides(_Columns):
             if 2 <= len(levels) <= len(both) / 1.5:
                 found[str(name)] = codes
         return found
+
+    @functools.cached_property
+    def _worth(self) -> np.ndarray:
+        matrix = np.column_stack([self.numbers(name) for name in self.numeric])
+        return may_follow(matrix, list(self.groupings.values()), self.n)
+
+    def sources(self, name: str) -> list[tuple[str, np.ndarray]]:
+        "The groupings that a column of numbers may follow: all of the others, or those worth a look where there are very many pairs."
+        every = [(source, codes) for source, codes in self.groupings.items() if source != name]
+        if len(self.numeric) * len(self.groupings) <= PAIRS:
+            return every
+        worth = dict(zip(self.groupings, self._worth[self.numeric.index(name)], strict=True))
+        return [(source, codes) for source, codes in every if worth[source]]
 
 # %% ../../nbs/02di_data.marks.ipynb #bf280df4
 def dense(

@@ -5,7 +5,8 @@
 # %% ../../nbs/02de_data.overlap.ipynb #1b8d7e17
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 # %% auto #0
-__all__ = ['comparable', 'Overlap', 'overlap']
+__all__ = ['comparable', 'Overlap', 'overlap', 'overlap_held', 'overlap_aside']
 
 # %% ../../nbs/02de_data.overlap.ipynb #e7e5d599
 def comparable(
@@ -104,7 +105,7 @@ def overlap(
 ) -> Overlap:  # counts
     "What two sides of a split have in common."
     if isinstance(train, Held) and isinstance(test, Held):
-        found = _in_memory(train, test.like(train), target, entity)  # type: ignore[arg-type]
+        found = overlap_held(train, test.like(train), target, entity)  # type: ignore[arg-type]
         if found is not None:
             return found
     train, test = local(train), local(test)
@@ -128,8 +129,13 @@ def overlap(
     return Overlap(test.rows, tuple(columns), exact, near, entity, shared, rows, jittered)
 
 # %% ../../nbs/02de_data.overlap.ipynb #92ee5461
-def _in_memory(train: Held, test: Held, target: str, entity: str) -> Overlap | None:
-    "The same of tables in memory; None where types differ in a way that the engine has to decide."
+def overlap_held(
+    train: Held,  # training rows
+    test: Held,  # test rows, read as these are
+    target: str = "",  # column that is predicted; not compared
+    entity: str = "",  # column that says whom a row is about
+) -> Overlap | None:  # None where types differ in a way that the engine has to decide
+    "The same of tables in memory. No engine is asked, so that it may run beside anything."
     columns = comparable(train, test, [target, entity])
     label = target if target in train.columns and target in test.columns else ""
     names = [*columns, *filter(None, [label, entity])]
@@ -172,6 +178,25 @@ def _noisy(keys: RowKeys, columns: Sequence[str]) -> Twins:
     blocks = keys.total([name for name in columns if name not in numbers], soft=True)
     left, right = (side[numbers].iloc[rows] for side, rows in zip((keys.left, keys.right), some, strict=True))
     return twins(left, right, (blocks[0][some[0]], blocks[1][some[1]]))
+
+# %% ../../nbs/02de_data.overlap.ipynb #c090a78c
+def overlap_aside(
+    aside: ThreadPoolExecutor,  # a thread to run in, where no engine is asked
+    train: Table,  # training rows
+    test: Table | None,  # test rows
+    target: str = "",  # column that is predicted; not compared
+    entity: str = "",  # column that says whom a row is about
+) -> Callable[[], Overlap | None]:  # gives what the sides share, None without test rows
+    "Begin to compare two sides, and say what was found when it is asked for."
+    if test is None:
+        return lambda: None
+    named = target if target in test.columns else "", entity if entity in test.columns else ""
+    if not (isinstance(train, Held) and isinstance(test, Held)):
+        return lambda: overlap(train, test, *named)
+    for side in (train, test):
+        side.frame(limit=0)  # read before two threads ask for it
+    found = aside.submit(overlap_held, train, test, *named)
+    return lambda: found.result() or overlap(train, test, *named)
 
 # %% ../../nbs/02de_data.overlap.ipynb #43734783
 def _without_numbers_of_rows(train: Table, columns: list[str]) -> list[str]:

@@ -60,10 +60,11 @@ def main(rows: int) -> None:
         for seed, file in enumerate(files):
             peers.measured([sys.executable, __file__, "make", file, rows, seed])
         mine = peers.measured([sys.executable, __file__, "ours", *files])
-        print(f"mlnb        {mine.seconds:7.2f} s {mine.peak_mb:7.0f} MB  {mine.stdout.strip()}", flush=True)
+        print(f"mlnb        {mine.seconds:7.2f} s {mine.cpu:7.2f} CPU s {mine.peak_mb:7.0f} MB  {mine.stdout.strip()}", flush=True)
         other = peers.measured([peers.python("deepchecks", DEEPCHECKS), __file__, "theirs", *files])
-        print(f"deepchecks  {other.seconds:7.2f} s {other.peak_mb:7.0f} MB  {other.stdout.strip().splitlines()[-1]}")
+        print(f"deepchecks  {other.seconds:7.2f} s {other.cpu:7.2f} CPU s {other.peak_mb:7.0f} MB  {other.stdout.strip().splitlines()[-1]}")
     peers.row(f"leak audit, {rows:,} x 30", mine.seconds, other.seconds, unit="s", peer="deepchecks", goal=10)
+    peers.row(f"leak audit, {rows:,} x 30, processor time", mine.cpu, other.cpu, unit="s", peer="deepchecks", goal=10)
     peers.row(f"leak audit, {rows:,} x 30, memory", mine.peak_mb, other.peak_mb, unit="MB", peer="deepchecks", goal=2)
 
 
