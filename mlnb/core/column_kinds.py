@@ -157,7 +157,7 @@ def _wide_measures(expr: ir.Table) -> dict[str, dict[str, Any]]:
             found[name] |= _edges(column)
             if pa.types.is_integer(column.type) and _counts_up(found[name], sample.num_rows):
                 found[name]["distinct"] = pc.count_distinct(column).as_py()
-        elif not pa.types.is_nested(column.type):
+        elif not (pa.types.is_nested(column.type) or pa.types.is_null(column.type)):
             found[name]["distinct"] = pc.count_distinct(column).as_py()
     for name, measures in _level_measures(text).items() if text else ():
         found[name] |= measures

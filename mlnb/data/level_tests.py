@@ -69,7 +69,7 @@ def level_violations(
     levels: Mapping[str | None, int],  # value as it is stored (None where missing) -> rows
     rules: ColumnRules,  # the rules of the column
     words: Sequence[str] = (),  # words by which the whole table says missing
-) -> dict[str, tuple[int, str]]:  # rule -> values that break it, and one of them
+) -> dict[str, tuple[int, str]]:  # rule -> values that break it, and one of them where there is something to show
     "What breaks the rules of a column of text."
     conditions, found = _conditions(rules, words), {}
     for value, count in levels.items() if conditions else ():
@@ -77,7 +77,7 @@ def level_violations(
         rule = next((name for name, test in conditions.items() if test(value, text)), None)
         if rule is not None:
             before, shown = found.get(rule, (0, ""))
-            found[rule] = (before + count, max(shown, value or ""))
+            found[rule] = (before + count, max(shown, value or "") if rule != "required" else "")
     if rules.unique:
         there = [count for value, count in levels.items() if value]
         if again := sum(there) - len(there):
