@@ -64,7 +64,7 @@ def _conditions(rules: ColumnRules, words: Sequence[str]) -> dict[str, Callable[
         found[name] = lambda value, text, test=test: not gone(value, text) and test(value, text)  # type: ignore[misc]
     return {name: found[name] for name in FAMILIES if name in found}
 
-
+# %% ../../nbs/02aha_data.level_tests.ipynb #38d0267d
 def level_violations(
     levels: Mapping[str | None, int],  # value as it is stored (None where missing) -> rows
     rules: ColumnRules,  # the rules of the column

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 from ..core.readers import translate
 from ..core.records_rules import ColumnRules, DataRules, Dependency
 from ..core.tables import Table
-from .column_facts import TEXTS
+from .counted_rules import asked, judged_columns
 from .dependencies import GROUP, MAJORITY, culprits
 from .duplicates import repeated_values
-from .level_tests import judged_by_levels, level_violations
 from .rule_tests import FAMILIES, absent, column_tests, masked
 from .rules import check_rules
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['HELD', 'LONG', 'MOST', 'dependency_odd', 'Violation', 'count_violations', 'flag_cells', 'example_cells']
+__all__ = ['HELD', 'MOST', 'dependency_odd', 'Violation', 'count_violations', 'flag_cells', 'example_cells']
 
 # %% ../../nbs/02aj_data.violations.ipynb #f8bb6f8b
 def _groups(clean: ir.Table, rule: Dependency) -> tuple[ir.Table, ir.Table]:
@@ -103,19 +102,7 @@ class Violation:
         by = f" by {', '.join(self.given)}" if self.given else ""
         return f"{FAMILIES[self.rule][1]}{by}"
 
-
-def _row(table: Table, measures: Mapping[Any, ir.Scalar]) -> dict[Any, Any]:
-    "Measures of a table, in as few scans as their number allows."
-    found: dict[Any, Any] = {}
-    keys = list(measures)
-    for start in range(0, len(keys), 4 * TEXTS):
-        some = keys[start:start + 4 * TEXTS]
-        with translate(table.name):
-            row = table.expr.aggregate(**{f"m{i}": measures[key] for i, key in enumerate(some)}).to_pyarrow().to_pylist()[0]
-        found |= dict(zip(some, row.values(), strict=True))
-    return found
-
-
+# %% ../../nbs/02aj_data.violations.ipynb #8a3bdd92
 def _kept(table: Table, rules: DataRules, by: Mapping[str, ColumnRules]) -> dict[str, set[str]]:
     "Rules of numbers that need no look at the rows: the smallest and the largest keep to the range, and with them all between."
     schema, found = table.expr.schema(), {}
@@ -148,40 +135,6 @@ def _tests(table: Table, rules: DataRules, by: Mapping[str, ColumnRules]) -> dic
         found |= {(name, rule): test for rule, test in column_tests(table.expr, rules, name).items() if rule not in known}
     return found
 
-
-LONG = 100_000  # rows from which a query over counted values is worth its own
-
-
-def _of_values(levels: Mapping[str, Mapping[str | None, int]], rules: DataRules) -> dict[str, dict[str, tuple[int, str]]]:
-    "The conditions of the database, asked of the values with their counts instead of the rows."
-    import ibis
-    import pyarrow as pa
-
-    names, longest = list(levels), max(map(len, levels.values()))
-    parts = {}
-    for i, counts in enumerate(levels.values()):
-        left = longest - len(counts)
-        parts[names[i]] = pa.array([*counts, *[None] * left], pa.large_string())
-        parts[f"n{i}__"] = pa.array([*counts.values(), *[0] * left], pa.int64())
-    some = Table(ibis.memtable(pa.table(parts)), "the values")
-    tests = {(i, rule): test for i, name in enumerate(names) for rule, test in column_tests(some.expr, rules, name).items()}
-    sums = {("n", *key): (test.cast("int64") * some.expr[f"n{key[0]}__"]).sum() for key, test in tests.items()}
-    shown = {("x", *key): test.ifelse(some.expr[names[key[0]]], None).max() for key, test in tests.items() if key[1] != "required"}
-    row, found = _row(some, sums | shown), {name: {} for name in names}
-    for i, rule in tests:
-        if count := int(row["n", i, rule] or 0):
-            found[names[i]][rule] = (count, row.get(("x", i, rule)) or "")
-    return found
-
-
-def _judged(table: Table, rules: DataRules, by: Mapping[str, ColumnRules]) -> dict[str, dict[str, tuple[int, str]]]:
-    "Columns of text whose values are counted already: what breaks their rules."
-    ends = {mine.tails_of for mine in by.values()}
-    few = {name: table.measured[name]["levels"] for name in by if "levels" in table.measured.get(name, ()) and name not in ends}
-    found = {name: level_violations(levels, by[name], rules.missing) for name, levels in few.items() if judged_by_levels(by[name])}
-    rest = {name: levels for name, levels in few.items() if name not in found and table.rows >= LONG and not by[name].tails and not by[name].unique}
-    return found | (_of_values(rest, rules) if rest else {})
-
 # %% ../../nbs/02aj_data.violations.ipynb #170a65e9
 def count_violations(
     table: Table,  # the data
@@ -191,14 +144,14 @@ def count_violations(
     check_rules(rules, table)
     by = {rule.column: rule for rule in rules.columns}
     by |= {mine.tails_of: ColumnRules(column=mine.tails_of) for mine in rules.columns if mine.tails_of and mine.tails_of not in by}
-    judged = _judged(table, rules, by)
+    judged = judged_columns(table, rules, by)
     rest = {name: mine for name, mine in by.items() if name not in judged}
     tests = _tests(table, rules, rest)
     sums = {key: test.cast("int64").sum() for key, test in tests.items()}
-    counts = {key: int(count) for key, count in _row(table, sums).items() if count}
+    counts = {key: int(count) for key, count in asked(table, sums).items() if count}
     again = {(name, "unique"): repeated_values(table, name) for name, mine in rest.items() if mine.unique}
     counts |= {key: count for key, count in again.items() if count}
-    shown = _row(table, {(name, rule): tests[name, rule].ifelse(_shown(table.expr[name]), None).max()
+    shown = asked(table, {(name, rule): tests[name, rule].ifelse(_shown(table.expr[name]), None).max()
                          for name, rule in counts if rule not in ("moved", "required", "unique")})
     counts |= {(name, rule): count for name, broken in judged.items() for rule, (count, _) in broken.items()}
     shown |= {(name, rule): value for name, broken in judged.items() for rule, (_, value) in broken.items()}
