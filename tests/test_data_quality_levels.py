@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import ibis
 import numpy as np
 import pandas as pd
@@ -119,7 +121,7 @@ def test_what_is_left_out_as_no_slip_is_no_slip(counts: dict[str, int]) -> None:
     for typed, meant in typos(counts).items():
         assert slips(typed.casefold(), meant.casefold())
     levels = sorted(counts)
-    for typed, meant in zip(levels, levels[1:], strict=False):
+    for typed, meant in itertools.pairwise(levels):
         bare = ["".join("" if c.isdigit() else c for c in word) for word in (typed, meant)]
         if len(typed) != len(meant) and bare[0] == bare[1]:
             assert not slips(typed, meant)

@@ -55,7 +55,8 @@ def _of_values(levels: Mapping[str, Mapping[str | None, int]], rules: DataRules)
     tests = {(i, rule): test for i, name in enumerate(names) for rule, test in column_tests(some.expr, rules, name).items()}
     sums = {("n", *key): (test.cast("int64") * some.expr[f"n{key[0]}__"]).sum() for key, test in tests.items()}
     shown = {("x", *key): test.ifelse(some.expr[names[key[0]]], None).max() for key, test in tests.items() if key[1] != "required"}
-    row, found = asked(some, sums | shown), {name: {} for name in names}
+    row = asked(some, sums | shown)
+    found: dict[str, dict[str, tuple[int, str]]] = {name: {} for name in names}
     for i, rule in tests:
         if count := int(row["n", i, rule] or 0):
             found[names[i]][rule] = (count, row.get(("x", i, rule)) or "")

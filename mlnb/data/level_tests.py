@@ -71,7 +71,8 @@ def level_violations(
     words: Sequence[str] = (),  # words by which the whole table says missing
 ) -> dict[str, tuple[int, str]]:  # rule -> values that break it, and one of them where there is something to show
     "What breaks the rules of a column of text."
-    conditions, found = _conditions(rules, words), {}
+    conditions = _conditions(rules, words)
+    found: dict[str, tuple[int, str]] = {}
     for value, count in levels.items() if conditions else ():
         text = "" if value is None else value.strip(_BLANKS)
         rule = next((name for name, test in conditions.items() if test(value, text)), None)

@@ -105,13 +105,14 @@ class Violation:
 # %% ../../nbs/02aj_data.violations.ipynb #8a3bdd92
 def _kept(table: Table, rules: DataRules, by: Mapping[str, ColumnRules]) -> dict[str, set[str]]:
     "Rules of numbers that need no look at the rows: the smallest and the largest keep to the range, and with them all between."
-    schema, found = table.expr.schema(), {}
+    schema = table.expr.schema()
+    found: dict[str, set[str]] = {}
     for name, mine in by.items():
         m = table.measured.get(name, {})
         if mine.type != "number" or not m or not schema[name].is_numeric() or schema[name].is_boolean():
             continue
         low, high = m["low"], m["high"]
-        kept = found[name] = set()
+        kept = found.setdefault(name, set())
         if low is None or (math.isfinite(low) and math.isfinite(high) and (mine.min is None or low >= mine.min) and (mine.max is None or high <= mine.max)):
             kept |= {"type", "range"}
         if m["filled"] == m["rows"] and low == low and high == high and not mine.missing and not rules.missing:
@@ -127,7 +128,7 @@ def _shown(column: ir.Column) -> ir.Column:
 def _tests(table: Table, rules: DataRules, by: Mapping[str, ColumnRules]) -> dict[tuple[str, str], Any]:
     "What has to be counted: (column, rule) -> condition."
     kept, ends = _kept(table, rules, by), {mine.tails_of for mine in by.values()}
-    found = {}
+    found: dict[tuple[str, str], Any] = {}
     for name, mine in by.items():
         known = kept.get(name, set())
         if {"type", "range", "required"} <= known | ({"required"} - {"required" if mine.required else ""}) and not mine.missing and name not in ends:
