@@ -157,7 +157,7 @@ def _counted(table: Table, measures: Mapping[str, Mapping[str, ir.Value]]) -> di
         found[names[int(index)]][measure] = value
     return found
 
-
+# %% ../../nbs/02aa_data.column_facts.ipynb #c12fdc85
 def column_facts(
     table: Table,  # any table
     levels: Mapping[str, Mapping[str | None, int]] | None = None,  # what `text_levels` found; asked when None

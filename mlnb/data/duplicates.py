@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 # %% auto #0
-__all__ = ['PART', 'TELLING', 'Duplicates', 'duplicate_rows', 'duplicate_examples']
+__all__ = ['PART', 'TELLING', 'Duplicates', 'duplicate_rows', 'repeated_values', 'duplicate_examples']
 
 # %% ../../nbs/02ama_data.duplicates.ipynb #26c4b16a
 PART = 5_000_000  # rows whose hashes are held at once
@@ -38,7 +38,7 @@ def _some_keys(table: Table, parts: int) -> ir.Table:
     expr = table.expr
     row = ibis.struct({f"c{i}": expr[name] for i, name in enumerate(expr.columns)})
     keys = expr.select(key=row.hash(), row__=ibis.row_number().cast("int64"))
-    return keys if parts == 1 else keys.filter((keys.key.cast("string").right(6).cast("int64") % parts) == 0)
+    return keys if parts == 1 else keys.filter(keys.key % parts == 0)
 
 # %% ../../nbs/02ama_data.duplicates.ipynb #c2251955
 TELLING = 3  # columns by which rows are told apart first
@@ -52,7 +52,7 @@ def _repeated(table: Table, names: Sequence[str], parts: int) -> int:
     keys = expr.select(key=ibis.struct({f"c{i}": expr[name] for i, name in enumerate(names)}).hash())
     if parts == 1:
         return table.rows - int(keys.key.nunique().to_pyarrow().as_py())
-    some = keys.filter((keys.key.cast("string").right(6).cast("int64") % parts) == 0)
+    some = keys.filter(keys.key % parts == 0)
     row = some.aggregate(rows=some.count(), distinct=some.key.nunique()).to_pyarrow().to_pylist()[0]
     return int(row["rows"] - row["distinct"])
 
@@ -78,6 +78,27 @@ def duplicate_rows(
             return Duplicates(0)  # rows that differ in these differ
         again = _repeated(table, table.columns, parts)
     return Duplicates(again * parts, math.sqrt(again * parts * (parts - 1)))
+
+# %% ../../nbs/02ama_data.duplicates.ipynb #00d109af
+def repeated_values(
+    table: Table,  # the data
+    name: str,  # one of its columns
+    part: int = PART,  # values that are held at once
+) -> int:  # values beyond the first of their kind; missing and empty ones are none
+    "Count the values of a column that come again: all of them, a part of the values at a time where there are too many to hold."
+    column = table.expr[name].nullif("") if table.expr[name].type().is_string() else table.expr[name]
+    parts = -(-table.rows // part)
+    with translate(table.name):
+        if parts == 1 or table.expr.get_backend().name != "duckdb":
+            row = table.expr.aggregate(there=column.count(), distinct=column.nunique()).to_pyarrow().to_pylist()[0]
+            return int(row["there"] - row["distinct"])
+        place = column.abs() % parts if column.type().is_integer() else column.hash().abs() % parts
+        total = 0
+        for i in range(parts):
+            some = table.expr.select(value=column, place=place).filter(lambda t, i=i: t.place == i)
+            row = some.aggregate(there=some.value.count(), distinct=some.value.nunique()).to_pyarrow().to_pylist()[0]
+            total += int(row["there"] - row["distinct"])
+        return total
 
 # %% ../../nbs/02ama_data.duplicates.ipynb #788dc967
 def duplicate_examples(

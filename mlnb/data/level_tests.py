@@ -64,20 +64,21 @@ def _conditions(rules: ColumnRules, words: Sequence[str]) -> dict[str, Callable[
         found[name] = lambda value, text, test=test: not gone(value, text) and test(value, text)  # type: ignore[misc]
     return {name: found[name] for name in FAMILIES if name in found}
 
-
+# %% ../../nbs/02aha_data.level_tests.ipynb #38d0267d
 def level_violations(
     levels: Mapping[str | None, int],  # value as it is stored (None where missing) -> rows
     rules: ColumnRules,  # the rules of the column
     words: Sequence[str] = (),  # words by which the whole table says missing
-) -> dict[str, tuple[int, str]]:  # rule -> values that break it, and one of them
+) -> dict[str, tuple[int, str]]:  # rule -> values that break it, and one of them where there is something to show
     "What breaks the rules of a column of text."
-    conditions, found = _conditions(rules, words), {}
+    conditions = _conditions(rules, words)
+    found: dict[str, tuple[int, str]] = {}
     for value, count in levels.items() if conditions else ():
         text = "" if value is None else value.strip(_BLANKS)
         rule = next((name for name, test in conditions.items() if test(value, text)), None)
         if rule is not None:
             before, shown = found.get(rule, (0, ""))
-            found[rule] = (before + count, max(shown, value or ""))
+            found[rule] = (before + count, max(shown, value or "") if rule != "required" else "")
     if rules.unique:
         there = [count for value, count in levels.items() if value]
         if again := sum(there) - len(there):

@@ -171,21 +171,28 @@ def _convention(levels: Mapping[str, Mapping[str, int]], facts: Mapping[str, Col
 PAIRED = 60  # columns between which dependencies are looked for
 
 
+def _stripped(levels: Mapping[str | None, int]) -> dict[str, int]:
+    seen = Counter[str]()
+    for value, n in levels.items():
+        if value is not None:
+            seen[value.strip()] += n
+    return dict(seen)
+
+
 def _counts(table: Table, frame: pd.DataFrame, whole: Mapping[str, Mapping[str | None, int]]) -> dict[str, dict[str, int]]:
     "Levels of the text columns, without blanks around them."
     found = {}
     for name in frame:
         if name in whole:
-            seen = Counter[str]()
-            for value, n in whole[name].items():
-                if value is not None:
-                    seen[value.strip()] += n
-            found[str(name)] = dict(seen)
+            found[str(name)] = _stripped(whole[name])
             continue
         if not table.expr[name].type().is_string():
             continue
         counts = frame[name].str.strip().value_counts()
-        if len(frame) < table.rows and len(counts) <= LEVELS and len(table.columns) <= PAIRED:
+        known = table.measured.get(str(name), {}).get("levels") if len(frame) < table.rows and len(counts) <= LEVELS else None
+        if known is not None:
+            found[str(name)] = _stripped(known)
+        elif len(frame) < table.rows and len(counts) <= LEVELS and len(table.columns) <= PAIRED:
             text = table.expr.select(level=table.expr[name].strip())
             with translate(table.name):
                 rows = text.filter(text.level.notnull()).group_by("level").aggregate(n=lambda t: t.count()).limit(10 * LEVELS).to_pyarrow().to_pylist()

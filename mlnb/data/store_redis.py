@@ -138,10 +138,13 @@ class RedisOnline(_RedisWriting):
     def read(self, view: str, keys: Sequence[str]) -> dict[str, OnlineRow]:
         "The rows of some keys; those that are not there are left out."
         with self._said():
-            pipe = self.client.pipeline(transaction=False)
-            for key in keys:
-                pipe.hmget(self._row(view, key), "event", "known", "value")
-            found = pipe.execute()
+            if len(keys) == 1:  # a prediction about one entity needs no pipeline, which costs a third of the lookup
+                found = [self.client.hmget(self._row(view, keys[0]), "event", "known", "value")]
+            else:
+                pipe = self.client.pipeline(transaction=False)
+                for key in keys:
+                    pipe.hmget(self._row(view, key), "event", "known", "value")
+                found = pipe.execute()
         return {key: OnlineRow(key, int(row[0]), int(row[1]), row[2]) for key, row in zip(keys, found, strict=True) if row[0] is not None}
 
     def keys(self, view: str, most: int) -> list[str]:

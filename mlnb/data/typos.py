@@ -95,7 +95,7 @@ def _bags(levels: list[str]) -> np.ndarray:
             bags[i, ord(character) % 64] += 1
     return bags
 
-
+# %% ../../nbs/02ae_data.typos.ipynb #39fe610b
 def typos(
     counts: Mapping[str, int],  # level -> how often it comes
 ) -> dict[str, str]:  # rare level -> the frequent one that is probably meant

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from ..core.readers import translate
 from ..core.records_rules import ColumnRules, DataRules, Dependency
 from ..core.tables import Table
-from .column_facts import TEXTS
+from .counted_rules import asked, judged_columns
 from .dependencies import GROUP, MAJORITY, culprits
-from .level_tests import judged_by_levels, level_violations
+from .duplicates import repeated_values
 from .rule_tests import FAMILIES, absent, column_tests, masked
 from .rules import check_rules
 
@@ -102,28 +102,17 @@ class Violation:
         by = f" by {', '.join(self.given)}" if self.given else ""
         return f"{FAMILIES[self.rule][1]}{by}"
 
-
-def _row(table: Table, measures: Mapping[Any, ir.Scalar]) -> dict[Any, Any]:
-    "Measures of a table, in as few scans as their number allows."
-    found: dict[Any, Any] = {}
-    keys = list(measures)
-    for start in range(0, len(keys), 4 * TEXTS):
-        some = keys[start:start + 4 * TEXTS]
-        with translate(table.name):
-            row = table.expr.aggregate(**{f"m{i}": measures[key] for i, key in enumerate(some)}).to_pyarrow().to_pylist()[0]
-        found |= dict(zip(some, row.values(), strict=True))
-    return found
-
-
+# %% ../../nbs/02aj_data.violations.ipynb #8a3bdd92
 def _kept(table: Table, rules: DataRules, by: Mapping[str, ColumnRules]) -> dict[str, set[str]]:
     "Rules of numbers that need no look at the rows: the smallest and the largest keep to the range, and with them all between."
-    schema, found = table.expr.schema(), {}
+    schema = table.expr.schema()
+    found: dict[str, set[str]] = {}
     for name, mine in by.items():
         m = table.measured.get(name, {})
         if mine.type != "number" or not m or not schema[name].is_numeric() or schema[name].is_boolean():
             continue
         low, high = m["low"], m["high"]
-        kept = found[name] = set()
+        kept = found.setdefault(name, set())
         if low is None or (math.isfinite(low) and math.isfinite(high) and (mine.min is None or low >= mine.min) and (mine.max is None or high <= mine.max)):
             kept |= {"type", "range"}
         if m["filled"] == m["rows"] and low == low and high == high and not mine.missing and not rules.missing:
@@ -139,20 +128,13 @@ def _shown(column: ir.Column) -> ir.Column:
 def _tests(table: Table, rules: DataRules, by: Mapping[str, ColumnRules]) -> dict[tuple[str, str], Any]:
     "What has to be counted: (column, rule) -> condition."
     kept, ends = _kept(table, rules, by), {mine.tails_of for mine in by.values()}
-    found = {}
+    found: dict[tuple[str, str], Any] = {}
     for name, mine in by.items():
         known = kept.get(name, set())
         if {"type", "range", "required"} <= known | ({"required"} - {"required" if mine.required else ""}) and not mine.missing and name not in ends:
             continue  # there is nothing else to count
         found |= {(name, rule): test for rule, test in column_tests(table.expr, rules, name).items() if rule not in known}
     return found
-
-
-def _judged(table: Table, rules: DataRules, by: Mapping[str, ColumnRules]) -> dict[str, dict[str, tuple[int, str]]]:
-    "Columns of text whose values are counted already: what breaks their rules."
-    ends = {mine.tails_of for mine in by.values()}
-    few = {name: table.measured[name]["levels"] for name in by if "levels" in table.measured.get(name, ()) and name not in ends}
-    return {name: level_violations(levels, by[name], rules.missing) for name, levels in few.items() if judged_by_levels(by[name])}
 
 # %% ../../nbs/02aj_data.violations.ipynb #170a65e9
 def count_violations(
@@ -163,15 +145,14 @@ def count_violations(
     check_rules(rules, table)
     by = {rule.column: rule for rule in rules.columns}
     by |= {mine.tails_of: ColumnRules(column=mine.tails_of) for mine in rules.columns if mine.tails_of and mine.tails_of not in by}
-    judged = _judged(table, rules, by)
+    judged = judged_columns(table, rules, by)
     rest = {name: mine for name, mine in by.items() if name not in judged}
     tests = _tests(table, rules, rest)
     sums = {key: test.cast("int64").sum() for key, test in tests.items()}
-    for name in (name for name, mine in rest.items() if mine.unique):
-        there = table.expr[name].nullif("") if table.expr[name].type().is_string() else table.expr[name]
-        sums[name, "unique"] = there.count() - there.nunique()
-    counts = {key: int(count) for key, count in _row(table, sums).items() if count}
-    shown = _row(table, {(name, rule): tests[name, rule].ifelse(_shown(table.expr[name]), None).max()
+    counts = {key: int(count) for key, count in asked(table, sums).items() if count}
+    again = {(name, "unique"): repeated_values(table, name) for name, mine in rest.items() if mine.unique}
+    counts |= {key: count for key, count in again.items() if count}
+    shown = asked(table, {(name, rule): tests[name, rule].ifelse(_shown(table.expr[name]), None).max()
                          for name, rule in counts if rule not in ("moved", "required", "unique")})
     counts |= {(name, rule): count for name, broken in judged.items() for rule, (count, _) in broken.items()}
     shown |= {(name, rule): value for name, broken in judged.items() for rule, (_, value) in broken.items()}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -207,11 +208,31 @@ def online(folder: Path, url: str) -> None:
 
     reader = Reader(store.store, place)
     found = measure_latency(reader, lookups=20_000, now=end, clock=time.perf_counter, random_state=1)
+    beside = bare_trips(url, reader, n, end) if url else {}
     many = [{"user_id": int(i)} for i in np.random.default_rng(0).integers(0, n, 100)]
     start = time.perf_counter()
     for _ in range(50):
         reader.get(many, now=end)
-    print(json.dumps({**found.to_dict(), "materialise_seconds": filled, "hundred_ms": (time.perf_counter() - start) / 50 * 1000}))
+    print(json.dumps({**found.to_dict(), **beside, "materialise_seconds": filled, "hundred_ms": (time.perf_counter() - start) / 50 * 1000}))
+
+
+def bare_trips(url: str, reader: object, n: int, now: datetime.datetime, times: int = 20_000) -> dict[str, float]:
+    """Lookups in turn with PINGs on a bare socket: what the machine takes to wake the server and the client is in both."""
+    import numpy as np
+
+    host, _, port = url.removeprefix("redis://").partition("/")[0].partition(":")
+    taken: dict[str, list[float]] = {"bare": [], "turn": []}
+    with socket.create_connection((host, int(port))) as line:
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for i in np.random.default_rng(2).integers(0, n, times):
+            start = time.perf_counter()
+            line.sendall(b"PING\r\n")
+            line.recv(64)
+            middle = time.perf_counter()
+            reader.get([{"user_id": int(i)}], now=now)  # type: ignore[attr-defined]
+            taken["bare"].append(middle - start)
+            taken["turn"].append(time.perf_counter() - middle)
+    return {f"{name}_p{at}_ms": float(np.percentile(found, at)) * 1000 for name, found in taken.items() for at in (50, 99)}
 
 
 def bench_online(share: float) -> None:
@@ -235,6 +256,9 @@ def bench_online(share: float) -> None:
                 found = json.loads(done.stdout.strip().splitlines()[-1])
                 print(f"{name}: {found['entities']:,} entities, lookups p50 {found['p50_ms']:.3f} ms, p99 {found['p99_ms']:.3f} ms, slowest {found['worst_ms']:.1f} ms; "
                       f"100 at once {found['hundred_ms']:.2f} ms; filled in {found['materialise_seconds']:.0f} s, {done.peak_mb:.0f} MB")
+                if "bare_p99_ms" in found:
+                    print(f"{name}: in turn with PINGs on a bare socket, lookups p50 {found['turn_p50_ms']:.3f} ms, p99 {found['turn_p99_ms']:.3f} ms; "
+                          f"PINGs p50 {found['bare_p50_ms']:.3f} ms, p99 {found['bare_p99_ms']:.3f} ms; load {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores")
                 peers.row(f"{name}, p99 of lookups among {found['entities']:,}", found["p99_ms"], unit="ms", limit=10)
         finally:
             if process:
