@@ -98,6 +98,62 @@ def test_gaps_filled_with_all_rows_are_named(how: str, share: float) -> None:
     assert failing(split(frame, 1)).get("LEAK08") == {"usage"}
 
 
+def test_a_mean_among_whole_numbers_is_seen_though_many_are_more_frequent() -> None:
+    frame = raw(1500, 3)
+    holes = frame["age"].astype(float).mask(np.random.default_rng(1).random(len(frame)) < 0.01)
+    frame["age"] = holes.fillna(holes.mean())
+    assert (frame["age"] == holes.mean()).sum() < frame["age"].value_counts().iloc[5]
+    assert failing(split(frame, 1)).get("LEAK08") == {"age"}
+
+
+@pytest.mark.parametrize("how", ["mean", "median"])
+def test_gaps_filled_by_group_are_named(how: str) -> None:
+    frame = raw(1500, 3)
+    frame["usage"] += 8.0 * (frame["plan"] == "a")
+    holes = frame["usage"].mask(np.random.default_rng(1).random(len(frame)) < 0.1)
+    frame["usage"] = holes.fillna(holes.groupby(frame["plan"]).transform(how))
+    assert failing(split(frame, 1)).get("LEAK08") == {"usage"}
+
+
+def test_a_median_that_occurs_by_nature_is_met_in_ranks() -> None:
+    frame = raw(1501, 3)
+    frame["usage"] = frame["usage"].round(3)
+    holes = frame["usage"].copy()
+    holes[np.random.default_rng(1).choice(len(frame), 400, replace=False)] = np.nan
+    assert holes.notna().sum() % 2 == 1 and (holes == holes.median()).sum() == 1
+    frame["usage"] = holes.fillna(holes.median())
+    assert failing(split(frame, 1)).get("LEAK08") == {"usage"}
+
+
+@pytest.mark.parametrize("how", ["mean", "median", "mode"])
+@pytest.mark.parametrize("digits", [None, 2, 0])
+def test_gaps_filled_from_train_never_fail(how: str, digits: int | None) -> None:
+    for seed in range(4):
+        x = load_wine(as_frame=True).frame.rename(columns={"target": "y"})
+        names = [name for name in x.columns if name != "y"]
+        x[names] = x[names].astype(float).mask(np.random.default_rng(seed).random((len(x), len(names))) < 0.1)
+        train, test = split(x, seed)
+        fill = train[names].mode().iloc[0] if how == "mode" else getattr(train[names], how)()
+        fill = fill if digits is None else fill.round(digits)
+        assert failing((train.fillna(fill), test.fillna(fill))) == {}
+
+
+@pytest.mark.parametrize("how", ["max", "min", "median", "std"])
+def test_extremes_of_the_target_by_group_are_its_statistics_too(how: str) -> None:
+    frame = raw()
+    frame["y"] = frame["y"] + np.random.default_rng(5).gamma(2, 3, len(frame))
+    assert failing(split(frame.assign(code=frame.groupby("town")["y"].transform(how))))["LEAK03"] == {"code"}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whole_numbers_by_group_are_no_medians_of_each_other(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    frame = raw(1200, seed)
+    own = rng.poisson(3, 40)
+    frame = frame.assign(visits=rng.poisson(3, 1200), calls=rng.integers(0, 7, 1200), size=own[frame["town"].str[1:].astype(int)])
+    assert failing(split(frame)) == {}
+
+
 def encodings(frame: pd.DataFrame) -> dict[str, pd.Series]:
     by = frame.groupby("town")["y"]
     n, total = by.transform("count"), by.transform("sum")

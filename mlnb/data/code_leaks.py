@@ -79,7 +79,8 @@ class _Tables(_Groups):
             if held.rows == "test" and (set(held.columns) & self.targets or _LABELS.match(_base(node.func).rsplit("_test", 1)[0])):
                 return _Value("number", "test", root=held.root)  # how the labels of test lie is looked at when a model is judged
             code = "LEAK02" if name in ("value_counts", "count", "size") else "LEAK08"
-            return _Value("number", held.rows, self.event(code, f"takes the {name} of", held.rows, held.columns, root=held.root, late=True), columns=held.columns, root=held.root)
+            events = self.event(code, f"takes the {name} of", held.rows, held.columns, root=held.root, late=True)
+            return _Value("number", held.rows, events, columns=held.columns, root=held.root)
         if name == "rank":
             return replace(held, events=held.events + self.event("LEAK08", "ranks", held.rows, held.columns, root=held.root))
         if name in ("fillna", "map", "replace", "merge", "join", "clip", "sub", "div", "add", "mul", "subtract", "divide", "where", "mask", "assign"):

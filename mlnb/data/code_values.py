@@ -114,12 +114,13 @@ def _subset(source: ast.AST) -> bool:
 
 def _half(mask: ast.AST) -> str:
     "Which side a condition on rows picks by its words, such as `df.part == 'train'` or `~is_test`; nothing where it names none or both."
-    words = [part.id if isinstance(part, ast.Name) else part.attr if isinstance(part, ast.Attribute) else str(part.value) if isinstance(part, ast.Constant) else ""
-             for part in ast.walk(mask)]
+    words = [str(getattr(part, "id", None) or getattr(part, "attr", None) or getattr(part, "value", "")) for part in ast.walk(mask)
+             if isinstance(part, (ast.Name, ast.Attribute, ast.Constant))]
     sides = {side for word in words if (side := _side(word))}
     if len(sides) != 1:
         return ""
-    turned = sum(isinstance(part, (ast.Invert, ast.Not, ast.NotEq, ast.NotIn)) or (isinstance(part, ast.Constant) and isinstance(part.value, int) and part.value == 0) for part in ast.walk(mask)) % 2
+    turned = sum(isinstance(part, (ast.Invert, ast.Not, ast.NotEq, ast.NotIn)) or (isinstance(part, ast.Constant) and isinstance(part.value, int) and part.value == 0)
+                 for part in ast.walk(mask)) % 2
     return {"train": "test", "test": "train"}[sides.pop()] if turned else sides.pop()
 
 

@@ -158,13 +158,18 @@ def _value_mark(column: str, spike: _Spike, train: np.ndarray, every: np.ndarray
         a, b = replace(a, rest=0), replace(b, rest=0)
     if not spike.fine and fineness > 1e-9:
         a, b = replace(a, step=fineness), replace(b, step=fineness)
-    chances = [fits.chances(sd, (spike.fine or fineness == 0) and abs(float(np.median(rows[rows != value])) - value) <= 1e-12 * abs(value)) for fits, rows in ((a, every), (b, train))]
+    apart_by = [abs(float(np.median(rows[rows != value])) - value) for rows in (every, train)]
+    halves = [(spike.fine or fineness == 0) and off <= 1e-12 * abs(value) for off in apart_by]
+    if spike.fine:  # no value of the column, so half-way between two or nothing
+        a, b = (fits if off <= max(1e-12 * abs(value), 0.5001 * rounded) else replace(fits, rest=0) for fits, off in zip((a, b), apart_by, strict=True))
+    chances = [fits.chances(sd, half) for fits, half in zip((a, b), halves, strict=True)]
     least, least_train = (min(some.values()) for some in chances)
     over = "train" if least_train < 1 and least_train <= AS_WELL * least else "all rows"
     kind, accident = min(chances[over == "train"].items(), key=lambda pair: pair[1])
+    apart = value != 0 and spike.odd < 1e-6 and a.ranks <= 0.9 * len(rest)  # a clear repetition inside the column; zero and the ends have reasons of their own
     if accident >= 1 or (over == "train" and chances[0][kind] < 1):
-        return None, accident >= 1  # nothing, or the same for both
-    off, off_train, allowed = (a.mean, b.mean, near) if kind == "mean" else (a.ranks / a.rest, b.ranks / max(b.rest, 1), a.near_ranks / a.rest)
+        return None, apart and accident >= 1  # nothing, or the same for both
+    off, off_train, allowed = (a.mean, b.mean, near) if kind == "mean" else (a.ranks / max(a.rest, 1), b.ranks / max(b.rest, 1), a.near_ranks / max(a.rest, 1))
     chance = accident * (CLEAN_FINE if spike.fine and kind == "mean" else _clean(value, rest, spike.odd))
     if kind == "median" and over == "all rows" and (a.near_ranks > 0.02 * a.rest or a.ranks > 0.5 * spike.usual + 1):
         return None, False  # a coarse column: heaps lie near the middle by nature
@@ -172,7 +177,7 @@ def _value_mark(column: str, spike: _Spike, train: np.ndarray, every: np.ndarray
         chance += _by_mode(spike, rest)
     said = f"its repeated value {value:.6g} is the {'mean' if kind == 'mean' else 'middle'} of the others"
     chance = min(2 * spike.tried * chance, 1.0) if over == "all rows" else 0.0
-    return Mark(column, "filled", kind, said, over, off, off_train, allowed, chance, rows=len(every) - len(rest), evidence={"accident": accident}), over == "train"
+    return Mark(column, "filled", kind, said, over, off, off_train, allowed, chance, rows=len(every) - len(rest), evidence={"accident": accident}), apart and over == "train"
 
 # %% ../../nbs/02dk_data.filling_marks.ipynb #dbc89eee
 ROOM = 20_000  # pairs of a number and a grouping that are looked at; fewer groupings each where there are more numbers
@@ -214,7 +219,7 @@ def _group_mark(column: str, sides: Sides, between: np.ndarray) -> Mark | None:
         most = table[np.arange(k), top]
         second = np.partition(table, -2, axis=1)[:, -2] if len(distinct) > 1 else np.zeros(k)
         looked = (most >= (2 if unique else 3)) & (most >= (second + 1 if len(between) else 2 * second + 1)) & (np.bincount(group, minlength=k) >= 8)
-        if looked.sum() < 2 or len(np.unique(top[looked])) < 2:
+        if not looked.any():
             continue
         size = _spreads(group, values, k)
         near = np.maximum(0.5001 * s.fineness if s.fineness > 1e-9 else 0.0, 1e-7 * np.maximum(size, 1e-6 * np.abs(distinct[top])) + 1e-12)
@@ -223,16 +228,19 @@ def _group_mark(column: str, sides: Sides, between: np.ndarray) -> Mark | None:
             by_nature = 0.0 if len(between) else 1.0
             slack, slack_train = (near, near) if how == "mean" else (by_nature, np.maximum(second, by_nature))
             hit, hit_train = all_rows[how] <= slack, train[how] <= slack_train
-            each = np.clip(2 * near / (2.5 * np.maximum(size, 1e-12)) if how == "mean" else 3 / np.bincount(group, minlength=k).clip(1), 1e-9, 1.0)
+            n = np.bincount(group, minlength=k).clip(1)
+            shared = len(np.unique(top[looked])) < looked.sum()  # one value that several groups share may be near their middles for another reason
+            each = np.clip(2 * near / (2.5 * np.maximum(size, 1e-12)) if how == "mean" else 3 / (2.5 * np.sqrt(n) if shared else n), 1e-9, 1.0)
             met, met_train = int((hit & looked).sum()), int((hit_train & looked).sum())
-            if max(met, met_train) < max(0.7 * looked.sum(), 2) or met == met_train:
+            least = 1 if how == "mean" else 2  # a mean is met to the last digit
+            if max(met, met_train) < max(0.7 * looked.sum(), least) or met == met_train or (how == "median" and len(np.unique(top[looked])) < 2):
                 continue
-            log = float(np.log(each[looked & hit & ~hit_train]).sum() - np.log(each[looked & hit_train & ~hit]).sum())
-            over = "all rows" if met > met_train else "train"
+            over, (one, other) = ("all rows", (hit, hit_train)) if met > met_train else ("train", (hit_train, hit))
+            log = float(np.log(each[looked & one & ~other]).sum() - np.log(each[looked & other & ~one]).sum())
             chance = min(CLEAN_SPIKE * 2 * len(groupings) * math.exp(min(log, 0.0)), 1.0)
             mark = Mark(column, "filled", f"{how} by {name}", f"{met} of {looked.sum()} repeated values are the {how} of their {name}, counted", over,
-                        1 - met / int(looked.sum()), 1 - met_train / int(looked.sum()), 0.0, chance if over == "all rows" else 0.0, name, int(most[looked].sum()))
-            best = mark if best is None or (-mark.chance, mark.over == "train") > (-best.chance, best.over == "train") else best
+                        1 - met / int(looked.sum()), 1 - met_train / int(looked.sum()), 0.0, chance, name, int(most[looked].sum()))
+            best = mark if best is None or mark.chance < best.chance else best
     return best
 
 # %% ../../nbs/02dk_data.filling_marks.ipynb #02801e9d
@@ -259,7 +267,9 @@ def _looked(column: str, sides: Sides) -> tuple[Mark | None, bool]:
     if len(distinct) > 20 and (len(between) >= 2 or np.partition(counts, -2)[-2] >= min(3 * np.median(counts), 3)):
         grouped = _group_mark(column, sides, between)
         found += [grouped] if grouped and grouped.chance <= SURE else []
-    best = min(found, key=lambda mark: (mark.chance, mark.over != "train"), default=None)  # a mark of train has chance 0 and ends the search
+    best = min(found, key=lambda mark: float(str(mark.evidence.get("accident", mark.chance))) * (1.0 if mark.over == "train" else AS_WELL), default=None)
+    if best is not None and best.over == "train":
+        best = replace(best, chance=0.0)  # nothing is left to explain
     return best, any(other for _, other in looks)
 
 
@@ -278,5 +288,5 @@ def filling_marks(
     looks = [_looked(name, sides) for name in sides.numeric]
     others = sum(other for mark, other in looks if mark is None or mark.over == "train") / max(len(looks), 1)
     marks = [mark for mark, _ in looks if mark is not None]
-    return [replace(mark, chance=min(max(mark.chance, others * float(mark.evidence["accident"])), 1.0))  # type: ignore[arg-type]
+    return [replace(mark, chance=min(max(mark.chance, others * float(str(mark.evidence["accident"]))), 1.0))
             if mark.over == "all rows" and "accident" in mark.evidence else mark for mark in marks]
