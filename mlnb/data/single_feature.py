@@ -13,6 +13,7 @@ import numpy as np
 
 from .certainty import settled
 from .angles import COARSE, NEAR_CERTAIN, Look, flag, looks, looks_at_text, low_end
+from .late_names import late_word
 from .quick_model import measured, predicted, skill, together
 from .signal import Answer, Signal, coded, encode, noise, single
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['ALONE', 'ALONE_NUMBER', 'ALONE_CROWD', 'ALONE_COARSE', 'UNEXPECTED', 'SURE', 'COMPANY', 'STRONG', 'FEW_ROWS',
-           'SEVERITY', 'ColumnSignal', 'verdict', 'Examined', 'examine']
+__all__ = ['ALONE', 'ALONE_NUMBER', 'ALONE_CROWD', 'ALONE_COARSE', 'UNEXPECTED', 'SURE', 'COMPANY', 'STRONG', 'STRONG_AND_LATE',
+           'LATE_LEAVES', 'FEW_ROWS', 'SEVERITY', 'ColumnSignal', 'verdict', 'Examined', 'examine']
 
 # %% ../../nbs/02dc_data.single_feature.ipynb #5bec83dd
 ALONE, ALONE_NUMBER, ALONE_CROWD, ALONE_COARSE = 0.5, 0.35, 0.2, 0.8  # what a leak leaves open, as a share of what all others leave open
@@ -30,6 +31,7 @@ SURE = 0.97  # share from which a number is a copy of a numeric target, however 
 COMPANY = 8  # other columns there have to be before outdoing them all is remarkable
 STRONG: Mapping[str, float] = {  # strength from which outdoing all others is worth a warning
     "binary": 0.6, "multiclass": 0.6, "regression": 0.95}
+STRONG_AND_LATE, LATE_LEAVES = 0.4, 0.75  # the same for a name that says it is known late; what it may leave of what all others leave open
 FEW_ROWS = 30  # rows below which nothing is certain
 SEVERITY: Mapping[str, int] = {"pass": 0, "warn": 1, "fail": 2}
 
@@ -235,11 +237,17 @@ def _nested(one: np.ndarray, other: np.ndarray, target: Answer) -> bool:
 def _ahead(found: ColumnSignal, target: Answer, predictions: Mapping[str, np.ndarray], groups: Mapping[str, np.ndarray], grave: set[str],
            chance: float) -> ColumnSignal:
     "A column that outdoes all others together, though these say a lot."
-    if found.signal.strength < max(STRONG[target.task], chance) or len(predictions) <= COMPANY:
+    late = late_word(found.column)
+    if found.signal.strength < max(STRONG_AND_LATE if late else STRONG[target.task], chance) or len(predictions) <= COMPANY:
         return found
     if any(_nested(groups[found.column], other, target) for name, other in groups.items() if name != found.column):
         return found
     rest = together([p for name, p in predictions.items() if name != found.column and name not in grave], target)
+    if late and target.task != "regression":
+        both = together([p for name, p in predictions.items() if name not in grave or name == found.column], target)
+        if 1 - both.score <= LATE_LEAVES * (1 - rest.score):
+            return replace(found, rest=rest, verdict="warn", reason=f"tells much that no other column knows, and its name says {late!r}: perhaps it "
+                           "is known after the outcome only")
     margin = 0.02 * (1 - rest.score)
     if target.task != "regression" and rest.strength >= 0.5 and found.signal.strength >= 0.9 and found.signal.score > rest.score - 0.05:
         both = together([p for name, p in predictions.items() if name not in grave or name == found.column], target)
