@@ -150,7 +150,7 @@ def on_both_sides(
 ) -> Finding:  # LEAK07
     "Whether rows or entities are on both sides."
     planted = found.exact.pairs > 2 * found.exact.inside + (1 if found.exact.chance < 0.01 else 3)
-    # equal rows that are different cases: they have their own identifier or outcome
+    # equal rows that are different cases have their own identifier or outcome
     different = identified or found.exact.agree < max(AGREE, 1 - DIFFER * (1 - found.exact.usual))
     copies = found.copies if planted or not different else 0
     share, near = copies / max(found.rows, 1), found.near_copies / max(found.rows, 1)

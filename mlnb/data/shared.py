@@ -149,7 +149,7 @@ def shared_held(
     other = [total - bits for total, bits in zip(full, second, strict=True)]
     sides = [{"full": full[i], "finest": first[i], "rest": full[i] - first[i], "other": other[i],
               "neither": other[i] - first[i] if finest[0] != finest[-1] else other[i]} for i in (0, 1)]
-    by_chance = _by_chance(*sides, pairs) if len(columns) > 1 else (pairs, pairs)
+    by_chance = _by_chance(sides[0], sides[1], pairs) if len(columns) > 1 else (pairs, pairs)
     if pairs > 3 * by_chance[0] and 2 < len(columns) <= MOST_TRIED and n + m <= FEW_ENOUGH:
         each = ((full[0] - a, full[1] - b, a, b) for a, b in (keys.of(name, soft) for name in columns))
         by_chance = max(by_chance[0], _elsewhere(each, pairs)), by_chance[1]

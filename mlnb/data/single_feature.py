@@ -221,9 +221,9 @@ def _judged(look: Look, target: Answer, predictions: Mapping[str, np.ndarray], g
 def _by_many(look: Look, target: Answer, whom: np.ndarray) -> bool:
     "Whether a value is pure over enough different entities: the rows of one person say one thing."
     if look.outcome < 0:
-        return look.inside.all() or len(np.unique(whom[look.inside])) >= 5
+        return bool(look.inside.all()) or len(np.unique(whom[look.inside])) >= 5
     rate = float((target.values == look.outcome).mean())
-    return -len(np.unique(whom[look.inside])) * np.log(rate) > 10
+    return bool(-len(np.unique(whom[look.inside])) * np.log(rate) > 10)
 
 
 def _nested(one: np.ndarray, other: np.ndarray, target: Answer) -> bool:
