@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from .code_expressions import _Expressions
-from .code_reading import Statement, called, dotted, statements
+from .code_reading import Statement, called, dotted
 from mlnb.data.code_values import (
     _HARMLESS, _MILD, _RESAMPLES, _SCALES, _SEARCH, _TARGETED, _UNKNOWN, _base,
     _side, _subset, _Value,
