@@ -236,7 +236,8 @@ def _group_mark(column: str, sides: Sides, between: np.ndarray) -> Mark | None:
             if max(met, met_train) < max(0.7 * looked.sum(), least) or met == met_train or (how == "median" and len(np.unique(top[looked])) < 2):
                 continue
             over, (one, other) = ("all rows", (hit, hit_train)) if met > met_train else ("train", (hit_train, hit))
-            log = float(np.log(each[looked & one & ~other]).sum() - np.log(each[looked & other & ~one]).sum())
+            speak, against = (np.flatnonzero(part)[np.unique(top[part], return_index=True)[1]] for part in (looked & one & ~other, looked & other & ~one))
+            log = float(np.log(each[speak]).sum() - np.log(each[against]).sum())  # each value once
             chance = min(CLEAN_SPIKE * 2 * len(groupings) * math.exp(min(log, 0.0)), 1.0)
             mark = Mark(column, "filled", f"{how} by {name}", f"{met} of {looked.sum()} repeated values are the {how} of their {name}, counted", over,
                         1 - met / int(looked.sum()), 1 - met_train / int(looked.sum()), 0.0, chance, name, int(most[looked].sum()))
