@@ -5,6 +5,7 @@
 # %% ../../nbs/02dc_data.single_feature.ipynb #146cbd28
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -129,11 +130,12 @@ def _seen(frame: pd.DataFrame, coded_columns: Mapping[str, np.ndarray], groups: 
     seen: list[Look] = []
     shares: dict[str, float] = {}
     kinds = {name: ("numbers" if frame[name].dtype.kind in "iufb" else "text", bool((found == 0).any())) for name, found in coded_columns.items()}
+    alike = Counter(kinds.values())
     for name, found in coded_columns.items():
         column = frame[name].rename(name)
         number = column.to_numpy(float, na_value=np.nan) if column.dtype.kind in "iufb" else None
         shares[name] = settled(found if number is None else number, target, number is not None, raw).share if name in groups else 0.0
-        doubt = 10 + float(np.log(sum(kind == kinds[name] for kind in kinds.values())))  # columns of its kind that might be as good by chance
+        doubt = 10 + float(np.log(alike[kinds[name]]))  # columns of its kind that might be as good by chance
         wanted = looks(column, found, target, raw, doubt) if name in groups else looks_at_text(column, found, target, doubt)
         coarse = flag(name, found, signals[name], target) if name in groups and column.nunique() <= COARSE else None
         seen += [look for look in (*wanted, coarse) if look is not None]
