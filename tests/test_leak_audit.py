@@ -275,3 +275,26 @@ def test_columns_may_have_any_name(name: str) -> None:
     train, test = _halves(frame.rename(columns={"c": name}))
     test.iloc[:10] = train.iloc[:10].to_numpy()
     assert _fails(train, test, "LEAK07")
+
+
+def test_rows_copied_whole_are_told_from_namesakes() -> None:
+    rng = np.random.default_rng(0)
+    n = 900
+    rows = pd.DataFrame({"sku": [f"S{i:05d}" for i in range(n)], "brand": rng.choice(["a", "b", "c"], n), "taste": rng.choice(["dry", "sweet"], n),
+                         "litres": rng.choice([0.3, 0.5, 1.0], n), "sold": rng.integers(0, 2, n)})  # many rows are alike and are different goods
+    train, test = rows[:600], rows[600:]
+    assert audit(train, test, target="sold").findings.get("LEAK07").status.value != "fail"
+    found = audit(train, pd.concat([test, train.sample(8, random_state=0)], ignore_index=True), target="sold").findings.get("LEAK07")
+    assert found.status.value == "fail" and "8 of 308" in found.message and "sku" in found.message
+    few = audit(train, pd.concat([test, train.sample(8, random_state=0).assign(sku=[f"T{i}" for i in range(8)])], ignore_index=True), target="sold")
+    assert few.findings.get("LEAK07").status.value != "fail", "other goods of the same kind"
+
+
+def test_iris_hides_no_default() -> None:
+    from sklearn.datasets import load_iris
+    from sklearn.model_selection import train_test_split
+
+    frame = load_iris(as_frame=True).frame
+    for seed in range(5):
+        train, test = train_test_split(frame, test_size=0.3, stratify=frame.target, random_state=seed)
+        assert audit(train, test, target="target").findings.get("LEAK04").status.value != "fail"

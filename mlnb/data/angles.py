@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['NEAR_CERTAIN', 'PART', 'COARSE', 'COARSE_SCORE', 'STEPS', 'STEPS_MISSING', 'FEW_PART', 'Look', 'looks',
+__all__ = ['NEAR_CERTAIN', 'PART', 'COARSE', 'COARSE_SCORE', 'STEPS', 'STEPS_MISSING', 'FEW_PART', 'DEFAULT', 'Look', 'looks',
            'looks_at_text', 'low_end', 'flag']
 
 # %% ../../nbs/02du_data.angles.ipynb #fcaaaefd
@@ -30,6 +30,7 @@ COARSE = 10  # different values up to which a column is a flag or a code rather 
 COARSE_SCORE = 0.95  # ROC-AUC, at the lower end of its interval, that no honest flag or code has
 STEPS, STEPS_MISSING = 0.02, 0.2  # changes along the target, against chance, of a step function of it; of gaps
 FEW_PART = 20  # rows of a part below which nothing is certain
+DEFAULT = 0.2  # share of the rows from which a number that is not the usual one may be a default
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ def looks(
     usual = np.bincount(codes[filled], minlength=1).argmax() if filled.any() else -1
     apart = filled & (codes != usual)
     muddled = filled & (codes != _muddled(codes, target, filled))
+    if number is not None and (filled & ~muddled).sum() < DEFAULT * n:
+        muddled = apart  # a measurement has some value between two outcomes, which stands for nothing
     for through, part in (("filled rows", filled), ("other rows", apart), ("other rows", muddled)):
         if FEW_PART <= part.sum() < 0.99 * n and column.dtype.kind != "M":
             yield from _part(name, through, part, groups, codes, number, target, raw, doubt)

@@ -141,6 +141,24 @@ ENOUGH = 3  # copies below which it may be bad luck
 AGREE = 0.8  # share of equal rows with the same target below which they are different cases that look alike
 DIFFER = 0.3  # the same as a share of how often two rows have different targets: at a base rate of 2 % any two rows agree mostly
 
+# %% ../../nbs/02dg_data.leak_findings.ipynb #e0453c46
+def _twice(found: Overlap, copies: int, planted: bool) -> tuple[list[str], float, bool]:
+    "What there is to say of rows that are on both sides, their share, and whether it fails."
+    n = max(found.rows, 1)
+    if copies:
+        same = "" if found.exact.same_target == found.exact.rows else f", {found.exact.same_target:,} of them with the same target"
+        usual = "" if planted else "; such twins are as common inside train, so duplicates were not removed before the split"
+        return ([f"{copies:,} of {found.rows:,} test rows ({copies / n:.2%}) are also in train{same}{usual}"], copies / n,
+                copies >= ENOUGH and copies / n >= (COPIED if planted else REPEATED))
+    if found.whole:
+        own = listed(found.identifiers, 3)
+        return ([f"{found.whole:,} of {found.rows:,} test rows ({found.whole / n:.2%}) stand in train whole, with their own {own}"], found.whole / n,
+                found.whole >= ENOUGH and found.whole / n >= COPIED)
+    if found.lookalikes:
+        return ([f"{found.lookalikes:,} of {found.rows:,} test rows ({found.lookalikes / n:.2%}) are also in train, {found.exact.same_target:,} of them "
+                 "with the same target; rows that differ in one column only are about as common, so these may be different cases that look alike"], 0.0, False)
+    return [], 0.0, False
+
 # %% ../../nbs/02dg_data.leak_findings.ipynb #ce1dd145
 def on_both_sides(
     found: Overlap,  # what the sides have in common
@@ -153,8 +171,7 @@ def on_both_sides(
     # equal rows that are different cases have their own identifier or outcome
     different = identified or found.exact.agree < max(AGREE, 1 - DIFFER * (1 - found.exact.usual))
     copies = found.copies if planted or not different else 0
-    share, near = copies / max(found.rows, 1), found.near_copies / max(found.rows, 1)
-    limit = COPIED if planted else REPEATED
+    near = found.near_copies / max(found.rows, 1)
     evidence = {"test rows": found.rows, "exact": vars(found.exact), "near": vars(found.near), "compared columns": list(found.columns),
                 "entity": found.entity, "entities on both sides": found.entities, "test rows of such entities": found.entity_rows}
     said, failing = [], False
@@ -162,18 +179,12 @@ def on_both_sides(
         said.append(f"{found.entities:,} values of {found.entity} are on both sides ({found.entity_rows:,} test rows)"
                     + (", the test rows being later" if later else ""))
         failing = not later
-    if copies:
-        same = "" if found.exact.same_target == found.exact.rows else f", {found.exact.same_target:,} of them with the same target"
-        usual = "" if planted else "; such twins are as common inside train, so duplicates were not removed before the split"
-        said.append(f"{copies:,} of {found.rows:,} test rows ({share:.2%}) are also in train{same}{usual}")
-        failing |= copies >= ENOUGH and share >= limit
-    if found.lookalikes:
-        said.append(f"{found.lookalikes:,} of {found.rows:,} test rows ({found.lookalikes / max(found.rows, 1):.2%}) are also in train, "
-                    f"{found.exact.same_target:,} of them with the same target; rows that differ in one column only are about as common, so these "
-                    "may be different cases that look alike")
+    told, share, certain = _twice(found, copies, planted)
+    said += told
+    failing |= certain
     if found.near_copies:
         said.append(f"{found.near_copies:,} more ({near:.2%}) are in train up to spelling, the order of words, or a little noise")
-        failing |= found.near_copies >= ENOUGH and near >= REPEATED
+        failing |= found.near_copies >= ENOUGH and near >= COPIED
     parts = {"value": max(share + near, found.entity_rows / max(found.rows, 1)), "threshold": 0.0, "evidence": evidence,
              "columns": (found.entity,) if found.entities else ()}
     if whom is not None and not failing:

@@ -77,7 +77,8 @@ class Overlap:
     entities: int = 0  # entities on both sides
     entity_rows: int = 0  # test rows of such entities
     jittered: Twins = field(default_factory=Twins)  # equal up to a little noise in the numbers
-
+    identifiers: tuple[str, ...] = ()  # columns that number or name each row
+    whole: int = 0  # test rows that are in train with everything, their identifiers and target too
     @property
     def copies(self) -> int:
         "Test rows with an exact twin in train that chance does not explain."
@@ -126,7 +127,17 @@ def overlap(
         both = b.filter(b[entity].notnull()).semi_join(a, entity)
         found = both.aggregate(entities=both[entity].nunique(), rows=both.count()).to_pyarrow().to_pylist()[0]
         shared, rows = int(found["entities"]), int(found["rows"])
-    return Overlap(test.rows, tuple(columns), exact, near, entity, shared, rows, jittered)
+    told = [*_identifiers(train, test, target, entity), *(name for name in comparable(train, test, [target, entity]) if name not in columns)]
+    whole = 0
+    if told:
+        every = list(dict.fromkeys([*columns, *told, *filter(None, [label, entity])]))
+        a, b = (t.select(h=_hash(t, every)).to_pandas()["h"].to_numpy() for t in _exact(train, test, every))
+        whole = int(np.isin(b, a).sum())
+    return Overlap(test.rows, tuple(columns), exact, near, entity, shared, rows, jittered, tuple(told), whole)
+
+
+def _identifiers(train: Table, test: Table, *others: str) -> list[str]:
+    return [name for name in train.columns if train.kinds[name] == "id" and name in test.columns and name not in others]
 
 # %% ../../nbs/02de_data.overlap.ipynb #92ee5461
 def overlap_held(
@@ -138,7 +149,8 @@ def overlap_held(
     "The same of tables in memory. No engine is asked, so that it may run beside anything."
     columns = comparable(train, test, [target, entity])
     label = target if target in train.columns and target in test.columns else ""
-    names = [*columns, *filter(None, [label, entity])]
+    told = _identifiers(train, test, target, entity)
+    names = [*columns, *told, *filter(None, [label, entity])]
     schemas = [side.typed.select(names).schema() for side in (train, test)]
     left, right = train.frame(names), test.frame(names)
     for name in names:
@@ -150,15 +162,18 @@ def overlap_held(
     whole = [name for name in numbers if schemas[1][name].is_integer()]
     if train.rows >= 50:
         counters = {name for name in numbers if about_distinct(keys.of(name)[0]) >= 0.95 * train.rows}
-        columns = [name for name in columns if name not in counters] if len(columns) > len(counters) + 1 else columns
+        told += [name for name in columns if name in counters and len(columns) > len(counters) + 1]
+        columns = [name for name in columns if name not in told]
     exact = shared_held(keys, columns, label, whole=whole) if columns else Shared()
     spelt = any(name in keys.text or left[name].dtype.kind == "M" for name in columns)
     near = shared_held(keys, columns, label, True, whole) if spelt else exact
     there = _spelt_alike(test.whole[entity].dropna()) if entity else None
     both = there[there.isin(_spelt_alike(train.whole[train.check_column(entity, "entity")]))] if there is not None else ()
-    return Overlap(test.rows, tuple(columns), exact, near, entity, 0 if there is None else int(both.nunique()), len(both), _noisy(keys, columns))  # type: ignore[union-attr]
+    own = keys.total([*columns, *told, *filter(None, [label, entity])]) if told else [np.zeros(0), np.zeros(0)]
+    entities = 0 if there is None else int(both.nunique())  # type: ignore[union-attr]
+    return Overlap(test.rows, tuple(columns), exact, near, entity, entities, len(both), _noisy(keys, columns), tuple(told), int(np.isin(own[1], own[0]).sum()))
 
-
+# %% ../../nbs/02de_data.overlap.ipynb #062c70ff
 def _spelt_alike(column: pd.Series) -> pd.Series:
     "A column of names without case and spaces that say nothing: ' CUST-13' is 'Cust-13'."
     import pandas as pd

@@ -111,7 +111,7 @@ def recall(args: argparse.Namespace) -> dict[str, object]:
     low, high = wilson(sum(every), len(every))
     print(f"all: {sum(every)} of {len(every)} = {np.mean(every) if every else 0:.1%} ({low:.1%} to {high:.1%})")
     return {"recall": float(np.mean(every)) if every else None, "plants": len(every), "low": low,
-            "families": {name: float(np.mean(hits)) for name, hits in seen.items()}}  # fmt: skip
+            "families": {name: float(np.mean(hits)) for name, hits in seen.items() if hits}}  # fmt: skip
 
 
 def main() -> None:
