@@ -5,6 +5,7 @@
 # %% ../../nbs/02dnb_data.code_expressions.ipynb #2c910805
 from __future__ import annotations
 
+import abc
 import ast
 import re
 from dataclasses import replace
@@ -21,8 +22,8 @@ __all__ = []
 class _Parts(_Account):
     "Parts of tables, and arithmetic."
 
-    def value(self, node: ast.AST) -> _Value:  # expressions come below
-        raise NotImplementedError
+    @abc.abstractmethod
+    def value(self, node: ast.AST) -> _Value: ...  # expressions come below
 
     def numbers(self, parts: list[_Value]) -> _Value:
         "Several numbers as one."
@@ -80,8 +81,8 @@ class _Small(_Parts):
 class _Expressions(_Small):
     "What expressions hold."
 
-    def call(self, node: ast.Call) -> _Value:  # calls are read elsewhere
-        raise NotImplementedError
+    @abc.abstractmethod
+    def call(self, node: ast.Call) -> _Value: ...  # calls are read elsewhere
 
     def value(self, node: ast.AST) -> _Value:
         "What an expression holds."

@@ -5,6 +5,7 @@
 # %% ../../nbs/02do_data.code_leaks.ipynb #ef50c1ff
 from __future__ import annotations
 
+import abc
 import ast
 import re
 from dataclasses import replace
@@ -166,11 +167,11 @@ class _Names(_Functions):
 class _Caller(_Names):
     "All calls."
 
-    def built(self, name: str, given: list[_Value], node: ast.Call) -> _Value:  # classes come below
-        raise NotImplementedError
+    @abc.abstractmethod
+    def built(self, name: str, given: list[_Value], node: ast.Call) -> _Value: ...  # classes come below
 
-    def used(self, node: ast.Call, name: str, held: _Value, given: list[_Value]) -> _Value:  # and their methods
-        raise NotImplementedError
+    @abc.abstractmethod
+    def used(self, node: ast.Call, name: str, held: _Value, given: list[_Value]) -> _Value: ...  # and their methods
 
     def call(self, node: ast.Call) -> _Value:
         name, method = called(node), isinstance(node.func, ast.Attribute)

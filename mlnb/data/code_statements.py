@@ -5,6 +5,7 @@
 # %% ../../nbs/02dnc_data.code_statements.ipynb #8dc6e91c
 from __future__ import annotations
 
+import abc
 import ast
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,11 +24,11 @@ __all__ = []
 class _Statements(_Expressions):
     "What statements do."
 
-    def assign(self, goal: ast.expr, value: _Value, source: ast.expr) -> None:  # assignments come below
-        raise NotImplementedError
+    @abc.abstractmethod
+    def assign(self, goal: ast.expr, value: _Value, source: ast.expr) -> None: ...  # assignments come below
 
-    def inside(self, name: str, given: list[_Value], call: ast.Call, owner: str = "") -> _Value:  # functions too
-        raise NotImplementedError
+    @abc.abstractmethod
+    def inside(self, name: str, given: list[_Value], call: ast.Call, owner: str = "") -> _Value: ...  # functions too
 
     def run(self, steps: Iterator[Statement]) -> _Value:
         "Read statements; gives what is returned."

@@ -5,6 +5,7 @@
 # %% ../../nbs/02dna_data.code_values.ipynb #fc1db076
 from __future__ import annotations
 
+import abc
 import ast
 import re
 from collections.abc import Iterator
@@ -151,7 +152,7 @@ def _targets(code: Code) -> Iterator[str]:
                 yield from strings(held)[:1]
 
 # %% ../../nbs/02dna_data.code_values.ipynb #c015d5f0
-class _Account:
+class _Account(abc.ABC):  # noqa: B024 - the classes above it declare what is given later
     "Names, what they hold, and what was found."
 
     def __init__(self, code: Code, target: str) -> None:

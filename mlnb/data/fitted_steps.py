@@ -26,11 +26,6 @@ _OTHER = ("feature_names_in_", "n_features_in_", "n_features_", "n_iter_", "rand
 _KEPT = ("_fit_X", "mapping", "_encodings")  # learnt attributes without the underscore at the end
 
 
-def _far(a: Any, b: Any) -> float:
-    "The same as one number."
-    return float(np.max(_apart(a, b), initial=0.0))
-
-
 def _learnt(step: Any) -> dict[str, Any]:
     found = {}
     for name, value in vars(step).items():

@@ -18,7 +18,7 @@ from ..core.tables import Table, open_table
 from .code_leaks import CodeLeak, code_leaks
 from .counting_marks import counting_marks
 from .encoding_marks import encoding_marks, targets
-from .filling_marks import filling_marks
+from .filling_marks import ROOM, filling_marks
 from .fitted_steps import StepLeak, fitted_steps
 from .marks import Mark, Sides, convincing
 from .pipeline_file import open_pipeline
@@ -178,7 +178,7 @@ def preparation_findings(
         looked |= {"pipeline"} if steps or not trouble else set()
     lines = [] if notebook is None else code_leaks(str(notebook), target)
     looked |= {"code"} if notebook is not None else set()
-    found = Preparation(marks, tuple(steps), tuple(lines), frozenset(looked), len(sides.numeric), note=trouble + _unread(unread), unread=tuple(unread))
+    found = Preparation(marks, tuple(steps), tuple(lines), frozenset(looked), len(sides.numeric), note=trouble + _unread(unread) + _untried(sides), unread=tuple(unread))
     leaking = found.leaking(_FAMILIES["LEAK02"])
     if leaking:
         found = replace(found, worth=_worth(leaking, sides, task, random_state))
@@ -204,6 +204,13 @@ def _unread(columns: Sequence[str]) -> str:
     if not columns:
         return ""
     return f" Not looked at: {len(columns)} columns ({listed(columns, 4)}), since all rows of at most {CELLS:,} cells are read. Give fewer columns at a time to look at them."
+
+
+def _untried(sides: Sides) -> str:
+    numbers, groupings = len(sides.numeric), len(sides.groupings)
+    room = max(ROOM // max(numbers, 1), 1)
+    return "" if groupings <= room else (f" Not every pair was tried: {numbers:,} columns of numbers, each with {room:,} of {groupings:,} groupings in full. "
+                                         "Give fewer columns at a time to try all.")
 
 
 def _sides(left: Table, right: Table | None, target: str, exclude: Sequence[str]) -> tuple[Sides, list[str]]:
