@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlnb.core.csv_text import csv_fault
-from mlnb.core.errors import InputError
+from mlnb.core.errors import InputError, MlnbError
+from mlnb.core.project import Project
 from mlnb.core.tables import open_table
 from mlnb.data.features import suggest_features
 from mlnb.data.integrity import inspect
@@ -318,6 +319,20 @@ def test_zones_of_a_file_are_seen_although_an_engine_would_read_them(tmp_path: P
     assert [w["count"] for w in worst] == [150] and "time zone" in worst[0]["what"]  # type: ignore[index, attr-defined]
     train.assign(when=train["when"] + "+02:00").to_csv(tmp_path / "train.csv", index=False)
     assert open_table(tmp_path / "train.csv").frame()["when"].min() == pd.Timestamp("2023-12-31 22:00", tz="UTC")
+
+
+def test_times_with_several_offsets_are_the_moments_they_name() -> None:
+    times = ["2024-01-01 10:00:00+02:00", "2024-01-01 09:00:00Z", "2024-01-01T04:30:00-05:00"] * 20
+    held = open_table(pd.DataFrame({"when": times, "x": range(60)})).typed.execute()
+    assert list(held["when"][:3]) == [pd.Timestamp(f"2024-01-01 {clock}") for clock in ("08:00", "09:00", "09:30")]
+
+
+@pytest.mark.parametrize("role", ["target", "time", "entity"])
+def test_a_project_of_an_empty_column_is_refused(role: str, tmp_path: Path) -> None:
+    pd.DataFrame({"none": [None] * 50, "x": range(50), "y": [0, 1] * 25}).to_csv(tmp_path / "d.csv", index=False)
+    with pytest.raises(MlnbError, match=rf"'none' was given as the {role}.* has no value in any of 50 rows"):
+        Project.create(tmp_path / "p", data=tmp_path / "d.csv", **({"target": "y"} | {role: "none"}))
+    assert not (tmp_path / "p").exists()
 
 
 def test_a_damaged_pipeline_file(tmp_path: Path) -> None:

@@ -280,6 +280,9 @@ def _create(cls: type[Project], path: Path, data: str | Path, target: str, optio
     for role, column in roles.items():
         if column:
             table.check_column(str(column), role)
+            if not table.aggregate(filled=table.typed[str(column)].count())["filled"]:
+                raise ConfigError(f"{table.name}: {column!r} was given as the {role} and has no value in any of {table.rows:,} rows. "
+                                  f"Name a column that is filled in, or leave the {role} out.")
     for role in ("protected", "exclude"):
         for column in given.get(role, ()):  # type: ignore[attr-defined]
             table.check_column(column, f"{role} column")

@@ -72,9 +72,10 @@ class _Reading:
         "The expression with numbers and dates that are written as text read as what they hold."
         schema = self.expr.schema()
         # stripping first also keeps DuckDB from handing the cast to its CSV reader, where it would be no try
-        casts = {name: self.expr[name].strip().nullif("").try_cast("float64" if kind == "numeric" else "timestamp")
-                 for name, kind in self.kinds.items()
-                 if kind in ("numeric", "datetime") and schema[name].is_string()}
+        texts = {name: self.expr[name].strip().nullif("") for name in self.kinds if schema[name].is_string()}
+        # a plain cast to a time forgets the offset that is written beside it; the engine's zone is UTC
+        casts = {name: text.try_cast("float64") if self.kinds[name] == "numeric" else text.try_cast("timestamp('UTC')").cast("timestamp")
+                 for name, text in texts.items() if self.kinds[name] in ("numeric", "datetime")}
         return self.expr.mutate(*(cast.name(name) for name, cast in casts.items())) if casts else self.expr
 
 # %% ../../nbs/00h_core.tables.ipynb #939e8dbb
