@@ -119,7 +119,7 @@ def looks(
     elif target.task != "regression":
         yield from _single_values(column, codes, groups, apart, target, doubt, whom)
     yield from _one_sided(column, codes, filled, apart, number, target, doubt)
-    if number is None and column.dtype.kind not in "M" and target.task != "regression":
+    if number is None and column.dtype.kind != "M":
         yield from _single_words(column, groups, target, doubt)
 
 # %% ../../nbs/02du_data.angles.ipynb #0ae97e6d
@@ -244,16 +244,19 @@ def _single_words(column: pd.Series, groups: np.ndarray, target: Answer, doubt: 
     if column.nunique() <= 2 * COARSE or not len(some):
         return
     place, word, names = words(column)
-    for pure in pure_values(place, word, target, parts=True)[:1]:
+    for pure in pure_values(place, word, target, parts=True)[:1] if target.task != "regression" else []:
         inside = np.zeros(len(groups), dtype=bool)
         inside[place[word == pure.group]] = True
         both = settled(inside.astype(np.int64), target, False)  # the rows without the word are evidence, too
         if max(pure.nats, both.nats if both.share > 0.9 else 0.0) > doubt + np.log(len(names)):
             yield Look(name, "one word", inside, inside.astype(np.int64), pure.purity, 1.0, f"the word {names[pure.group]!r}", pure.outcome)
     code, telling = by_words(place, word, target, doubt)
-    found = settled(code, target, False) if telling else None
-    if found is not None and found.nats > doubt and found.share >= BY_WORDS:
-        yield Look(name, "values", np.ones(len(groups), dtype=bool), code, found.share, found.low, "words")
+    inside = code > 0 if target.task == "regression" else np.ones(len(code), dtype=bool)
+    if not telling or inside.mean() < 0.5:
+        return
+    found = settled(code[inside], replace(target, values=target.values[inside], folds=target.folds[inside]), False)
+    if found.nats > doubt and found.share >= (PART if target.task == "regression" else BY_WORDS):
+        yield Look(name, "values" if inside.all() else "words", inside, code, found.share, found.low, "words")
 
 # %% ../../nbs/02du_data.angles.ipynb #a3778679
 def looks_at_text(
@@ -263,7 +266,7 @@ def looks_at_text(
     doubt: float = 14.0,  # nats that chance has to be beaten by
 ) -> Iterator[Look]:  # those that are too good
     "What is too good about the words, or the gaps, of a column of text, names, identifiers or dates."
-    if column.dtype.kind not in "iufbM" and target.task != "regression":
+    if column.dtype.kind not in "iufbM":
         yield from _single_words(column, groups, target, doubt)
     elif column.dtype.kind == "M" and not (groups > 0).all():
         yield from _gaps(str(column.name), groups > 0, target, doubt)

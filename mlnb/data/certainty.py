@@ -67,7 +67,7 @@ def settled(
                 found.append(Settled((1 - d / m / by_chance) * reach, (1 - d / m / by_chance) * reach - error, nats))
     return max(found, key=lambda one: one.share)
 
-
+# %% ../../nbs/02dp_data.certainty.ipynb #0c06921b
 def _evidence(differ: int, pairs: int, by_chance: float) -> float:
     "Chernoff's bound on so few differences among pairs that differ by chance, in nats."
     q = differ / pairs

@@ -57,6 +57,8 @@ def in_step(
         return
     if target.task == "regression":
         changes = follows(filled, target)
+        if np.abs(np.diff(filled)).sum() <= np.abs(np.diff(filled[np.argsort(target.values, kind="stable")])).sum():
+            return  # filled in from some day on, while the target grew
         if changes <= STEPS_MISSING or (changes < 0.5 and _line(filled, target.values, doubt)):
             yield Gap("missing", everywhere, 1 - changes)
         return
@@ -70,15 +72,15 @@ def in_step(
 
 
 def _line(filled: np.ndarray, values: np.ndarray, doubt: float) -> bool:
-    "Whether a line through a numeric target separates what is filled in from what is not, better than the order of the rows does."
+    "Whether a line through a numeric target separates what is filled in from what is not."
     order = np.argsort(values, kind="stable")
     n, hits = len(filled), np.cumsum(filled[order])
     cut = np.arange(FEW, n - FEW)  # so many rows lie below
     below, above = hits[cut - 1] / cut, (hits[-1] - hits[cut - 1]) / (n - cut)
     wrong = np.minimum(np.maximum(below / _excused(cut), (1 - above) / _excused(n - cut)),
                        np.maximum((1 - below) / _excused(cut), above / _excused(n - cut)))
-    if not len(cut) or wrong.min() > 1 or np.abs(np.diff(filled)).sum() <= np.abs(np.diff(filled[order])).sum():
-        return False  # filled in from some day on, while the target grew
+    if not len(cut) or wrong.min() > 1:
+        return False
     best = int(cut[wrong.argmin()])
     side = np.zeros(n, np.int64)
     side[order[best:]] = 1

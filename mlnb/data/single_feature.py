@@ -44,7 +44,7 @@ class ColumnSignal:
     "What one column tells, and what that means."
 
     column: str  # its name
-    through: str  # "values", "missing", "filled rows", "other rows" (than those with its usual value), "one value", "one word", "cleared", "steps" or "classes"
+    through: str  # "values", "missing", "filled rows", "other rows" (than those with its usual value), "one value", "one word", "words", "cleared", "steps" or "classes"
     groups: int  # how many groups its values were taken as
     coarse: bool  # whether it is a flag or a code rather than a measurement: few different values
     rows: int  # rows it was measured on
@@ -95,7 +95,7 @@ def verdict(
     if target.task == "regression" and settled_there >= 0.9 and inside is None:
         alone = left <= ALONE_CROWD  # where the others say nearly all, an honest measurement may say a little more
     where = {"values": "", "filled rows": "is filled in for some rows only, and there ", "other rows": "differs from its usual value for "
-             "some rows only, and there "}[look.through]
+             "some rows only, and there ", "words": "has words that tell, and where they are it "}[look.through]
     return alone, settled_there, f"{where}leaves next to nothing open ({look.share:.1%} settled, {max(settled_there, 0):.1%} by all other columns together)"
 
 # %% ../../nbs/02dc_data.single_feature.ipynb #8435e078
@@ -110,6 +110,7 @@ def _of_one_outcome(look: Look, target: Answer, others: np.ndarray) -> tuple[boo
     enough = UNEXPECTED * (0.15 if look.share >= 0.99 else 1 if look.share >= 0.98 else 3)  # what is pure needs no other witness
     leak, end = surprise >= enough and gain >= MATTERS and pure > usual, f"where the other columns expect {usual:.0%}"
     if look.through == "cleared":
+        leak = surprise >= UNEXPECTED and gain >= MATTERS and pure > usual
         return leak, usual, f"is {look.detail}: {look.share:.0%} of these {rows:,} rows are {outcome!r}, {end}. Perhaps that happens after the outcome"
     what = "a gap" if look.through == "missing" else look.detail
     return leak, usual, f"settles the outcome of {rows:,} rows by {what}: {look.share:.1%} of them are {outcome!r}, {end}"

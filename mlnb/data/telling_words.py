@@ -11,23 +11,42 @@ from .certainty import LEAST_ROWS
 from .signal import Answer
 
 # %% auto #0
-__all__ = ['by_words']
+__all__ = ['LEAST_EXACT', 'by_words']
 
 # %% ../../nbs/02dpa_data.telling_words.ipynb #42b3c979
+LEAST_EXACT = 8  # rows of a word whose numbers are alike, at the least
+
+
 def by_words(
     place: np.ndarray,  # row of each occurrence, shape (m,)
     word: np.ndarray,  # the word at each occurrence, shape (m,)
-    target: Answer,  # classes of the rows
+    target: Answer,  # the target of the rows, classes or numbers
     doubt: float = 14.0,  # nats that chance has to be beaten by, for each of the words
 ) -> tuple[np.ndarray, int]:  # the most telling word of each row plus 1, 0 for none, shape (n,); how many words tell anything
     "Rows by the word that says most about their outcome."
-    k, n, many = target.outcomes, len(target.values), int(word.max(initial=0)) + 1
+    n, many = len(target.values), int(word.max(initial=0)) + 1
+    pure, nats, rows = (_alike if target.task == "regression" else _pure)(place, word, target, many)
+    telling = np.flatnonzero((rows >= (LEAST_EXACT if target.task == "regression" else LEAST_ROWS)) & (pure >= 0.9) & (nats > doubt + np.log(many)))
+    code = np.zeros(n, np.int64)
+    for one in telling[np.argsort(pure[telling], kind="stable")]:  # the purest last
+        code[place[word == one]] = one + 1
+    return code, len(telling)
+
+
+def _pure(place: np.ndarray, word: np.ndarray, target: Answer, many: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    "For each word the share of its rows with one class, the evidence in nats, and the rows."
+    k, n = target.outcomes, len(target.values)
     counts = np.bincount(word * k + target.values[place], minlength=many * k).reshape(-1, k)
     rows, rates = counts.sum(axis=1), np.bincount(target.values, minlength=k) / n
     share = counts / np.maximum(rows, 1)[:, None]
     nats = (counts * np.log(np.where(counts > 0, share / np.maximum(rates, 1e-12), 1.0))).sum(axis=1)
-    telling = np.flatnonzero((rows >= LEAST_ROWS) & (share.max(axis=1) >= 0.9) & (nats > doubt + np.log(many)))
-    code = np.zeros(n, np.int64)
-    for one in telling[np.argsort(share.max(axis=1)[telling], kind="stable")]:  # the purest last
-        code[place[word == one]] = one + 1
-    return code, len(telling)
+    return share.max(axis=1), nats, rows
+
+
+def _alike(place: np.ndarray, word: np.ndarray, target: Answer, many: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    "For each word how little the numbers of its rows vary, as a share of the variance that is gone, the evidence, and the rows."
+    y = target.values - target.values.mean()
+    rows = np.bincount(word, minlength=many)
+    mean, square = (np.bincount(word, y[place] ** p, many) / np.maximum(rows, 1) for p in (1, 2))
+    open_ = np.clip((square - mean**2) * rows / np.maximum(rows - 1, 1) / y.var(), 1e-9, None)
+    return 1 - open_, -0.5 * (rows - 1) * np.log(open_), rows
