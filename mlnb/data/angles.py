@@ -111,7 +111,8 @@ def looks(
     muddled = filled & (codes != _muddled(codes, target, filled))
     if number is not None and (filled & ~muddled).sum() < DEFAULT * n:
         muddled = apart  # a measurement has some value between two outcomes, which stands for nothing
-    for through, part in (("filled rows", filled), ("other rows", apart), ("other rows", muddled)):
+    parts = [("filled rows", filled), ("other rows", apart)] + [("other rows", muddled)] * int((muddled != apart).any())
+    for through, part in parts:
         if FEW_EXACT <= part.sum() < 0.99 * n and column.dtype.kind != "M":
             yield from _part(name, through, part, groups, codes, number, target, raw, doubt, whom)
     if target.task != "regression" and column.dtype.kind == "M":
@@ -140,9 +141,12 @@ def _counter(column: pd.Series) -> bool:
 
 
 def _muddled(codes: np.ndarray, target: Answer, filled: np.ndarray) -> int:
-    "The value with the most rows that do not have its most frequent outcome, which may be the one that says nothing; -1 for numeric targets."
-    if target.task == "regression" or not filled.any():
+    "The value with the most rows that do not have its most frequent outcome, or most variance, which may be the one that says nothing."
+    if not filled.any():
         return -1
+    if target.task == "regression":
+        rows, total, squares = (np.bincount(codes[filled], target.values[filled] ** p) for p in (0, 1, 2))
+        return int((squares - total**2 / np.maximum(rows, 1)).argmax())
     k = target.outcomes
     counts = np.bincount(codes[filled] * k + target.values[filled], minlength=(int(codes.max()) + 1) * k).reshape(-1, k)
     return int((counts.sum(axis=1) - counts.max(axis=1)).argmax())

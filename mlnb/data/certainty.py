@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['PURE', 'LEAST_ROWS', 'LEAST_PURE', 'NATURAL', 'MOST_PURE', 'Settled', 'settled', 'follows', 'Pure', 'pure_values',
-           'blind_but', 'words']
+__all__ = ['PURE', 'LEAST_ROWS', 'NATURAL', 'MOST_PURE', 'Settled', 'settled', 'follows', 'Pure', 'pure_values', 'blind_but',
+           'words']
 
 # %% ../../nbs/02dp_data.certainty.ipynb #21282886
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def follows(
     return changes / max(n * (1 - float(rates @ rates)), 1e-9)
 
 # %% ../../nbs/02dp_data.certainty.ipynb #a293888e
-PURE, LEAST_ROWS, LEAST_PURE = 0.97, 20, 12  # purity of a value, and rows it needs; rows where each has the outcome
+PURE, LEAST_ROWS = 0.97, 20  # purity of a value, and rows it needs
 NATURAL = 0.005  # probability, with the other values of the column as a measure, from which a pure value is one of them
 MOST_PURE = 40  # pure values that are compared with the others, those with the most evidence
 
@@ -158,7 +158,7 @@ def pure_values(
     rows, rates = counts.sum(axis=1), np.bincount(target.values, minlength=k) / n
     best = counts.argmax(axis=1)
     purity = counts.max(axis=1) / np.maximum(rows, 1)
-    good = (rows >= np.where(purity == 1, LEAST_PURE, LEAST_ROWS)) & (purity >= PURE) & (rates[best] <= 0.6)
+    good = (rows >= LEAST_ROWS) & (purity >= PURE) & (rates[best] <= 0.6)
     found = [Pure(int(g), int(best[g]), int(rows[g]), float(purity[g]),
                   _evidence(int(rows[g] - counts[g].max()), int(rows[g]), 1 - float(rates[best[g]]))) for g in np.flatnonzero(good)]
     found = sorted(found, key=lambda pure: -pure.nats)[:MOST_PURE]

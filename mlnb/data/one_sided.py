@@ -114,7 +114,8 @@ def own_range(
         inside[place[:rows]] = True
         hits, others = int((y[:rows] == outcome).sum()), y[rows: rows + 2 * NEXT] == outcome
         few = min(rows / (2 * FEWEST / 3), 1.0)  # a dozen values lie far apart themselves
-        gap = x[rows - 1] > GAP * max(float(np.median(step[:NEXT])) * part for step, part in zip(steps, (few, 1.0), strict=True)) and len(np.unique(number[inside])) >= min(10, rows - 1)
+        near = max(float(np.median(step[:NEXT])) * part for step, part in zip(steps, (few, 1.0), strict=True))
+        gap = x[rows - 1] > GAP * near and len(np.unique(number[inside])) >= min(10, rows - 1)
         partial = hits <= 0.9 * (y == outcome).sum()  # an outcome that lies apart altogether may do so by nature
         enough = doubt if rows > hits else doubt - GAP_SAYS  # where the gap is was not asked of the target
         if gap and partial and hits >= 0.98 * rows and others.mean() <= max(0.3, 1.25 * rates[outcome]) and _evidence(

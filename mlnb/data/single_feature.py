@@ -262,9 +262,11 @@ def _ahead(found: ColumnSignal, target: Answer, predictions: Mapping[str, np.nda
     margin = 0.02 * (1 - rest.score)
     if target.task != "regression" and rest.strength >= 0.5 and found.signal.strength >= 0.9 and found.signal.score > rest.score - 0.05:
         both = together([p for name, p in predictions.items() if name not in grave or name == found.column], target)
-        if 1 - both.score <= 0.5 * (1 - rest.score):  # as good as all others, and it knows what they do not know
+        if 1 - both.score <= 0.5 * (1 - rest.score) and low_end(both.score, target) > rest.score:  # it knows what they do not know
             return replace(found, rest=rest, verdict="warn", reason="tells as much as all other columns together, and something else")
-    ahead = (found.signal.score - margin if target.task == "regression" else low_end(found.signal.score, target) - margin) > rest.score
+    ahead = found.signal.score - margin > rest.score  # for classes their intervals lie apart
+    if target.task != "regression":
+        ahead = low_end(found.signal.score, target) - margin > 2 * rest.score - low_end(rest.score, target)
     if ahead and found.signal.explained > rest.explained - 0.02 and rest.strength >= 0.5:
         return replace(found, rest=rest, verdict="warn", reason="tells more than all other columns together")
     return replace(found, rest=rest)
