@@ -5,31 +5,34 @@
 # %% ../../nbs/02du_data.angles.ipynb #00a5cc8b
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .certainty import blind_but, follows, pure_values, settled, words
+from .certainty import Settled, blind_but, follows, pure_values, settled, words
+from .gaps import Gap, emptied, filled_once, in_step
 from .one_sided import beyond, own_range
 from .signal import Answer, Signal
+from .telling_words import by_words
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['NEAR_CERTAIN', 'PART', 'COARSE', 'COARSE_SCORE', 'STEPS', 'STEPS_MISSING', 'FEW_PART', 'DEFAULT', 'Look', 'looks',
-           'looks_at_text', 'low_end', 'flag']
+__all__ = ['NEAR_CERTAIN', 'BY_WORDS', 'PART', 'COARSE', 'COARSE_SCORE', 'SHARP_SCORE', 'STEPS', 'FEW_PART', 'FEW_EXACT',
+           'DEFAULT', 'Look', 'low_end', 'sharp', 'looks', 'looks_at_text', 'flag']
 
 # %% ../../nbs/02du_data.angles.ipynb #fcaaaefd
 NEAR_CERTAIN: Mapping[str, float] = {  # settled share from which next to nothing is left open
     "binary": 0.92, "multiclass": 0.92, "regression": 0.95}
+BY_WORDS = 0.88  # the same for words, which somebody writes
 PART = 0.975  # the same where a column says something about some rows only
 COARSE = 10  # different values up to which a column is a flag or a code rather than a measurement
-COARSE_SCORE = 0.95  # ROC-AUC, at the lower end of its interval, that no honest flag or code has
-STEPS, STEPS_MISSING = 0.02, 0.2  # changes along the target, against chance, of a step function of it; of gaps
-FEW_PART = 20  # rows of a part below which nothing is certain
+COARSE_SCORE, SHARP_SCORE = 0.95, 0.99  # ROC-AUC, at the lower end of its interval, that no honest flag or code has; no honest measurement
+STEPS = 0.02  # changes along the target, against chance, of a step function of it
+FEW_PART, FEW_EXACT = 20, 10  # rows of a part below which nothing is certain; the same where nothing at all is left open
 DEFAULT = 0.2  # share of the rows from which a number that is not the usual one may be a default
 
 
@@ -46,6 +49,37 @@ class Look:
     detail: str = ""  # the value or word
     outcome: int = -1  # the class that a value or word goes with
 
+# %% ../../nbs/02du_data.angles.ipynb #6108b98a
+def low_end(
+    score: float,  # a ROC-AUC
+    target: Answer,  # the target it was measured on
+) -> float:  # lower end of its 90 % interval
+    "What a ROC-AUC is at least (Hanley and McNeil 1982)."
+    rows = np.bincount(target.values)
+    few, many = float(rows.min()), float(rows.sum() - rows.min())
+    q1, q2 = score / (2 - score), 2 * score**2 / (1 + score)
+    variance = score * (1 - score) + (few - 1) * (q1 - score**2) + (many - 1) * (q2 - score**2)
+    return score - 1.645 * float(np.sqrt(max(variance, 0) / (few * many)))
+
+
+def sharp(
+    name: str,  # the column
+    number: np.ndarray,  # its values, shape (n,)
+    target: Answer,  # the target of the same rows
+    found: Settled,  # what it settles
+) -> Look | None:  # None where it does not rank the two outcomes nearly perfectly
+    "A measurement that ranks rows better than measurements do, though some neighbours are muddled."
+    if target.task != "binary" or not np.isfinite(number).all() or len(np.unique(number)) <= COARSE:
+        return None
+    code = np.unique(number, return_inverse=True)[1]
+    tied = np.bincount(code)
+    rank = (np.cumsum(tied) - (tied - 1) / 2)[code]
+    many = int(target.values.sum())
+    score = float((rank[target.values == 1].sum() - many * (many + 1) / 2) / (many * (len(rank) - many)))
+    if low_end(max(score, 1 - score), target) < SHARP_SCORE:
+        return None
+    return Look(name, "values", np.ones(len(rank), dtype=bool), code, found.share, found.low, "sharp")
+
 # %% ../../nbs/02du_data.angles.ipynb #2fad35d4
 def looks(
     column: pd.Series,  # a candidate feature, shape (n,)
@@ -53,36 +87,40 @@ def looks(
     target: Answer,  # the target of the same rows
     raw: np.ndarray | None = None,  # the target as numbers, where it is one
     doubt: float = 14.0,  # nats that chance has to be beaten by
+    whom: np.ndarray | None = None,  # whom each row is about, where that is known, shape (n,)
 ) -> Iterator[Look]:  # those that are too good
     "What is too good about a column, before it is compared with the others."
     n, name, everywhere = len(groups), str(column.name), np.ones(len(groups), dtype=bool)
     number = column.to_numpy(float, na_value=np.nan) if column.dtype.kind in "iufb" else None
     codes = groups if number is None else np.unique(number, return_inverse=True, equal_nan=True)[1]
     filled = groups > 0
-    measured = settled(groups if number is None else number, target, number is not None, raw)
+    measured = settled(groups if number is None else number, target, number is not None, raw, whom=whom)
     if column.dtype.kind != "M" and not (target.task == "regression" and _counter(column)) and measured.nats > doubt and measured.share >= NEAR_CERTAIN[target.task]:
         codes_of_it = number is None and len(np.unique(groups)) > target.outcomes  # a relabelling: each of several codes stands for one outcome
         yield Look(name, "values", everywhere, groups, measured.share, measured.low, "codes" if codes_of_it else "")
+    elif number is not None and (ranked := sharp(name, number, target, measured)) is not None:
+        yield ranked
     if target.task == "multiclass" and 2 <= len(np.unique(codes)) <= COARSE and filled.all():
         yield from _group_of_classes(name, codes, target, doubt)
     if target.task == "regression" and column.dtype.kind != "M":
         yield from _steps(name, codes, target)
     if not filled.all() and filled.any() and len(np.unique(groups)) > 2:
-        yield from _gaps(name, filled.astype(np.int64), target, doubt)
+        yield from _gaps(name, filled, target, doubt)
     usual = np.bincount(codes[filled], minlength=1).argmax() if filled.any() else -1
     apart = filled & (codes != usual)
     muddled = filled & (codes != _muddled(codes, target, filled))
     if number is not None and (filled & ~muddled).sum() < DEFAULT * n:
         muddled = apart  # a measurement has some value between two outcomes, which stands for nothing
-    for through, part in (("filled rows", filled), ("other rows", apart), ("other rows", muddled)):
-        if FEW_PART <= part.sum() < 0.99 * n and column.dtype.kind != "M":
-            yield from _part(name, through, part, groups, codes, number, target, raw, doubt)
+    parts = [("filled rows", filled), ("other rows", apart)] + [("other rows", muddled)] * int((muddled != apart).any())
+    for through, part in parts:
+        if FEW_EXACT <= part.sum() < 0.99 * n and column.dtype.kind != "M":
+            yield from _part(name, through, part, groups, codes, number, target, raw, doubt, whom)
     if target.task != "regression" and column.dtype.kind == "M":
-        yield from _filled_once(name, filled, target, doubt)
+        yield from _through_gaps(name, filled_once(filled, target, doubt))
     elif target.task != "regression":
-        yield from _single_values(column, codes, groups, apart, target, doubt)
+        yield from _single_values(column, codes, groups, apart, target, doubt, whom)
     yield from _one_sided(column, codes, filled, apart, number, target, doubt)
-    if number is None and column.dtype.kind not in "M" and target.task != "regression":
+    if number is None and column.dtype.kind != "M":
         yield from _single_words(column, groups, target, doubt)
 
 # %% ../../nbs/02du_data.angles.ipynb #0ae97e6d
@@ -103,16 +141,19 @@ def _counter(column: pd.Series) -> bool:
 
 
 def _muddled(codes: np.ndarray, target: Answer, filled: np.ndarray) -> int:
-    "The value with the most rows that do not have its most frequent outcome, which may be the one that says nothing; -1 for numeric targets."
-    if target.task == "regression" or not filled.any():
+    "The value with the most rows that do not have its most frequent outcome, or most variance, which may be the one that says nothing."
+    if not filled.any():
         return -1
+    if target.task == "regression":
+        rows, total, squares = (np.bincount(codes[filled], target.values[filled] ** p) for p in (0, 1, 2))
+        return int((squares - total**2 / np.maximum(rows, 1)).argmax())
     k = target.outcomes
     counts = np.bincount(codes[filled] * k + target.values[filled], minlength=(int(codes.max()) + 1) * k).reshape(-1, k)
     return int((counts.sum(axis=1) - counts.max(axis=1)).argmax())
 
 
 def _part(name: str, through: str, part: np.ndarray, groups: np.ndarray, codes: np.ndarray, number: np.ndarray | None, target: Answer,
-          raw: np.ndarray | None, doubt: float) -> Iterator[Look]:
+          raw: np.ndarray | None, doubt: float, whom: np.ndarray | None = None) -> Iterator[Look]:
     "What the values say where there are some that are not the usual one."
     inside = replace(target, values=target.values[part], folds=target.folds[part])
     if inside.values.std() == 0 or (target.task != "regression" and np.sort(np.bincount(inside.values))[-2] < 3):
@@ -120,27 +161,23 @@ def _part(name: str, through: str, part: np.ndarray, groups: np.ndarray, codes: 
     values = codes[part] if number is None else number[part]
     if number is not None and target.task != "regression" and through == "other rows" and len(np.unique(values)) > 3 * COARSE:
         values = np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(float)  # amounts repeat by nature: only their order counts
-    found = settled(values, inside, number is not None, None if raw is None else raw[part])
-    if found.nats > doubt and found.share >= PART:
+    found = settled(values, inside, number is not None, None if raw is None else raw[part], whom=None if whom is None else whom[part])
+    if found.nats > doubt and found.share >= (PART if part.sum() >= FEW_PART else 0.999):
         yield Look(name, through, part, groups, found.share, found.low)
 
 # %% ../../nbs/02du_data.angles.ipynb #e1c2f619
+def _through_gaps(name: str, gaps: Iterable[Gap]) -> Iterator[Look]:
+    "What gaps say (`data.gaps`)."
+    for gap in gaps:
+        yield Look(name, gap.through, gap.inside, gap.inside.astype(np.int64), gap.share, gap.low, gap.said, gap.outcome)
+
+
 def _gaps(name: str, filled: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
-    "Whether being filled in follows the target."
-    everywhere = np.ones(len(filled), dtype=bool)
-    if min(filled.sum(), len(filled) - filled.sum()) < FEW_PART // 2:
-        return
-    if target.task == "regression":
-        if (changes := follows(filled, target)) <= STEPS_MISSING:
-            yield Look(name, "missing", everywhere, filled, 1 - changes)
-        return
-    hits, rows = np.bincount(target.values, filled, target.outcomes), np.bincount(target.values, minlength=target.outcomes)
-    rate = hits / np.maximum(rows, 1)
-    large = rows >= FEW_PART
-    share = settled(filled, target, False)
-    clear = large.sum() >= 2 and (np.minimum(rate, 1 - rate)[large] <= 0.06).all() and (rate[large] > 0.5).any() and (rate[large] < 0.5).any()
-    if share.nats > doubt and (clear or share.share >= NEAR_CERTAIN[target.task]):
-        yield Look(name, "missing", everywhere, filled, share.share, share.low)
+    "Whether being filled in follows the target, or one outcome is emptied."
+    for gap in in_step(filled, target, doubt):
+        yield Look(name, gap.through, gap.inside, filled.astype(np.int64), gap.share, gap.low)
+    if target.task != "regression":
+        yield from _through_gaps(name, emptied(filled, target, doubt))
 
 # %% ../../nbs/02du_data.angles.ipynb #708eae52
 def _group_of_classes(name: str, codes: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
@@ -163,7 +200,7 @@ def _steps(name: str, codes: np.ndarray, target: Answer) -> Iterator[Look]:
 
 # %% ../../nbs/02du_data.angles.ipynb #7ab28210
 def _single_values(column: pd.Series, codes: np.ndarray, groups: np.ndarray, apart: np.ndarray, target: Answer,
-                   doubt: float) -> Iterator[Look]:
+                   doubt: float, whom: np.ndarray | None = None) -> Iterator[Look]:
     "Values, gaps and the lack of the usual value that go with one outcome only."
     n = len(codes)
     many, number = len(np.unique(codes)), column.dtype.kind in "iuf"
@@ -180,20 +217,22 @@ def _single_values(column: pd.Series, codes: np.ndarray, groups: np.ndarray, apa
             detail = f"the value {str(value)!r}" if single is codes else "being filled in"
             yield Look(str(column.name), through, inside, inside.astype(np.int64), pure.purity, 1.0, detail, pure.outcome)
     if not number or many <= 3 * COARSE:
-        yield from _pure_codes(str(column.name), codes, target, doubt)
+        yield from _pure_codes(str(column.name), codes, target, doubt, whom)
     for pure in pure_values(np.arange(n), apart.astype(np.int64), target)[:1]:
         if pure.nats > doubt and pure.group == 1 and apart.sum() < 0.7 * n:
             yield Look(str(column.name), "one value", apart, apart.astype(np.int64), pure.purity, 1.0, "anything but the usual", pure.outcome)
 
 # %% ../../nbs/02du_data.angles.ipynb #6e4767a0
-def _pure_codes(name: str, codes: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
+def _pure_codes(name: str, codes: np.ndarray, target: Answer, doubt: float, whom: np.ndarray | None = None) -> Iterator[Look]:
     "Codes of which many go with one outcome each, while the others are blind."
     pure, nats = blind_but(codes, target)
     inside = np.isin(codes, pure)
     if len(pure) > 1 and nats > doubt and inside.sum() >= FEW_PART and len(np.unique(target.values[inside])) > 1:
         groups = np.where(inside, codes + 1, 0)
         within = replace(target, values=target.values[inside], folds=target.folds[inside])
-        found = settled(codes[inside], within, False)
+        found = settled(codes[inside], within, False, whom=None if whom is None else whom[inside])
+        if whom is not None and found.share < PART:
+            return
         yield Look(name, "other rows", inside, groups, found.share, found.low)
 
 
@@ -203,29 +242,25 @@ def _a_scale(column: pd.Series) -> bool:
     return len(values) > 2 and bool((values == np.round(values)).all()) and float(values.max() - values.min()) == len(values) - 1
 
 
-def _filled_once(name: str, filled: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
-    "Whether only rows of one outcome are filled in, or only rows of one outcome are not."
-    if filled.all() or not filled.any():
-        return
-    for pure in pure_values(np.arange(len(filled)), filled.astype(np.int64), target)[:1]:
-        if pure.nats > doubt:
-            inside = filled == bool(pure.group)
-            detail = "being filled in" if pure.group else "a gap"
-            yield Look(name, "one value" if pure.group else "missing", inside, inside.astype(np.int64), pure.purity, 1.0, detail, pure.outcome)
-
-
 def _single_words(column: pd.Series, groups: np.ndarray, target: Answer, doubt: float) -> Iterator[Look]:
-    "Words that go with one outcome only."
-    some = column.dropna().head(200)
+    "Words that go with one outcome only, and words that tell all outcomes apart."
+    some, name = column.dropna().head(200), str(column.name)
     if column.nunique() <= 2 * COARSE or not len(some):
         return
     place, word, names = words(column)
-    for pure in pure_values(place, word, target, parts=True)[:1]:
+    for pure in pure_values(place, word, target, parts=True)[:1] if target.task != "regression" else []:
         inside = np.zeros(len(groups), dtype=bool)
         inside[place[word == pure.group]] = True
         both = settled(inside.astype(np.int64), target, False)  # the rows without the word are evidence, too
         if max(pure.nats, both.nats if both.share > 0.9 else 0.0) > doubt + np.log(len(names)):
-            yield Look(str(column.name), "one word", inside, inside.astype(np.int64), pure.purity, 1.0, f"the word {names[pure.group]!r}", pure.outcome)
+            yield Look(name, "one word", inside, inside.astype(np.int64), pure.purity, 1.0, f"the word {names[pure.group]!r}", pure.outcome)
+    code, telling = by_words(place, word, target, doubt)
+    inside = code > 0 if target.task == "regression" else np.ones(len(code), dtype=bool)
+    if not telling or inside.mean() < 0.5:
+        return
+    found = settled(code[inside], replace(target, values=target.values[inside], folds=target.folds[inside]), False)
+    if found.nats > doubt and found.share >= (PART if target.task == "regression" else BY_WORDS):
+        yield Look(name, "values" if inside.all() else "words", inside, code, found.share, found.low, "words")
 
 # %% ../../nbs/02du_data.angles.ipynb #a3778679
 def looks_at_text(
@@ -235,26 +270,14 @@ def looks_at_text(
     doubt: float = 14.0,  # nats that chance has to be beaten by
 ) -> Iterator[Look]:  # those that are too good
     "What is too good about the words, or the gaps, of a column of text, names, identifiers or dates."
-    if column.dtype.kind not in "iufbM" and target.task != "regression":
+    if column.dtype.kind not in "iufbM":
         yield from _single_words(column, groups, target, doubt)
     elif column.dtype.kind == "M" and not (groups > 0).all():
-        yield from _gaps(str(column.name), (groups > 0).astype(np.int64), target, doubt)
+        yield from _gaps(str(column.name), groups > 0, target, doubt)
     if target.task != "regression" and column.dtype.kind in "MOUS":
-        yield from _filled_once(str(column.name), groups > 0, target, doubt)
+        yield from _through_gaps(str(column.name), filled_once(groups > 0, target, doubt))
 
 # %% ../../nbs/02du_data.angles.ipynb #9716e0aa
-def low_end(
-    score: float,  # a ROC-AUC
-    target: Answer,  # the target it was measured on
-) -> float:  # lower end of its 90 % interval
-    "What a ROC-AUC is at least (Hanley and McNeil 1982)."
-    rows = np.bincount(target.values)
-    few, many = float(rows.min()), float(rows.sum() - rows.min())
-    q1, q2 = score / (2 - score), 2 * score**2 / (1 + score)
-    variance = score * (1 - score) + (few - 1) * (q1 - score**2) + (many - 1) * (q2 - score**2)
-    return score - 1.645 * float(np.sqrt(max(variance, 0) / (few * many)))
-
-
 def flag(
     name: str,  # the column
     groups: np.ndarray,  # its groups, shape (n,)

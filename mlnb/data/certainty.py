@@ -36,6 +36,7 @@ def settled(
     ordered: bool,  # whether values near each other say the same (numbers), or only equal ones do (codes)
     raw: np.ndarray | None = None,  # the target as numbers, where it is one, shape (n,)
     random_state: int = 0,  # order among equal values
+    whom: np.ndarray | None = None,  # whom each row is about, shape (n,): only neighbours that are about different ones count then
 ) -> Settled:  # share and evidence
     "How much of a target neighbours in a column agree on."
     y, n = target.values, len(values)
@@ -44,6 +45,10 @@ def settled(
     same = values[order][1:] == values[order][:-1]
     first, second = y[order][:-1], y[order][1:]
     some = [same] * int(same.sum() * 2 >= n or not ordered) + [np.ones(n - 1, dtype=bool)] * int(ordered)
+    common = [1.0, 1.0]
+    if whom is not None and target.task != "regression":
+        common[0] = _common(values, whom) if some[0] is same else 1.0
+        some = [pairs & (whom[order][1:] != whom[order][:-1]) for pairs in some]
     found = [Settled(0.0, 0.0, 0.0)]
     if target.task == "regression":
         gap = (first - second) ** 2 / max(2 * y.var(), 1e-12)
@@ -54,14 +59,15 @@ def settled(
     else:
         rates = np.bincount(y, minlength=target.outcomes) / n
         differ, by_chance = first != second, max(1 - float(rates @ rates), 1e-12)
-        for pairs in some:
+        for pairs, reach in zip(some, common, strict=False):
             if pairs.any():
                 m, d = int(pairs.sum()), int(differ[pairs].sum())
                 error = ((d + 0.5) / (m + 1) * (1 - (d + 0.5) / (m + 1)) / m) ** 0.5 / by_chance
-                found.append(Settled(1 - d / m / by_chance, 1 - d / m / by_chance - error, _evidence(d, m, by_chance)))
+                nats = _evidence(d, m, by_chance) if d or ordered else max(_evidence(d, m, by_chance), _all_pure(values, target))
+                found.append(Settled((1 - d / m / by_chance) * reach, (1 - d / m / by_chance) * reach - error, nats))
     return max(found, key=lambda one: one.share)
 
-
+# %% ../../nbs/02dp_data.certainty.ipynb #0c06921b
 def _evidence(differ: int, pairs: int, by_chance: float) -> float:
     "Chernoff's bound on so few differences among pairs that differ by chance, in nats."
     q = differ / pairs
@@ -69,6 +75,28 @@ def _evidence(differ: int, pairs: int, by_chance: float) -> float:
         return 0.0
     first = q * np.log(q / by_chance) if q else 0.0
     return float(pairs * (first + (1 - q) * np.log((1 - q) / (1 - by_chance))))
+
+# %% ../../nbs/02dp_data.certainty.ipynb #92e57fe2
+def _common(values: np.ndarray, whom: np.ndarray) -> float:
+    "Share of the rows whose code somebody else has, too: of somebody new the other codes say nothing."
+    code = np.unique(values, return_inverse=True)[1]
+    pairs = np.unique(code * (int(whom.max()) + 1) + whom) // (int(whom.max()) + 1)
+    return float((np.bincount(pairs)[code] > 1).mean())
+
+
+def _all_pure(values: np.ndarray, target: Answer) -> float:
+    "How improbable it is that every code has one outcome, with codes of these sizes, in nats: by the ways to deal outcomes to rows, and to codes."
+    from scipy.special import gammaln
+
+    code, rows = np.unique(values, return_inverse=True, return_counts=True)[1:]
+    several = np.flatnonzero(rows > 1)
+    first = np.zeros(len(rows), np.int64)
+    first[code] = target.values
+    inside = np.isin(code, several)
+    if (first[code] != target.values)[inside].any():
+        return 0.0
+    ways = [gammaln(len(drawn) + 1) - gammaln(np.bincount(drawn) + 1).sum() for drawn in (target.values[inside], first[several])]
+    return float(ways[0] - ways[1])
 
 # %% ../../nbs/02dp_data.certainty.ipynb #a5b5a7e0
 def _line(values: np.ndarray, ranks: np.ndarray, raw: np.ndarray | None) -> float:

@@ -16,6 +16,7 @@ from ..core.checks import Context, finding, verifier
 from ..core.errors import InputError, did_you_mean, listed
 from ..core.findings import Finding, Findings, Status
 from ..core.tables import Table, open_table
+from .entity_folds import apart, settled_once
 from .identity import identities
 from .future import future
 from .leak_findings import MEASURE, from_future, from_target, on_both_sides, time_ordered, time_unnamed
@@ -203,6 +204,9 @@ def _columns(train: Table, test: Table | None, target: str, leave_out: set[str],
         return float(seen.isin(set(train.frame([name])[name].astype("string"))).mean()) if len(seen) else None
 
     whom = np.unique(rows[entity].astype("string").fillna(""), return_inverse=True)[1] if entity in rows.columns else None
+    if whom is not None:
+        prepared = apart(prepared, whom, random_state)
+        usual = 0.0 if settled_once(prepared, whom) else usual
     return examine(features, prepared, known, random_state, raw, usual, repeated, ahead, whom), prepared, moves
 
 # %% ../../nbs/02d_data.leakage.ipynb #a3898a36

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['FEWEST', 'BEYOND', 'EDGE', 'PEAKS', 'GAP', 'NEXT', 'OneSided', 'beyond', 'own_range']
+__all__ = ['FEWEST', 'BEYOND', 'EDGE', 'PEAKS', 'LEAST_ENDS', 'GAP_SAYS', 'GAP', 'NEXT', 'OneSided', 'beyond', 'own_range']
 
 # %% ../../nbs/02dua_data.one_sided.ipynb #f41090ac
 FEWEST = 30  # rows that a trace needs for a numeric target; two thirds of it for a class
@@ -83,6 +83,7 @@ def beyond(
                 return
 
 # %% ../../nbs/02dua_data.one_sided.ipynb #ee424d62
+LEAST_ENDS, GAP_SAYS = 8, 4.0  # rows behind a gap at the least, and nats that a gap exactly where an outcome ends saves them
 GAP, NEXT = 8.0, 15  # how many times wider than its neighbours the gap is, and how many neighbours to either side
 
 
@@ -97,14 +98,14 @@ def own_range(
     for sign, words in ((-1.0, "values of {:.6g} and more"), (1.0, "values of {:.6g} and less")):
         place = there[np.argsort(sign * number[there], kind="stable")]  # from the end inwards
         x, y = np.abs(np.diff(number[place])), target.values[place]
-        if len(y) < 3 * FEWEST:
+        if len(y) < 2 * FEWEST:
             return
-        outcome = int(np.bincount(y[: 2 * FEWEST // 3]).argmax())
+        outcome = int(np.bincount(y[:LEAST_ENDS]).argmax())
         share = np.cumsum(y == outcome) / (np.arange(len(y)) + 1.0)
         pure = np.flatnonzero(share >= 0.98)
-        if rates[outcome] > 0.6 or not len(pure) or (most := int(pure[-1]) + 1) < 2 * FEWEST // 3 or most > len(y) - NEXT:
+        if rates[outcome] > 0.6 or not len(pure) or (most := int(pure[-1]) + 1) < LEAST_ENDS or most > len(y) - NEXT:
             continue
-        first = max(2 * FEWEST // 3, int(0.8 * most)) - 1
+        first = max(LEAST_ENDS, int(0.8 * most)) - 1
         rows = first + int(x[first: most + 1].argmax()) + 1  # the widest gap about where the outcome ends
         steps = [step[step > 0] for step in (x[:rows - 1][::-1], x[rows:])]  # equal values are no step
         if min(map(len, steps)) < NEXT // 2:
@@ -112,8 +113,11 @@ def own_range(
         inside = np.zeros(len(number), dtype=bool)
         inside[place[:rows]] = True
         hits, others = int((y[:rows] == outcome).sum()), y[rows: rows + 2 * NEXT] == outcome
-        gap = x[rows - 1] > GAP * max(float(np.median(step[:NEXT])) for step in steps) and len(np.unique(number[inside])) >= 10
+        few = min(rows / (2 * FEWEST / 3), 1.0)  # a dozen values lie far apart themselves
+        near = max(float(np.median(step[:NEXT])) * part for step, part in zip(steps, (few, 1.0), strict=True))
+        gap = x[rows - 1] > GAP * near and len(np.unique(number[inside])) >= min(10, rows - 1)
         partial = hits <= 0.9 * (y == outcome).sum()  # an outcome that lies apart altogether may do so by nature
+        enough = doubt if rows > hits else doubt - GAP_SAYS  # where the gap is was not asked of the target
         if gap and partial and hits >= 0.98 * rows and others.mean() <= max(0.3, 1.25 * rates[outcome]) and _evidence(
-                rows - hits, rows, 1 - float(rates[outcome])) > doubt:
+                rows - hits, rows, 1 - float(rates[outcome])) > enough:
             yield OneSided("one value", inside, hits / rows, words.format(number[place[rows - 1]]), outcome)

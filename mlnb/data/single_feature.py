@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['ALONE', 'ALONE_NUMBER', 'ALONE_CROWD', 'ALONE_COARSE', 'UNEXPECTED', 'SURE', 'COMPANY', 'STRONG', 'STRONG_AND_LATE',
-           'LATE_LEAVES', 'FEW_ROWS', 'SEVERITY', 'ColumnSignal', 'verdict', 'Examined', 'examine']
+__all__ = ['ALONE', 'ALONE_SHARP', 'ALONE_NUMBER', 'ALONE_CROWD', 'ALONE_COARSE', 'MATTERS', 'UNEXPECTED', 'SURE', 'COMPANY',
+           'STRONG', 'STRONG_AND_LATE', 'LATE_LEAVES', 'FEW_ROWS', 'SEVERITY', 'ColumnSignal', 'verdict', 'Examined',
+           'examine']
 
 # %% ../../nbs/02dc_data.single_feature.ipynb #5bec83dd
-ALONE, ALONE_NUMBER, ALONE_CROWD, ALONE_COARSE = 0.5, 0.35, 0.2, 0.8  # what a leak leaves open, as a share of what all others leave open
+ALONE, ALONE_SHARP, ALONE_NUMBER, ALONE_CROWD, ALONE_COARSE = 0.5, 0.25, 0.35, 0.2, 0.8  # what a leak leaves open, as a share of what all others leave open
+MATTERS = 10.0  # what it says more about all of its rows, in nats: what is expected anyway is worth nothing
 UNEXPECTED = 0.15  # what one value says more about its rows than the other columns, in nats a row; three times that unless nearly pure
 SURE = 0.97  # share from which a number is a copy of a numeric target, however few the other columns
 COMPANY = 8  # other columns there have to be before outdoing them all is remarkable
@@ -42,7 +44,7 @@ class ColumnSignal:
     "What one column tells, and what that means."
 
     column: str  # its name
-    through: str  # "values", "missing", "filled rows", "other rows" (than those with its usual value), "one value", "one word", "steps" or "classes"
+    through: str  # "values", "missing", "filled rows", "other rows" (than those with its usual value), "one value", "one word", "words", "cleared", "steps" or "classes"
     groups: int  # how many groups its values were taken as
     coarse: bool  # whether it is a flag or a code rather than a measurement: few different values
     rows: int  # rows it was measured on
@@ -71,17 +73,7 @@ def verdict(
     "Decide whether a look is a leak."
     inside = None if look.inside.all() else look.inside
     if look.outcome >= 0:
-        expected = others[look.inside, look.outcome] / others[look.inside].sum(axis=1)
-        expected = np.clip(expected, 1e-6, 1 - 1e-6)
-        pure = min(look.share, 1 - 0.5 / len(expected))
-        surprise = float(pure * (np.log(pure) - np.log(expected).mean()) + (1 - pure) * (np.log(1 - pure) - np.log(1 - expected).mean()))
-        what = {"one word": look.detail, "one value": look.detail,
-                "missing": "a gap"}[look.through]
-        rows = int(look.inside.sum())
-        enough = UNEXPECTED * (0.15 if look.share >= 0.99 else 1 if look.share >= 0.98 else 3)  # what is pure needs no other witness
-        return surprise >= enough, float(expected.mean()), (
-            f"settles the outcome of {rows:,} rows by {what}: {look.share:.1%} of them are {target.classes[look.outcome]!r}, where the other "
-            f"columns expect {expected.mean():.0%}")
+        return _of_one_outcome(look, target, others)
     if look.through in ("one value", "missing") and look.detail:
         known = skill(others, target)
         what, end = look.detail.rsplit(" ", 1)
@@ -97,14 +89,31 @@ def verdict(
     left = (1 - look.low) / max(1 - settled_there, 1e-9)
     if look.through == "missing":
         return left <= ALONE_COARSE or settled_there < NEAR_CERTAIN[target.task], settled_there, "gives the target away by being filled in or not"
-    alone = left <= ALONE or (target.task != "regression" and inside is None and look.share >= 0.9995 and look.detail == "codes")
+    alone = left <= (ALONE_SHARP if look.detail == "sharp" else ALONE) or (target.task != "regression" and inside is None and look.share >= 0.9995 and look.detail == "codes")
     if target.task == "regression" and look.share < SURE and inside is None:
         alone = left <= ALONE_NUMBER and company >= 3
     if target.task == "regression" and settled_there >= 0.9 and inside is None:
         alone = left <= ALONE_CROWD  # where the others say nearly all, an honest measurement may say a little more
     where = {"values": "", "filled rows": "is filled in for some rows only, and there ", "other rows": "differs from its usual value for "
-             "some rows only, and there "}[look.through]
+             "some rows only, and there ", "words": "has words that tell, and where they are it "}[look.through]
     return alone, settled_there, f"{where}leaves next to nothing open ({look.share:.1%} settled, {max(settled_there, 0):.1%} by all other columns together)"
+
+# %% ../../nbs/02dc_data.single_feature.ipynb #8435e078
+def _of_one_outcome(look: Look, target: Answer, others: np.ndarray) -> tuple[bool, float, str]:
+    "Whether rows of one outcome are a surprise to the other columns, a row and altogether; what these expect; and the reason."
+    expected = others[look.inside, look.outcome] / others[look.inside].sum(axis=1)
+    expected = np.clip(expected, 1e-6, 1 - 1e-6)
+    usual, rows, outcome = float(expected.mean()), int(look.inside.sum()), target.classes[look.outcome]
+    pure = min(look.share, 1 - 0.5 / rows)
+    surprise = float(pure * (np.log(pure) - np.log(expected).mean()) + (1 - pure) * (np.log(1 - pure) - np.log(1 - expected).mean()))
+    gain = rows * float(pure * np.log(pure / usual) + (1 - pure) * np.log((1 - pure) / (1 - usual)))  # what is expected anyway is worth nothing
+    enough = UNEXPECTED * (0.15 if look.share >= 0.99 else 1 if look.share >= 0.98 else 3)  # what is pure needs no other witness
+    leak, end = surprise >= enough and gain >= MATTERS and pure > usual, f"where the other columns expect {usual:.0%}"
+    if look.through == "cleared":
+        leak = surprise >= UNEXPECTED and gain >= MATTERS and pure > usual
+        return leak, usual, f"is {look.detail}: {look.share:.0%} of these {rows:,} rows are {outcome!r}, {end}. Perhaps that happens after the outcome"
+    what = "a gap" if look.through == "missing" else look.detail
+    return leak, usual, f"settles the outcome of {rows:,} rows by {what}: {look.share:.1%} of them are {outcome!r}, {end}"
 
 # %% ../../nbs/02dc_data.single_feature.ipynb #bb041fef
 @dataclass(frozen=True)
@@ -125,7 +134,7 @@ class Examined:
 
 # %% ../../nbs/02dc_data.single_feature.ipynb #c6b05f6e
 def _seen(frame: pd.DataFrame, coded_columns: Mapping[str, np.ndarray], groups: Mapping[str, np.ndarray], signals: Mapping[str, Signal],
-          target: Answer, raw: np.ndarray | None) -> tuple[list[Look], dict[str, float]]:
+          target: Answer, raw: np.ndarray | None, whom: np.ndarray | None) -> tuple[list[Look], dict[str, float]]:
     "What is too good about each column, and the share of the target that it settles."
     seen: list[Look] = []
     shares: dict[str, float] = {}
@@ -134,9 +143,9 @@ def _seen(frame: pd.DataFrame, coded_columns: Mapping[str, np.ndarray], groups: 
     for name, found in coded_columns.items():
         column = frame[name].rename(name)
         number = column.to_numpy(float, na_value=np.nan) if column.dtype.kind in "iufb" else None
-        shares[name] = settled(found if number is None else number, target, number is not None, raw).share if name in groups else 0.0
+        shares[name] = settled(found if number is None else number, target, number is not None, raw, whom=whom).share if name in groups else 0.0
         doubt = 10 + float(np.log(alike[kinds[name]]))  # columns of its kind that might be as good by chance
-        wanted = looks(column, found, target, raw, doubt) if name in groups else looks_at_text(column, found, target, doubt)
+        wanted = looks(column, found, target, raw, doubt, whom) if name in groups else looks_at_text(column, found, target, doubt)
         coarse = flag(name, found, signals[name], target) if name in groups and column.nunique() <= COARSE else None
         seen += [look for look in (*wanted, coarse) if look is not None]
     return seen, shares
@@ -165,7 +174,7 @@ def examine(
     order = sorted(signals, key=lambda name: -signals[name].strength)
     chance = float(noise(list(groups.values()), target, random_state=random_state).max(initial=0.0))
     predictions = {name: encode(groups[name], target) for name in order[:80]}
-    seen, shares = _seen(frame, coded_columns, groups, signals, target, raw) if len(target.values) >= FEW_ROWS else ([], {})
+    seen, shares = _seen(frame, coded_columns, groups, signals, target, raw, whom) if len(target.values) >= FEW_ROWS else ([], {})
     if whom is not None:
         seen = [look for look in seen if _by_many(look, target, whom)]
     grave = {look.column for look in seen if look.through != "values" or look.share >= (0.999 if target.task == "regression" else 0.995)} | {*known, *future}
@@ -217,7 +226,7 @@ def _judged(look: Look, target: Answer, predictions: Mapping[str, np.ndarray], g
         again = repeated(look.column)
         leak = again is None or again >= 0.05  # values that are new in the test rows tell nothing there
     return ColumnSignal(look.column, look.through, many, many <= COARSE, int(look.inside.sum()), single(look.groups, target), look.share, share,
-                        measured(others, target), "fail" if leak else "pass", reason if leak else "")
+                        measured(others, target), ("warn" if look.through == "cleared" else "fail") if leak else "pass", reason if leak else "")
 
 # %% ../../nbs/02dc_data.single_feature.ipynb #fc2cbdc6
 def _by_many(look: Look, target: Answer, whom: np.ndarray) -> bool:
@@ -253,9 +262,11 @@ def _ahead(found: ColumnSignal, target: Answer, predictions: Mapping[str, np.nda
     margin = 0.02 * (1 - rest.score)
     if target.task != "regression" and rest.strength >= 0.5 and found.signal.strength >= 0.9 and found.signal.score > rest.score - 0.05:
         both = together([p for name, p in predictions.items() if name not in grave or name == found.column], target)
-        if 1 - both.score <= 0.5 * (1 - rest.score):  # as good as all others, and it knows what they do not know
+        if 1 - both.score <= 0.5 * (1 - rest.score) and low_end(both.score, target) > rest.score:  # it knows what they do not know
             return replace(found, rest=rest, verdict="warn", reason="tells as much as all other columns together, and something else")
-    ahead = (found.signal.score - margin if target.task == "regression" else low_end(found.signal.score, target) - margin) > rest.score
+    ahead = found.signal.score - margin > rest.score  # for classes their intervals lie apart
+    if target.task != "regression":
+        ahead = low_end(found.signal.score, target) - margin > 2 * rest.score - low_end(rest.score, target)
     if ahead and found.signal.explained > rest.explained - 0.02 and rest.strength >= 0.5:
         return replace(found, rest=rest, verdict="warn", reason="tells more than all other columns together")
     return replace(found, rest=rest)
