@@ -204,6 +204,7 @@ def on_both_sides(
              "columns": (found.entity,) if found.entities else ()}
     if whom is not None and not failing:
         fixes = f", and each has one {listed(whom.fixes, 3)}" if whom.fixes else ""
+        fixes += f", none twice for one {whom.once}" if whom.once else ""
         said.append(f"{whom.shared:.0%} of the test rows have a value of {whom.column} that is in train, too: {whom.values:,} values with "
                     f"{whom.rows:.3g} rows each{fixes}. If it says whom a row is about, name it as entity")
         evidence["perhaps an entity"] = vars(whom)
