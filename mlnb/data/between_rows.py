@@ -114,7 +114,7 @@ def _counted(names: list[str], a: np.ndarray, b: np.ndarray, new: np.ndarray, wh
     found = []
     for row in asked:
         columns = at[new[row][at]]
-        if len(columns) >= 2 and len(inside[other[row]]) >= 2 and _between(b[row, columns], a[np.ix_(inside[other[row]], columns)]):
+        if len(columns) >= min(3, len(names)) and len(inside[other[row]]) >= 2 and _between(b[row, columns], a[np.ix_(inside[other[row]], columns)]):
             found.append(other[row])
     counts = np.unique(own, return_counts=True)[1]
     return Between(len(asked), len(found), tuple(names), float(counts.max() / counts.sum()), len(set(found)))

@@ -77,7 +77,7 @@ def _on_scale(across: np.ndarray, inside: np.ndarray, scale: float, columns: int
     near, own = (int(((far > 0) & (far <= scale)).sum()) for far in (across, inside))
     every, all_own = (int((far <= scale).sum()) for far in (across, inside))
     farther = int(((across > 0) & (across <= WIDER * scale)).sum())
-    return Near(m, near, own / n, (farther + 1) / WIDER, scale, by_luck(near, m, own, n), columns, (every, all_own / n, by_luck(every, m, all_own, n)))
+    return Near(m, near, own / n, (farther - near + 1) / WIDER, scale, by_luck(near, m, own, n), columns, (every, all_own / n, by_luck(every, m, all_own, n)))
 
 
 

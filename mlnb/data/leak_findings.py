@@ -18,7 +18,7 @@ from .time_travel import Travel
 from .whom import Whom
 
 # %% auto #0
-__all__ = ['MEASURE', 'COPIED', 'REPEATED', 'ENOUGH', 'AGREE', 'DIFFER', 'from_target', 'time_ordered', 'time_unnamed',
+__all__ = ['MEASURE', 'COPIED', 'REPEATED', 'IN_TWO', 'ENOUGH', 'AGREE', 'DIFFER', 'from_target', 'time_ordered', 'time_unnamed',
            'from_future', 'on_both_sides']
 
 # %% ../../nbs/02dg_data.leak_findings.ipynb #71cab456
@@ -137,6 +137,7 @@ def from_future(
 
 # %% ../../nbs/02dg_data.leak_findings.ipynb #38efd406
 COPIED, REPEATED = 0.005, 0.01  # share of copied test rows that fails: copies across the sides; copies that train is full of as well
+IN_TWO = 0.05  # share of rows between two others that fails where two columns say so
 ENOUGH = 3  # copies below which it may be bad luck
 AGREE = 0.8  # share of equal rows with the same target below which they are different cases that look alike
 DIFFER = 0.3  # the same as a share of how often two rows have different targets: at a base rate of 2 % any two rows agree mostly
@@ -167,7 +168,7 @@ def _twice(found: Overlap, copies: int, planted: bool) -> tuple[list[str], float
 def _made_up(found: Overlap) -> list[str]:
     "What there is to say of rows between rows: enough of them, of one class or of numbers."
     between = found.nearly.between
-    if between.found < ENOUGH or between.share < COPIED:
+    if between.found < ENOUGH or between.share < (COPIED if len(between.columns) > 2 else IN_TWO):
         return []
     return [f"{between.found:,} of {between.rows:,} test rows asked ({between.share:.2%}) lie exactly between two training rows, as rows do that were made up "
             f"from others before the split (such as by SMOTE), in {listed(between.columns, 3)}"]
