@@ -58,10 +58,10 @@ def _between(x: np.ndarray, rows: np.ndarray) -> bool:
     order = np.argsort(lines[:, 0], kind="stable")
     lines, side = lines[order], step[order, 0] > 0
     same = (np.abs(np.diff(lines, axis=0)) <= EXACT * np.abs(lines[1:])).all(axis=1)
-    pairs = np.flatnonzero(same & (side[1:] != side[:-1]))
-    if len(pairs) > max(3, CROWD * len(rows)):
+    first = np.abs(step[order, 0])
+    if (same & (first[1:] != first[:-1])).sum() > max(3, CROWD * len(rows)):  # rows that are equal are in line, and no line
         return False
-    first = np.abs(step[order][:, 0])
+    pairs = np.flatnonzero(same & (side[1:] != side[:-1]))
     return any(not _simple(first[i] / (first[i] + first[i + 1])) for i in pairs)
 
 
