@@ -107,8 +107,8 @@ def _once(code: np.ndarray, partners: dict[str, np.ndarray | None]) -> str:
     for name, values in partners.items():
         if values is None:
             continue
-        rates = np.bincount(values) / n
-        if n**2 / 2 * float(own @ own) * float(rates @ rates) < 20:
+        counts = np.bincount(values).astype(float)
+        if float(counts @ (counts - 1)) / 2 * float(own @ own) < 20:
             continue
         pairs = code.astype(np.int64) * (int(values.max()) + 1) + values
         if all(len(np.unique(pairs[:most])) == min(most, n) for most in (500, n)):
