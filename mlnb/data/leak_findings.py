@@ -150,7 +150,7 @@ def _twice(found: Overlap, copies: int, planted: bool) -> tuple[list[str], float
         same = "" if found.exact.same_target == found.exact.rows else f", {found.exact.same_target:,} of them with the same target"
         usual = "" if planted else "; such twins are as common inside train, so duplicates were not removed before the split"
         return ([f"{copies:,} of {found.rows:,} test rows ({copies / n:.2%}) are also in train{same}{usual}"], copies / n,
-                copies >= ENOUGH and copies >= (COPIED * n - 0.5 if planted else REPEATED * n))  # half a row for rounding
+                copies >= ENOUGH and copies >= (COPIED * n - 0.5 * (found.exact.agree >= AGREE) if planted else REPEATED * n))  # half a row for rounding
     if found.whole:
         own = listed(found.identifiers, 3)
         return ([f"{found.whole:,} of {found.rows:,} test rows ({found.whole / n:.2%}) stand in train whole, with their own {own}"], found.whole / n,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -122,7 +123,7 @@ def _drawn(levels: Sequence[object]) -> bool:
     if len(some) < FEW_VALUES or len({len(value) for value in some}) > 1 or not 8 <= len(some[0]) <= 64 or any(" " in value for value in some):
         return False
     kinds = [[character.isdigit() for character in value if character.isalnum()] for value in some]
-    return bool(np.mean([sum(a != b for a, b in zip(kind, kind[1:], strict=False)) for kind in kinds]) >= 2.5)
+    return bool(np.mean([sum(a != b for a, b in pairwise(kind)) for kind in kinds]) >= 2.5)
 
 
 def _next(values: np.ndarray) -> np.ndarray:
