@@ -269,6 +269,65 @@ def test_entities_in_another_spelling_are_the_same() -> None:
     assert _fails(train, test, "LEAK07", entity="who") == ("who",)
 
 
+def _survey(n: int = 4000, seed: int = 5) -> tuple[pd.DataFrame, np.random.Generator]:
+    rng = np.random.default_rng(seed)
+    mood = rng.normal(size=n)
+    frame = pd.DataFrame({f"q{i}": np.clip(np.round(3 + 1.2 * mood + rng.normal(0, 1.3, n)), 0, 6).astype(int) for i in range(7)})
+    return frame.assign(y=np.where(mood + rng.normal(0, 2, n) > 0, "yes", "no")), rng
+
+
+def test_copies_among_look_alikes_are_told_by_where_they_lie() -> None:
+    frame, _ = _survey()
+    train, test = frame[:3000], frame[3000:]
+    assert audit(train, test, target="y").findings.get("LEAK07").status.value != "fail"
+    assert _fails(train, pd.concat([test[:920], train.sample(80, random_state=0)], ignore_index=True), "LEAK07")
+
+
+def test_few_look_alikes_in_a_small_table_are_no_failure() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"age": rng.integers(18, 34, 190), "weight": rng.integers(18, 40, 190) * 5, "race": rng.integers(1, 4, 190),
+                          "smoke": rng.integers(0, 2, 190), "visits": rng.poisson(0.7, 190), "y": rng.integers(0, 2, 190)})
+    assert all(audit(*_sides_of(frame, seed), target="y").findings.get("LEAK07").status.value != "fail" for seed in range(6))
+
+
+def _sides_of(frame: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    mixed = frame.sample(frac=1, random_state=seed).reset_index(drop=True)
+    cut = int(0.7 * len(mixed))
+    return mixed[:cut].sort_values(mixed.columns[0]), mixed[cut:].sort_values(mixed.columns[0])
+
+
+@pytest.mark.parametrize("digits", [None, 2, 0])
+def test_rows_made_up_between_others(digits: int | None) -> None:
+    rng = np.random.default_rng(2)
+    frame = pd.DataFrame(rng.normal(50, 20, (1500, 4)), columns=list("abcd")).assign(y=rng.random(1500) < 0.2)
+    frame = frame if digits is None else frame.round(digits)
+    assert not _fails(*_sides_of(frame, 1), "LEAK07"), "honest rows, whatever they are rounded to"
+    rare = frame.loc[frame["y"], list("abcd")].to_numpy()
+    ends = rng.integers(0, len(rare), (2, 250))
+    made = pd.DataFrame(rare[ends[0]] + rng.random((250, 1)) * (rare[ends[1]] - rare[ends[0]]), columns=list("abcd")).assign(y=True)
+    assert _fails(*_sides_of(pd.concat([frame, made], ignore_index=True), 1), "LEAK07")
+
+
+def test_noise_in_measurements_beside_many_codes() -> None:
+    frame, rng = _survey()
+    frame = frame.assign(fee=rng.normal(30, 8, len(frame)).round(2))
+    train, test = frame[:3000].reset_index(drop=True), frame[3000:].reset_index(drop=True)
+    assert not _fails(train, test, "LEAK07")
+    test.iloc[:40] = train.iloc[:40].assign(fee=train["fee"][:40] + rng.normal(0, 1e-4, 40))
+    assert _fails(train, test, "LEAK07")
+
+
+def test_means_that_differ_by_fold_are_no_noise() -> None:
+    """Out-of-fold means are the same in one fold of train, and a little different in each other one and in the test rows."""
+    frame, rng = _survey()
+    train, test = frame[:3000].reset_index(drop=True), frame[3000:].reset_index(drop=True)
+    number, fold = (train["y"] == "yes").astype(float), rng.integers(0, 5, 3000)
+    encoded = np.zeros(3000)
+    for i in range(5):
+        encoded[fold == i] = train["q0"][fold == i].map(number[fold != i].groupby(train["q0"][fold != i]).mean())
+    assert not _fails(train.assign(mean=encoded), test.assign(mean=test["q0"].map(number.groupby(train["q0"]).mean())), "LEAK07")
+
+
 @pytest.mark.parametrize("name", ["self", "frame", "0"])
 def test_columns_may_have_any_name(name: str) -> None:
     frame, _ = _table(400)

@@ -18,7 +18,7 @@ from .time_travel import Travel
 from .whom import Whom
 
 # %% auto #0
-__all__ = ['MEASURE', 'COPIED', 'REPEATED', 'ENOUGH', 'AGREE', 'DIFFER', 'from_target', 'time_ordered', 'time_unnamed',
+__all__ = ['MEASURE', 'COPIED', 'REPEATED', 'IN_TWO', 'ENOUGH', 'AGREE', 'DIFFER', 'from_target', 'time_ordered', 'time_unnamed',
            'from_future', 'on_both_sides']
 
 # %% ../../nbs/02dg_data.leak_findings.ipynb #71cab456
@@ -137,6 +137,7 @@ def from_future(
 
 # %% ../../nbs/02dg_data.leak_findings.ipynb #38efd406
 COPIED, REPEATED = 0.005, 0.01  # share of copied test rows that fails: copies across the sides; copies that train is full of as well
+IN_TWO = 0.05  # share of rows between two others that fails where two columns say so
 ENOUGH = 3  # copies below which it may be bad luck
 AGREE = 0.8  # share of equal rows with the same target below which they are different cases that look alike
 DIFFER = 0.3  # the same as a share of how often two rows have different targets: at a base rate of 2 % any two rows agree mostly
@@ -149,17 +150,30 @@ def _twice(found: Overlap, copies: int, planted: bool) -> tuple[list[str], float
         same = "" if found.exact.same_target == found.exact.rows else f", {found.exact.same_target:,} of them with the same target"
         usual = "" if planted else "; such twins are as common inside train, so duplicates were not removed before the split"
         return ([f"{copies:,} of {found.rows:,} test rows ({copies / n:.2%}) are also in train{same}{usual}"], copies / n,
-                copies >= ENOUGH and copies / n >= (COPIED if planted else REPEATED))
+                copies >= ENOUGH and copies >= (COPIED * n - 0.5 * (found.exact.agree >= AGREE) if planted else REPEATED * n))  # half a row for rounding
     if found.whole:
         own = listed(found.identifiers, 3)
         return ([f"{found.whole:,} of {found.rows:,} test rows ({found.whole / n:.2%}) stand in train whole, with their own {own}"], found.whole / n,
-                found.whole >= ENOUGH and found.whole / n >= COPIED)
+                found.whole >= ENOUGH and found.whole >= COPIED * n - 0.5)
+    kin = found.nearly.kin  # rows of one entity are on one side together, so they say nothing there
+    if found.lookalikes and not found.entity and kin.copies >= ENOUGH and kin.copies >= COPIED * n:
+        return ([f"{found.lookalikes:,} of {found.rows:,} test rows ({found.lookalikes / n:.2%}) are also in train, about {kin.copies:,} more than rows "
+                 "that look alike give, which would be as often on one side"], kin.copies / n, True)
     if found.lookalikes:
         return ([f"{found.lookalikes:,} of {found.rows:,} test rows ({found.lookalikes / n:.2%}) are also in train, {found.exact.same_target:,} of them "
                  "with the same target; rows that differ in one column only are about as common, so these may be different cases that look alike"], 0.0, False)
     return [], 0.0, False
 
 # %% ../../nbs/02dg_data.leak_findings.ipynb #ce1dd145
+def _made_up(found: Overlap) -> list[str]:
+    "What there is to say of rows between rows: enough of them, of one class or of numbers."
+    between = found.nearly.between
+    if between.found < ENOUGH or between.share < (COPIED if len(between.columns) > 2 else IN_TWO):
+        return []
+    return [f"{between.found:,} of {between.rows:,} test rows asked ({between.share:.2%}) lie exactly between two training rows, as rows do that were made up "
+            f"from others before the split (such as by SMOTE), in {listed(between.columns, 3)}"]
+
+# %% ../../nbs/02dg_data.leak_findings.ipynb #f61abb0e
 def on_both_sides(
     found: Overlap,  # what the sides have in common
     later: bool = False,  # whether the test rows are later than the training rows
@@ -185,10 +199,13 @@ def on_both_sides(
     if found.near_copies:
         said.append(f"{found.near_copies:,} more ({near:.2%}) are in train up to spelling, the order of words, or a little noise")
         failing |= found.near_copies >= ENOUGH and near >= COPIED
+    said += _made_up(found)
+    failing |= bool(_made_up(found)) and not later
     parts = {"value": max(share + near, found.entity_rows / max(found.rows, 1)), "threshold": 0.0, "evidence": evidence,
              "columns": (found.entity,) if found.entities else ()}
     if whom is not None and not failing:
         fixes = f", and each has one {listed(whom.fixes, 3)}" if whom.fixes else ""
+        fixes += f", none twice for one {whom.once}" if whom.once else ""
         said.append(f"{whom.shared:.0%} of the test rows have a value of {whom.column} that is in train, too: {whom.values:,} values with "
                     f"{whom.rows:.3g} rows each{fixes}. If it says whom a row is about, name it as entity")
         evidence["perhaps an entity"] = vars(whom)

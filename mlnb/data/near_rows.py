@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .kin import UNLIKELY, by_luck
+
 if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['ASKED', 'AGAINST', 'NEIGHBOURS', 'RATIOS', 'DISTINCT', 'BLOCK', 'Twins', 'twins']
+__all__ = ['ASKED', 'AGAINST', 'NEIGHBOURS', 'RATIOS', 'DISTINCT', 'EVERYWHERE', 'BLOCK', 'Twins', 'twins']
 
 # %% ../../nbs/02ds_data.near_rows.ipynb #b050b452
 ASKED, AGAINST = 2_000, 50_000  # test rows whose neighbours are looked up, and training rows they are looked up in
 NEIGHBOURS = 5
 RATIOS = (0.1, 0.03, 0.01, 0.001)  # ratios of distances that are tried
 DISTINCT = 30  # different values from which a number measures something
+EVERYWHERE = 0.02  # share of test rows with a twin, not to be had by chance, from which it does not matter that train has as many inside
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Twins:
     ratio: float = 0.0  # the ratio of distances that decided
     dimension: float = 0.0  # dimensions of the data
     columns: int = 0  # numeric columns the distance was taken over
+    asked: int = 0  # training rows asked
 
     @property
     def share(self) -> float:
@@ -43,12 +47,16 @@ class Twins:
     @property
     def planted(self) -> bool:
         "Whether there are more twins than nature gives."
-        natural = max(self.expected, self.inside * self.rows if self.ratio > 0.01 else 0.0)
         from scipy.special import pdtrc
 
-        by_chance = natural + 2.5 * self.ratio  # how many twins nature has is counted on few rows
-        return self.found >= 3 and self.found > 3 * natural + 2 and self.found - natural >= 0.005 * self.rows and float(
-            pdtrc(self.found - 1, by_chance)) < 1e-4
+        by_chance = self.expected + 2.5 * self.ratio  # how many twins nature has is counted on few rows
+        if self.found < 3 or self.found <= 3 * self.expected + 2 or float(pdtrc(self.found - 1, by_chance)) >= 1e-4:
+            return False
+        if self.ratio <= 0.01 and self.found - self.expected >= EVERYWHERE * self.rows:
+            return True  # rows were multiplied with a little noise before the split
+        usual = max(self.expected, self.inside * self.rows)
+        likely = by_luck(self.found, self.rows, round(self.inside * self.asked), self.asked) < UNLIKELY
+        return self.found > 3 * usual + 2 and self.found - usual >= (0.005 if likely else 0.01) * self.rows
 
 # %% ../../nbs/02ds_data.near_rows.ipynb #fe8bdb16
 def twins(
@@ -81,7 +89,7 @@ def twins(
         return Twins(len(b), columns=int(keep.sum()))
     dimension = float(np.log(1 - 0.5 ** (1 / (NEIGHBOURS - 1))) / np.log(np.median(pooled)))
     found = [Twins(len(b), int((near & (ratio <= r)).sum()), len(b) * (1 - (1 - r**dimension) ** (NEIGHBOURS - 1)),
-                   float((near_own & (ratio_own <= r)).mean()), r, dimension, int(keep.sum())) for r in RATIOS]
+                   float((near_own & (ratio_own <= r)).mean()), r, dimension, int(keep.sum()), len(own)) for r in RATIOS]
     return max(found, key=lambda one: (one.planted, one.share))
 
 # %% ../../nbs/02ds_data.near_rows.ipynb #2757e542
@@ -101,7 +109,7 @@ def _smallest(far: np.ndarray, k: int) -> np.ndarray:
 
 def _ratios(asked: np.ndarray, against: np.ndarray, asked_code: np.ndarray, code: np.ndarray,
             skip_self: bool) -> tuple[np.ndarray, np.ndarray]:
-    "Whether the nearest row is another one in the same block, and its distance against that of the fifth nearest."
+    "Whether the nearest row is in the same block and differs in two columns at least, and its distance against that of the fifth nearest."
     from threadpoolctl import threadpool_limits
 
     k = min(NEIGHBOURS + skip_self, len(against))
@@ -119,4 +127,5 @@ def _ratios(asked: np.ndarray, against: np.ndarray, asked_code: np.ndarray, code
     exact, found = np.take_along_axis(exact, order, axis=1), np.take_along_axis(found, order, axis=1)
     exact, found = exact[:, int(skip_self):], found[:, int(skip_self):]
     ratio = exact[:, 0] / np.maximum(exact[:, -1], 1e-300)
-    return (exact[:, 0] > 0) & (code[found[:, 0]] == asked_code), ratio
+    differ = (against[found[:, 0]] != asked).sum(axis=1)  # rows of a coarse table are near where they differ in one column by one step
+    return (differ > 1) & (code[found[:, 0]] == asked_code), ratio

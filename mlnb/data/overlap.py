@@ -14,8 +14,9 @@ import numpy as np
 
 from ..core.readers import translate
 from ..core.tables import Table
-from .sample import GOLDEN, Held, local, spread_rows
-from .near_rows import Twins, twins
+from .sample import GOLDEN, Held, local
+from .kin import UNLIKELY, by_luck
+from .nearly import Nearly, nearly
 from .row_keys import RowKeys, about_distinct
 from .shared import Shared, _distinct, _hash, shared_held, shared_rows
 
@@ -76,13 +77,14 @@ class Overlap:
     entity: str = ""  # column that says whom a row is about; empty when none was named
     entities: int = 0  # entities on both sides
     entity_rows: int = 0  # test rows of such entities
-    jittered: Twins = field(default_factory=Twins)  # equal up to a little noise in the numbers
+    nearly: Nearly = field(default_factory=Nearly)  # equal up to a little noise, up to one cell, or between two training rows
     identifiers: tuple[str, ...] = ()  # columns that number or name each row
     whole: int = 0  # test rows that are in train with everything, their identifiers and target too
     @property
     def copies(self) -> int:
         "Test rows with an exact twin in train that chance does not explain."
-        return 0 if self.exact.pairs <= 3 * self.exact.chance + 2 * (self.exact.chance > 0.5) else self.exact.rows
+        by_chance = self.exact.pairs <= 3 * self.exact.chance + 2 * (self.exact.chance > 0.5)
+        return 0 if by_chance or _tail(self.exact.rows, self.exact.chance) > UNLIKELY else self.exact.rows
 
     @property
     def lookalikes(self) -> int:
@@ -94,8 +96,17 @@ class Overlap:
         "Test rows with a near twin only, where nature does not explain such twins."
         extra = self.near.pairs - self.exact.pairs
         usual = max(self.near.chance - self.exact.chance, 0.0)
-        spelt = self.near.rows - self.exact.rows if extra > 2 * usual + 2 else 0
-        return spelt + (round(self.jittered.share * self.rows) if self.jittered.planted else 0)
+        inside = max(self.near.inside - self.exact.inside, 0.0)  # a pair inside is one end of what both ends of a pair across would be
+        luck = by_luck(self.near.rows - self.exact.rows, 1, round(inside), 1) if extra > 2 * inside + 2 else 1.0
+        spelt = self.near.rows - self.exact.rows if extra > 2 * usual + 2 or luck < UNLIKELY else 0
+        return spelt + round(self.nearly.share * self.rows)
+
+
+def _tail(found: int, chance: float) -> float:
+    "How likely so many rows are, where about so many are expected."
+    from scipy.special import pdtrc
+
+    return float(pdtrc(found - 1, chance)) if found and chance else 0.0
 
 # %% ../../nbs/02de_data.overlap.ipynb #8a2f49d0
 def overlap(
@@ -118,7 +129,8 @@ def overlap(
     text = [name for name in columns if left[name].type().is_string() or left[name].type().is_timestamp()]
     soft = [_soften(t, text) for t in (left, right)]
     near = shared_rows(soft[0], soft[1], label) if text else exact
-    jittered = _jittered(soft[0], soft[1], columns, train.rows, test.rows)
+    some = [_some(t, rows, most) for t, rows, most in ((soft[0], train.rows, 50_000), (soft[1], test.rows, 4_000))]
+    found_nearly = nearly(RowKeys(some[0], some[1], frozenset(), label), columns, label)
     shared, rows = 0, 0
     if entity:
         a, b = _exact(train, test, [train.check_column(entity, "entity")])
@@ -133,7 +145,7 @@ def overlap(
         every = list(dict.fromkeys([*columns, *told, *filter(None, [label, entity])]))
         a, b = (t.select(h=_hash(t, every)).to_pandas()["h"].to_numpy() for t in _exact(train, test, every))
         whole = int(np.isin(b, a).sum())
-    return Overlap(test.rows, tuple(columns), exact, near, entity, shared, rows, jittered, tuple(told), whole)
+    return Overlap(test.rows, tuple(columns), exact, near, entity, shared, rows, found_nearly, tuple(told), whole)
 
 
 def _identifiers(train: Table, test: Table, *others: str) -> list[str]:
@@ -171,7 +183,7 @@ def overlap_held(
     both = there[there.isin(_spelt_alike(train.whole[train.check_column(entity, "entity")]))] if there is not None else ()
     own = keys.total([*columns, *told, *filter(None, [label, entity])]) if told else [np.zeros(0), np.zeros(0)]
     entities = 0 if there is None else int(both.nunique())  # type: ignore[union-attr]
-    return Overlap(test.rows, tuple(columns), exact, near, entity, entities, len(both), _noisy(keys, columns), tuple(told), int(np.isin(own[1], own[0]).sum()))
+    return Overlap(test.rows, tuple(columns), exact, near, entity, entities, len(both), nearly(keys, columns, label), tuple(told), int(np.isin(own[1], own[0]).sum()))
 
 # %% ../../nbs/02de_data.overlap.ipynb #062c70ff
 def _spelt_alike(column: pd.Series) -> pd.Series:
@@ -183,16 +195,6 @@ def _spelt_alike(column: pd.Series) -> pd.Series:
     codes, levels = pd.factorize(column)
     plain = np.array([" ".join(level.lower().split()) if isinstance(level, str) else level for level in levels] + [None], dtype=object)
     return pd.Series(plain[codes], index=column.index)
-
-
-def _noisy(keys: RowKeys, columns: Sequence[str]) -> Twins:
-    numbers = [name for name in columns if keys.left[name].dtype.kind in "iuf"]
-    if len(numbers) < 2:
-        return Twins()
-    some = [spread_rows(len(side), most) for side, most in ((keys.left, 50_000), (keys.right, 4_000))]
-    blocks = keys.total([name for name in columns if name not in numbers], soft=True)
-    left, right = (side[numbers].iloc[rows] for side, rows in zip((keys.left, keys.right), some, strict=True))
-    return twins(left, right, (blocks[0][some[0]], blocks[1][some[1]]))
 
 # %% ../../nbs/02de_data.overlap.ipynb #c090a78c
 def overlap_aside(
@@ -226,23 +228,13 @@ def _without_numbers_of_rows(train: Table, columns: list[str]) -> list[str]:
     return kept if len(kept) > 1 else columns
 
 
-def _jittered(left: ir.Table, right: ir.Table, columns: Sequence[str], n: int, m: int) -> Twins:
-    "Twins up to a little noise, looked for among some of the rows."
-    schema = left.schema()
-    numbers = [name for name in columns if schema[name].is_numeric() and not schema[name].is_boolean()]
-    others = [name for name in columns if name not in numbers]
-    if len(numbers) < 2:
-        return Twins()
-    a, b = (_some(t, numbers, others, rows, most) for t, rows, most in ((left, n, 50_000), (right, m, 4_000)))
-    return twins(a[numbers], b[numbers], (a["block__"].to_numpy(), b["block__"].to_numpy()))
-
-
-def _some(t: ir.Table, numbers: Sequence[str], others: Sequence[str], rows: int, most: int) -> pd.DataFrame:
-    "Numbers of some rows spread over a table, and a hash of all else."
+def _some(t: ir.Table, rows: int, most: int) -> pd.DataFrame:
+    "Some rows spread over a table."
     import ibis
 
-    block = _hash(t, others) if others else ibis.literal(0)
-    expr = t.select(*(t[name].cast("float64").name(name) for name in numbers), block__=block.cast("int64"))
+    schema = t.schema()
+    numbers = [name for name in t.columns if schema[name].is_numeric() and not schema[name].is_boolean()]
+    expr = t.mutate(*(t[name].cast("float64").name(name) for name in numbers)) if numbers else t
     with translate("the comparison of train and test"):
         if rows > most:
             place = ibis.row_number().cast("int64")

@@ -5,7 +5,9 @@
 # %% ../../nbs/02dt_data.whom.ipynb #88a6adeb
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,10 +19,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['LEAST_VALUES', 'SIDES', 'Whom', 'likely_entity']
+__all__ = ['LEAST_VALUES', 'FEW_VALUES', 'SIDES', 'Whom', 'likely_entity']
 
 # %% ../../nbs/02dt_data.whom.ipynb #027ece7d
-LEAST_VALUES = 20  # different values an entity column has
+LEAST_VALUES, FEW_VALUES = 20, 8  # different values an entity column has; the same where its values cannot be anything else
 SIDES = 0.5  # share of the test rows whose value is in train from which the split ignored it
 
 
@@ -34,6 +36,8 @@ class Whom:
     shared: float  # share of the test rows whose value is in train
     fixes: tuple[str, ...]  # other columns that are the same in all rows of one value
     settled: float  # how much of the target rows of one value settle for each other
+    once: str = ""  # a column of which no two rows of one value have the same, such as a day
+    drawn: bool = False  # whether its values look drawn at random, as only identifiers are
 
 
 def likely_entity(
@@ -44,11 +48,17 @@ def likely_entity(
     "Recognise an entity that is on both sides."
     found = []
     codes = {str(name): _codes(train[name]) for name in train.columns}
+    partners = {str(name): code if (code := codes[str(name)]) is not None else _days(train[name]) for name in train.columns}
     for name, code in codes.items():
         if code is None or name not in test.columns:
             continue
         many, n = len(np.unique(code)), len(code)
-        if not LEAST_VALUES <= many <= n / 1.8:
+        if not FEW_VALUES <= many <= n / 1.8:
+            continue
+        text = train[name].dtype.kind not in "iub"
+        drawn = text and _drawn(train[name].dropna().unique())
+        once = _once(code, {other: values for other, values in partners.items() if other != name}) if text or many >= LEAST_VALUES else ""
+        if many < LEAST_VALUES and not drawn and not once:
             continue
         shared = float(test[name].astype("string").isin(set(train[name].astype("string"))).mean())
         if shared < SIDES:
@@ -58,9 +68,9 @@ def likely_entity(
         number = train[name].dtype.kind in "iu"
         near = settled(_next(train[name].to_numpy()), target, False).share if number else 0.0
         tells = said.nats > 20 and said.share > 0.1 and near < 0.5 * said.share
-        if tells or (fixes and not number) or len(fixes) > 1:
-            found.append(Whom(name, many, n / many, shared, fixes, said.share))
-    return max(found, key=lambda whom: (len(whom.fixes), whom.values), default=None)
+        if tells or (fixes and not number) or len(fixes) > 1 or drawn or once:
+            found.append(Whom(name, many, n / many, shared, fixes, said.share, once, drawn))
+    return max(found, key=lambda whom: (whom.drawn, len(whom.fixes), train[whom.column].dtype.kind not in "iub", whom.values), default=None)
 
 # %% ../../nbs/02dt_data.whom.ipynb #0c54ba26
 def _codes(column: pd.Series) -> np.ndarray | None:
@@ -82,6 +92,38 @@ def _fixes(code: np.ndarray, values: np.ndarray, many: int) -> bool:
     pairs = len(code) - many
     together = len(np.unique(code.astype(np.int64) * (int(values.max()) + 1) + values))
     return by_chance < 0.9 and pairs * (1 - by_chance) > 20 and together <= 1.01 * many
+
+
+def _days(column: pd.Series) -> np.ndarray | None:
+    "Groups of a column of times; None for all else."
+    import pandas as pd
+
+    return pd.factorize(column)[0] + 1 if column.dtype.kind == "M" else None
+
+
+def _once(code: np.ndarray, partners: dict[str, np.ndarray | None]) -> str:
+    "A column that no two rows of one value share, though many would by chance: the days of a machine, the questions of a person."
+    n = len(code)
+    own = np.bincount(code) / n
+    for name, values in partners.items():
+        if values is None:
+            continue
+        counts = np.bincount(values).astype(float)
+        if float(counts @ (counts - 1)) / 2 * float(own @ own) < 20:
+            continue
+        pairs = code.astype(np.int64) * (int(values.max()) + 1) + values
+        if all(len(np.unique(pairs[:most])) == min(most, n) for most in (500, n)):
+            return name
+    return ""
+
+
+def _drawn(levels: Sequence[object]) -> bool:
+    "Whether values are of one length and mix digits and letters, as hashes do and nothing that people think of."
+    some = [value for value in list(levels)[:500] if isinstance(value, str)]
+    if len(some) < FEW_VALUES or len({len(value) for value in some}) > 1 or not 8 <= len(some[0]) <= 64 or any(" " in value for value in some):
+        return False
+    kinds = [[character.isdigit() for character in value if character.isalnum()] for value in some]
+    return bool(np.mean([sum(a != b for a, b in pairwise(kind)) for kind in kinds]) >= 2.5)
 
 
 def _next(values: np.ndarray) -> np.ndarray:
