@@ -155,7 +155,7 @@ def _others(codes: np.ndarray, values: np.ndarray, y: np.ndarray, spread: float)
     single = bool((part.squares * part.rows - part.total**2 <= 1e-9 * (part.squares * part.rows + 1e-300)).all())
     own = (1.0 if single else part.rows, part.total / (part.rows if single else 1), part.squares / (part.rows if single else 1))
     left = _Groups(rows - own[0], total - own[1], squares - own[2], part.value, whole.all_rows, whole.all_total, whole.all_squares)
-    judged = left.rows >= 2
+    judged = (left.rows >= 2) & whole.varied[level]  # where all rows have one outcome, that is what is left whatever is left out
     if judged.sum() < 8:
         return np.inf, single, 0
     left = _Groups(left.rows[judged], left.total[judged], left.squares[judged], left.value[judged], whole.all_rows, whole.all_total, whole.all_squares)

@@ -21,7 +21,7 @@ __all__ = ['CLEAN_SPIKE', 'CLEAN_ODD_SPIKE', 'CLEAN_FINE', 'CLEAN_MODE', 'AS_WEL
 CLEAN_SPIKE, CLEAN_ODD_SPIKE = 0.03, 0.005  # share of honest columns with a repeated value of their own: a round number, such as a default; another
 CLEAN_FINE = 0.01  # share of honest columns in which a repeated value is finer than all others
 CLEAN_MODE = 0.01  # share of honest columns that were filled with their most frequent value
-AS_WELL = 1000.0  # train explains a value as well as all rows do unless its fit is so many times likelier by accident
+AS_WELL = 1 / SURE  # train explains a value as well as all rows do unless its fit is so many times likelier by accident
 NEIGHBOURS = 10  # distinct values to either side that say how often a value should occur
 MOST_REPEATED = 200  # different values of a column that may stand for missing ones
 
@@ -78,7 +78,7 @@ def _spikes(distinct: np.ndarray, counts: np.ndarray, means: Sequence[float] = (
     "Values that stand out, and those that are one of the means to the last digit."
     found: list[tuple[int, _Spike]] = []
     between = _between(distinct, counts)[0]
-    between = between[counts[between] >= 3]
+    finer, between = len(between), between[counts[between] >= 3]
     finest = between[_often(counts[between], 20)].tolist()
     exact = {int(np.abs(distinct - mean).argmin()) for mean in means if np.abs(distinct - mean).min() <= 1e-11 * max(abs(mean), float(np.ptp(distinct)))}
     for place in dict.fromkeys([*_often(counts, most).tolist(), *finest, *exact]):
@@ -86,11 +86,12 @@ def _spikes(distinct: np.ndarray, counts: np.ndarray, means: Sequence[float] = (
             continue
         around = np.r_[counts[max(place - NEIGHBOURS, 0): place], counts[place + 1: place + 1 + NEIGHBOURS]]
         usual = float(np.median(around)) if len(around) < 10 else float(around.mean())
-        odd = _repeated(int(counts[place]), usual + 0.5, len(distinct))
+        first = usual < 1.25  # values that hardly repeat: each occurs once, since it was seen, and again by a rare accident
+        odd = _repeated(int(counts[place]) - first, usual + (-0.75 if first else 0.5), len(distinct))
         fine = place in finest or _finer(float(distinct[place]), grain(np.delete(distinct, place)))
         if (odd < 1e-2 and counts[place] >= max(3, 2.5 * usual)) or fine or (place in exact and counts[place] >= 3 and distinct[place] != 0):
             some = min(usual + 3 * math.sqrt(usual) + 2, 1.5 * float(around.max()))
-            found.append((int(counts[place]), _Spike(float(distinct[place]), usual, some, fine, odd, max(len(between), 1) if fine else 1)))
+            found.append((int(counts[place]), _Spike(float(distinct[place]), usual, some, fine, odd, max(finer, 1) if fine else 1)))
     often = sorted((count for count, spike in found if not spike.fine), reverse=True)
     sure = {float(distinct[place]) for place in exact}
     heaped = len(often) > 1 and often[0] < 3 * often[1]  # several values stand out, as durations in months do: people like some numbers
@@ -113,22 +114,24 @@ class _Fits:
     ranks: float
     near_ranks: float
     rest: int
+    equal: float = 0.0  # how many equal values the column has by nature, about
     step: float = 0.0  # a mean of whole numbers is itself one from time to time
 
     def chances(self, sd: float, half: bool) -> dict[str, float]:
         "Chance of each statistic to be met by accident, 1 where it is not met; `half`: whether the value lies half-way between two, which no accident explains."
-        middle = (2 * self.near_ranks + 1) / max(self.rest, 1) * (1e-6 if half else 1.0)
+        middle = (2 * max(self.ranks, self.equal) + 1) / max(self.rest, 1) * (1e-6 if half else 1.0)
         return {"mean": min(max(2 * self.near / (2.5 * sd), self.step / (sd * math.sqrt(max(self.rest, 1)))), 1.0) if self.mean <= self.near else 1.0,
                 "median": min(middle, 1.0) if self.rest and self.ranks <= self.near_ranks else 1.0}
 
 
-def _fits(value: float, rows: np.ndarray, natural: float, near: float, coarse: float) -> _Fits:
-    "`natural`: how many equal values belong to the column; `coarse`: half the step to which a median was rounded."
+def _fits(value: float, rows: np.ndarray, natural: tuple[float, float], near: float, coarse: float) -> _Fits:
+    "`natural`: how many equal values belong to the column, about and at the most; `coarse`: half the step to which a median was rounded."
     rest = rows[rows != value]
     if len(rest) < 5:
         return _Fits(math.inf, near, math.inf, 0.0, 0)
     below, above = int((rest < value - coarse).sum()), int((rest > value + coarse).sum())
-    return _Fits(abs(value - float(rest.mean())), near, abs(below - above), natural + len(rest) - below - above, below + above)
+    beside = len(rest) - below - above
+    return _Fits(abs(value - float(rest.mean())), near, abs(below - above), natural[1] + beside, below + above, natural[0] + beside)
 
 # %% ../../nbs/02dk_data.filling_marks.ipynb #cf5fc21e
 def _by_mode(spike: _Spike, rest: np.ndarray) -> float:
@@ -149,11 +152,9 @@ def _value_mark(column: str, spike: _Spike, train: np.ndarray, every: np.ndarray
     rounded = own if own > 1e-8 * max(abs(value), 1e-300) else 0.0
     near = max(0.5001 * rounded, (1e-6 if fineness else 1e-9) * max(sd, 1e-4 * abs(value)))
     coarse = 0.5001 * rounded if rounded > 9.9 * fineness else 0.0
-    share = len(train) / len(every)
-    usual = spike.usual * share
-    by_nature = 0.0 if spike.fine else max(spike.usual - 1, 1.0)
-    a = _fits(value, every, by_nature, near, 0.0)
-    b = _fits(value, train, 0.0 if spike.fine else max(min(usual + 3 * math.sqrt(usual) + 2, spike.most), 1.0), near, coarse)
+    usual = spike.usual * len(train) / len(every)
+    by_nature = [(0.0, 0.0) if spike.fine else (often, max(min(often + 3 * math.sqrt(often) + 2, spike.most), 1.0)) for often in (spike.usual, usual)]
+    a, b = _fits(value, every, by_nature[0], near, 0.0), _fits(value, train, by_nature[1], near, coarse)
     if min(a.rest, b.rest) < 10 or value == 0:  # zero has reasons of its own to be frequent
         a, b = replace(a, rest=0), replace(b, rest=0)
     if not spike.fine and fineness > 1e-9:
@@ -170,9 +171,7 @@ def _value_mark(column: str, spike: _Spike, train: np.ndarray, every: np.ndarray
     if accident >= 1 or (over == "train" and chances[0][kind] < 1):
         return None, apart and accident >= 1  # nothing, or the same for both
     off, off_train, allowed = (a.mean, b.mean, near) if kind == "mean" else (a.ranks / max(a.rest, 1), b.ranks / max(b.rest, 1), a.near_ranks / max(a.rest, 1))
-    chance = accident * (CLEAN_FINE if spike.fine and kind == "mean" else _clean(value, rest, spike.odd))
-    if kind == "median" and over == "all rows" and (a.near_ranks > 0.02 * a.rest or a.ranks > 0.5 * spike.usual + 1):
-        return None, False  # a coarse column: heaps lie near the middle by nature
+    chance = accident * (1.0 if spike.tried > 1 else CLEAN_FINE if spike.fine and kind == "mean" else _clean(value, rest, spike.odd))
     if kind == "median" and accident > 1e-6:
         chance += _by_mode(spike, rest)
     said = f"its repeated value {value:.6g} is the {'mean' if kind == 'mean' else 'middle'} of the others"

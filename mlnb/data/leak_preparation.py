@@ -21,6 +21,7 @@ from .encoding_marks import encoding_marks, targets
 from .filling_marks import ROOM, filling_marks
 from .fitted_steps import StepLeak, fitted_steps
 from .marks import Mark, Sides, convincing
+from .neighbour_marks import neighbour_marks
 from .pipeline_file import open_pipeline
 from .quick_model import together
 from .sample import local, sample_rows
@@ -59,7 +60,9 @@ def _marks(sides: Sides, task: str) -> tuple[Mark, ...]:
 
     found: list[Mark] = []
     if len(sides.test):
-        found += [*scaling_marks(sides), *filling_marks(sides), *counting_marks(sides)]
+        recomputed = neighbour_marks(sides)
+        found += [*recomputed, *(mark for mark in filling_marks(sides) if mark.column not in {m.column for m in recomputed})]
+        found += [*scaling_marks(sides), *counting_marks(sides)]
     if sides.target in sides.train.columns:
         blank = pd.Series([None] * len(sides.test), dtype=object)
         y = pd.concat([sides.train[sides.target], sides.test.get(sides.target, blank)], ignore_index=True)
@@ -71,7 +74,7 @@ def _marks(sides: Sides, task: str) -> tuple[Mark, ...]:
 def _again(mark: Mark, train: pd.DataFrame, rows: pd.DataFrame, sides: Sides) -> pd.Series | None:
     "A leaking column made again from train, for these rows; None when nothing is left to make it from."
     column = rows[mark.column]
-    if mark.family == "scaled":
+    if mark.family == "scaled" or mark.kind.startswith("from "):
         return column
     if mark.family == "filled" and not mark.source:
         spike = column.round(12).mode().iloc[0]
