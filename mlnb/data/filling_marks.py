@@ -99,10 +99,11 @@ def _spikes(distinct: np.ndarray, counts: np.ndarray, means: Sequence[float] = (
 
 
 def _clean(value: float, values: np.ndarray, odd: float) -> float:
-    "Share of honest columns that would have such a repeated value; round numbers are repeated more often."
-    step = max(_between(*np.unique(values, return_counts=True))[1] or grain(values), 1e-9 * max(abs(value), 1e-300))
-    round_number = any(abs(value / (m * step) - round(value / (m * step))) < 1e-6 for m in (5, 10))
-    return (CLEAN_SPIKE if round_number else CLEAN_ODD_SPIKE) + min(odd, 0.05)
+    "Share of honest columns that would have such a repeated value; round numbers, of which a column has a few dozen, are repeated more often."
+    least = max(0.1 * float(values.std()), grain(values), 1e-9 * abs(value), 1e-300)
+    power = 10.0 ** math.floor(math.log10(least))
+    step = power * next(m for m in (1, 2, 5, 10) if power * m >= 0.999 * least)
+    return (CLEAN_SPIKE if abs(value / step - round(value / step)) < 1e-6 else CLEAN_ODD_SPIKE) + min(odd, 0.05)
 
 # %% ../../nbs/02dk_data.filling_marks.ipynb #428c6f8a
 @dataclass(frozen=True)
@@ -220,16 +221,18 @@ def _group_mark(column: str, sides: Sides, between: np.ndarray) -> Mark | None:
         looked = (most >= (2 if unique else 3)) & (most >= (second + 1 if len(between) else 2 * second + 1)) & (np.bincount(group, minlength=k) >= 8)
         if not looked.any():
             continue
+        apart = looked & (most >= 0.9 * np.bincount(place[repeated], minlength=len(distinct))[top])
+        ways = 1 if apart.sum() >= 2 else len(groupings)  # repeated values of one group each tell which grouping it was
         size = _spreads(group, values, k)
         near = np.maximum(0.5001 * s.fineness if s.fineness > 1e-9 else 0.0, 1e-7 * np.maximum(size, 1e-6 * np.abs(distinct[top])) + 1e-12)
         all_rows, train = _off(group, values, distinct[top]), _off(group[own], values[own], distinct[top])
         for how in ("mean", "median"):
-            by_nature = 0.0 if len(between) else 1.0
-            slack, slack_train = (near, near) if how == "mean" else (by_nature, np.maximum(second, by_nature))
+            slack = slack_train = near if how == "mean" else np.maximum(second, 0.0 if len(between) else 1.0)
             hit, hit_train = all_rows[how] <= slack, train[how] <= slack_train
             n = np.bincount(group, minlength=k).clip(1)
             shared = len(np.unique(top[looked])) < looked.sum()  # one value that several groups share may be near their middles for another reason
-            each = np.clip(2 * near / (2.5 * np.maximum(size, 1e-12)) if how == "mean" else 3 / (2.5 * np.sqrt(n) if shared else n), 1e-9, 1.0)
+            ranks = 2 * np.maximum(np.minimum(all_rows["median"], slack), 1.0) + 1
+            each = np.clip(2 * near / (2.5 * np.maximum(size, 1e-12)) if how == "mean" else ranks / (2.5 * np.sqrt(n) if shared else n), 1e-9, 1.0)
             met, met_train = int((hit & looked).sum()), int((hit_train & looked).sum())
             least = 1 if how == "mean" else 2  # a mean is met to the last digit
             if max(met, met_train) < max(0.7 * looked.sum(), least) or met == met_train or (how == "median" and len(np.unique(top[looked])) < 2):
@@ -237,7 +240,7 @@ def _group_mark(column: str, sides: Sides, between: np.ndarray) -> Mark | None:
             over, (one, other) = ("all rows", (hit, hit_train)) if met > met_train else ("train", (hit_train, hit))
             speak, against = (np.flatnonzero(part)[np.unique(top[part], return_index=True)[1]] for part in (looked & one & ~other, looked & other & ~one))
             log = float(np.log(each[speak]).sum() - np.log(each[against]).sum())  # each value once
-            chance = min(CLEAN_SPIKE * 2 * len(groupings) * math.exp(min(log, 0.0)), 1.0)
+            chance = min(CLEAN_SPIKE * 2 * ways * math.exp(min(log, 0.0)), 1.0)
             mark = Mark(column, "filled", f"{how} by {name}", f"{met} of {looked.sum()} repeated values are the {how} of their {name}, counted", over,
                         1 - met / int(looked.sum()), 1 - met_train / int(looked.sum()), 0.0, chance, name, int(most[looked].sum()))
             best = mark if best is None or mark.chance < best.chance else best
@@ -265,8 +268,9 @@ def _looked(column: str, sides: Sides) -> tuple[Mark | None, bool]:
     between = between[counts[between] >= 2]
     between = between[_often(counts[between], MOST_REPEATED)]
     if len(distinct) > 20 and (len(between) >= 2 or np.partition(counts, -2)[-2] >= min(3 * np.median(counts), 3)):
-        grouped = _group_mark(column, sides, between)
-        found += [grouped] if grouped and grouped.chance <= SURE else []
+        for finer in [between] * (len(between) > 0) + [between[:0]]:  # some groups' medians may be values of the column, others lie between two
+            grouped = _group_mark(column, sides, finer)
+            found += [grouped] if grouped and grouped.chance <= SURE else []
     best = min(found, key=lambda mark: float(str(mark.evidence.get("accident", mark.chance))) * (1.0 if mark.over == "train" else AS_WELL), default=None)
     if best is not None and best.over == "train":
         best = replace(best, chance=0.0)  # nothing is left to explain

@@ -16,12 +16,13 @@ from .marks import SURE, Mark, Sides, grain
 from .target_groups import by_accident
 
 # %% auto #0
-__all__ = ['DISTANCES', 'CELLS', 'LEAST', 'COLUMNS', 'neighbour_marks']
+__all__ = ['DISTANCES', 'CELLS', 'LEAST', 'FEW', 'COLUMNS', 'neighbour_marks']
 
 # %% ../../nbs/02dkb_data.neighbour_marks.ipynb #89794961
 DISTANCES = 2_000_000  # distances that are looked at for a column and a way to measure them
 CELLS = 100  # cells of a column that are looked at, at the most
 LEAST = 6  # cells that have to lie between the steps
+FEW = 10  # columns of numbers up to which each is left out once
 COLUMNS = 12  # columns that are looked at, those with the most suspects first
 
 
@@ -74,12 +75,22 @@ def _distances(some: np.ndarray, every: np.ndarray) -> np.ndarray:
     return np.where(shared > 0, np.maximum(found, 0) * some.shape[1] / np.maximum(shared, 1), np.inf)
 
 
+def _sets(sides: Sides, name: str, sure: bool) -> Iterator[tuple[str, ...]]:
+    "Columns over which neighbours may have been looked for; more of them where cells are known to have been filled."
+    every = sides.numeric
+    fine = tuple(c for c in every if c == name or sides.spectrum(c).loose or len(sides.spectrum(c).distinct) > 12)
+    tried = [every] + [fine] * (len(fine) < len(every))
+    if sure and all(side[sides.target].dtype.kind in "iuf" for side in (sides.train, sides.test) if sides.target in side) and sides.target in sides.test:
+        tried += [(*names, sides.target) for names in tried]
+    if sure and len(every) <= FEW:  # numbers that are names, perhaps
+        tried += [tuple(c for c in names if c != out) for names in tried[:1] for out in names if out != name]
+    yield from (names for names in dict.fromkeys(tried) if len(names) > 1)
+
+
 def _spaces(sides: Sides, name: str, off: dict[str, np.ndarray], sure: bool) -> Iterator[tuple[np.ndarray, int]]:
     "Matrices of the columns in which neighbours may have been looked for, and which column is the one itself."
-    fine = tuple(c for c in sides.numeric if c == name or sides.spectrum(c).loose or len(sides.spectrum(c).distinct) > 12)
-    for names in [sides.numeric] + [fine] * (len(fine) < len(sides.numeric)):
-        if len(names) < 2:
-            continue
+    off = {sides.target: np.zeros(len(off[name]), dtype=bool), **off}
+    for names in _sets(sides, name, sure):
         holes = sure and any(off[c].any() for c in names if c != name)
         for others in [holes, False][: 1 + holes]:  # cells of other columns may have been filled at the same time
             matrix = np.column_stack([np.where(off[c], np.nan, sides.numbers(c)) if c == name or others else sides.numbers(c) for c in names])
@@ -125,20 +136,30 @@ class _Hits:
     every: int = 0  # cells that only all rows explain
     train: int = 0  # cells that only train explains
     cells: int = 0  # cells on which the two differ
-    chance: float = 1.0
+    beside: int = 0  # agreements that can only be accidents, in three trials for each cell
+    least: float = 0.0  # how often cells dealt out anew agree
 
 
 def _counted(how: str, s: _Suspects, guesses: tuple[np.ndarray, np.ndarray], beside: tuple[np.ndarray, np.ndarray]) -> _Hits:
     "Cells that agree with one of two guesses, all rows' and train's; `beside`: guesses that can only be right by accident."
     told = np.abs(guesses[0] - guesses[1]) > 4 * s.near
     value, n = s.values[told], int(told.sum())
-    met, by_accident_met = ([np.abs(guess[told] - value) <= s.near for guess in some] for some in (guesses, beside))
+    met, accidents = ([np.abs(guess[told] - value) <= s.near for guess in some] for some in (guesses, beside))
     hits = [int((met[0] & ~met[1]).sum()), int((met[1] & ~met[0]).sum())]
-    if max(hits) < 3 or min(hits) * 4 > max(hits):
-        return _Hits(how, *hits, n)
-    accident = (sum(int(part.sum()) for part in by_accident_met) + min(hits) + 1) / (3 * n + 1)
-    accident = max(accident, by_accident(guesses[int(hits[1] > hits[0])][told], value, s.near))
-    return _Hits(how, *hits, n, _tail(max(hits), n, accident))
+    least = by_accident(guesses[int(hits[1] > hits[0])][told], value, s.near) if max(hits) >= 3 else 1.0
+    return _Hits(how, *hits, n, sum(int(part.sum()) for part in accidents) + min(hits), least)
+
+
+def _surest(found: list[_Hits]) -> tuple[_Hits, float]:
+    "The way that explains most, and the chance that one of all ways would explain so much; what agrees by accident in any of them tells how often that happens."
+    pooled = (sum(hits.beside for hits in found) + 1) / (3 * sum(hits.cells for hits in found) + 1)
+    best, least = _Hits(), 1.0
+    for hits in found:
+        most, n = max(hits.every, hits.train), hits.cells
+        if most >= 3 and 4 * min(hits.every, hits.train) <= most:
+            chance = min(_tail(most, n, max(pooled, hits.beside / (3 * n), hits.least)) * len(found), 1.0)
+            best, least = (hits, chance) if chance < least else (best, least)
+    return best, least
 
 # %% ../../nbs/02dkb_data.neighbour_marks.ipynb #39d182e4
 def _least_squares(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -165,24 +186,22 @@ def _regressed(s: _Suspects, others: np.ndarray, head: int) -> Iterator[_Hits]:
         yield _counted(f"{how} on the other columns", some, (every, train), (np.roll(every, 1), np.roll(train, 1)))
 
 # %% ../../nbs/02dkb_data.neighbour_marks.ipynb #5901f3d5
-def _best(sides: Sides, name: str, s: _Suspects, off: dict[str, np.ndarray]) -> _Hits:
-    "The way of filling that explains most; its chance counts the ways that were tried."
-    best, tried, head = _Hits(), 0, sides.n
+def _best(sides: Sides, name: str, s: _Suspects, off: dict[str, np.ndarray]) -> tuple[_Hits, float]:
+    "The way of filling that explains most, and its chance."
+    found: list[_Hits] = []
     for matrix, own in _spaces(sides, name, off, s.sure):
         some = matrix[s.rows].copy()
         some[:, own] = np.nan
         d2 = _distances(some, matrix)
         d2[np.arange(len(some)), s.rows] = np.inf
         counts = _COUNTS if s.sure else _COUNTS[:3]
-        every, train = _guesses(d2, s.column, counts), _guesses(d2[:, :head], s.column[:head], counts)
-        hits = [_counted(one[0], s, (one[1], other[1]), (one[2], other[2])) for one, other in zip(every, train, strict=False)]
+        every, train = _guesses(d2, s.column, counts), _guesses(d2[:, : sides.n], s.column[: sides.n], counts)
+        found += [_counted(one[0], s, (one[1], other[1]), (one[2], other[2])) for one, other in zip(every, train, strict=False)]
         if s.sure:
-            hits += _regressed(s, np.delete(matrix, own, axis=1), head)
-        tried += len(hits)
-        best = min([best, *hits], key=lambda found: found.chance)
-        if best.chance * tried <= 1e-9:
+            found += _regressed(s, np.delete(matrix, own, axis=1), sides.n)
+        if _surest(found)[1] <= 1e-9:
             break
-    return replace(best, chance=min(best.chance * max(tried, 1), 1.0))
+    return _surest(found)
 
 
 def neighbour_marks(
@@ -196,12 +215,12 @@ def neighbour_marks(
     found = []
     for name in sorted(sides.numeric, key=lambda name: -int(off[name].sum()))[:COLUMNS]:
         s = _suspects(sides, name, off[name], random_state)
-        hits = _Hits() if s is None else _best(sides, name, s, off)
-        if s is None or hits.chance > SURE:
+        hits, chance = (_Hits(), 1.0) if s is None else _best(sides, name, s, off)
+        if s is None or chance > SURE:
             continue
         over, agree, other = ("all rows", hits.every, hits.train) if hits.every > hits.train else ("train", hits.train, hits.every)
         said = f"{agree} of {hits.cells} cells on which the two differ are the mean of the {hits.how}" if "nearest" in hits.how else f"{agree} of {hits.cells} cells are the {hits.how}"
         missed = [1 - n / hits.cells for n in (hits.every, hits.train)]
-        found.append(Mark(name, "filled", f"from {hits.how}", said, over, missed[0], missed[1], s.near, hits.chance if over == "all rows" else 0.0, rows=agree,
+        found.append(Mark(name, "filled", f"from {hits.how}", said, over, missed[0], missed[1], s.near, chance if over == "all rows" else 0.0, rows=agree,
                           evidence={"cells": hits.cells, "explained by the other": other}))
     return found
