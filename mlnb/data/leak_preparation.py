@@ -124,7 +124,9 @@ def _verdict(code: str, p: Preparation) -> Finding:
     evidence = {"columns": {m.column: m.to_dict() for m in marks}, "pipeline": [s.to_dict() for s in (steps or p.steps)], "code": [c.to_dict() for c in lines or mild],
                 "worth": p.worth, "columns looked at": p.columns, "looked at": sorted(p.looked), "learnt from train": {m.column: m.said for m in known},
                 "columns not looked at": list(p.unread)}
-    parts = {"evidence": evidence, "value": float(len(marks) + len(steps) + len(lines)), "threshold": 0.0}
+    published = [m for m in p.marks if m.kind == "published"] if code == "LEAK08" else []
+    count = len(marks) + len(steps) + len(lines) or len(mild) or len(published)
+    parts = {"evidence": evidence, **({"value": float(count), "threshold": 0.0} if count else {})}  # what was found, of which none is allowed
     if marks or steps or lines:
         said = [m.sentence for m in marks[:3]] + [s.sentence for s in steps[:2]] + [f"{c.place} {c.said}." for c in lines[:3]]
         more = len(marks) + len(steps) + len(lines) - len(said)
@@ -132,8 +134,7 @@ def _verdict(code: str, p: Preparation) -> Finding:
         return finding(code, "fail", f"{' '.join(said)}{f' And {more} more.' if more > 0 else ''}{worth}{_unread(p.unread)}", columns=columns, **parts)
     if mild:
         return finding(code, "warn", " ".join(f"{c.place} {c.said}: only which values exist, but the test rows should not say that either." for c in mild[:3]), **parts)
-    published = [m for m in p.marks if m.kind == "published"]
-    if code == "LEAK08" and published:
+    if published:
         text = f"{len(published)} columns ({listed([m.column for m in published], 4)}) have mean 0 and unit length over train and test together: the table was scaled as " \
                "a whole before it was split, as published tables are. The harm is nil; rows that arrive later cannot be brought to this scale."
         return finding(code, "warn", text, **parts)
@@ -227,6 +228,12 @@ def _sides(left: Table, right: Table | None, target: str, exclude: Sequence[str]
         kept = left.columns
     train = left.frame(kept)
     test = right.frame([c for c in kept if c in right.columns]) if right is not None else train.iloc[:0]
+    both = [(side, rows) for side, rows in ((left, train), (right, test)) if side is not None and target in rows]
+    if any(rows[target].isna().any() for _, rows in both):
+        given = [side.expr.select([target]).to_pandas()[target] for side, _ in both]
+        if sum(y.isna().sum() for y in given) < sum(rows[target].isna().sum() for _, rows in both):  # what cannot be read as a number may be a class
+            for (_, rows), y in zip(both, given, strict=True):
+                rows[target] = y.to_numpy()
     return Sides(train, test, target, tuple(exclude)), unread
 
 # %% ../../nbs/02dh_data.leak_preparation.ipynb #894cf27c

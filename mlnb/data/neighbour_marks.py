@@ -16,12 +16,14 @@ from .marks import SURE, Mark, Sides, grain
 from .target_groups import by_accident
 
 # %% auto #0
-__all__ = ['DISTANCES', 'CELLS', 'LEAST', 'FEW', 'COLUMNS', 'neighbour_marks']
+__all__ = ['DISTANCES', 'AT_ONCE', 'UNKNOWN', 'MOST_ROWS', 'CELLS', 'LEAST', 'FEW', 'COLUMNS', 'neighbour_marks']
 
 # %% ../../nbs/02dkb_data.neighbour_marks.ipynb #89794961
-DISTANCES = 2_000_000  # distances that are looked at for a column and a way to measure them
-CELLS = 100  # cells of a column that are looked at, at the most
-LEAST = 6  # cells that have to lie between the steps
+DISTANCES = 30_000_000  # distances that are looked at in a table, at the most
+AT_ONCE = 2_000_000  # of these for one way to measure them, where cells are known to have been filled
+UNKNOWN = 250_000  # the same where they are not
+MOST_ROWS = 20_000  # rows up to which columns are looked at in which no cell is known to have been filled
+CELLS, LEAST = 100, 6  # cells of a column that are looked at, at the most; cells between the steps that make a column suspicious
 FEW = 10  # columns of numbers up to which each is left out once
 COLUMNS = 12  # columns that are looked at, those with the most suspects first
 
@@ -51,13 +53,13 @@ def _off_grid(sides: Sides, name: str) -> np.ndarray:
 def _suspects(sides: Sides, name: str, off: np.ndarray, random_state: int) -> _Suspects | None:
     "None where there are too few."
     rng, x, s = np.random.default_rng(random_state), sides.numbers(name).copy(), sides.spectrum(name)
-    most = min(CELLS, max(DISTANCES // len(x), 10))
     sure, step = bool(off.sum() >= LEAST), 0.0
+    most = min(CELLS, max((AT_ONCE if sure else UNKNOWN) // len(x), 10))
     if sure:
         rows, step = np.flatnonzero(off), grain(x[off])
         x[rows] = np.nan
     else:
-        if s.fineness > 1e-5 or len(s.values) < 50 or (not s.loose and (s.counts == 1).sum() < 0.5 * len(s.values)):
+        if len(x) > MOST_ROWS or s.fineness > 1e-5 or len(s.values) < 50 or (not s.loose and (s.counts == 1).sum() < 0.5 * len(s.values)):
             return None
         rows = np.flatnonzero(s.there) if s.loose else np.flatnonzero(s.there)[s.counts[s.place] == 1]
     rows = np.sort(rng.permutation(rows)[:most])
@@ -66,37 +68,56 @@ def _suspects(sides: Sides, name: str, off: np.ndarray, random_state: int) -> _S
     return _Suspects(rows, values, x, max(0.5001 * step if step > 1e-6 else 0.0, 1e-9 * size), sure)
 
 # %% ../../nbs/02dkb_data.neighbour_marks.ipynb #5eee56c7
-def _distances(some: np.ndarray, every: np.ndarray) -> np.ndarray:
-    "Squared distances over the columns that both rows have, scaled up to all of them; infinite where they share none."
-    here, there = (~np.isnan(some)).astype(float), (~np.isnan(every)).astype(float)
-    a, b = np.nan_to_num(some), np.nan_to_num(every)
-    shared = here @ there.T
-    found = (a**2) @ there.T + here @ (b**2).T - 2 * a @ b.T
-    return np.where(shared > 0, np.maximum(found, 0) * some.shape[1] / np.maximum(shared, 1), np.inf)
+@dataclass(frozen=True, eq=False)
+class _Numbers:
+    "Columns of numbers, in which some cells may be left out."
+
+    names: tuple[str, ...]
+    x: np.ndarray  # the numbers around their mean, 0 where there is none, shape (n, k)
+    there: np.ndarray | None  # 1 where there is a number and 0 elsewhere, shape (n, k); None where there always is
+    spread: np.ndarray  # standard deviations, shape (k,)
+
+    def distances(self, rows: np.ndarray, names: tuple[str, ...], standardised: bool) -> np.ndarray:
+        "Squared distances over the columns that both rows have, scaled up to all of them; infinite where they share none. Shape (rows, n)."
+        at = [self.names.index(name) for name in names]
+        b = self.x[:, at] / (self.spread[at] if standardised else 1.0)
+        a = b[rows]
+        if self.there is None:
+            return np.maximum((a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T, 0.0)
+        there = self.there[:, at]
+        here, shared = there[rows], there[rows] @ there.T
+        found = (a**2) @ there.T + here @ (b**2).T - 2 * a @ b.T
+        return np.where(shared > 0, np.maximum(found, 0) / np.maximum(shared, 1), np.inf)
+
+    def others(self, names: tuple[str, ...]) -> np.ndarray:
+        "Some columns, NaN where there is no number, shape (n, k)."
+        at = [self.names.index(name) for name in names]
+        return self.x[:, at] if self.there is None else np.where(self.there[:, at] > 0, self.x[:, at], np.nan)
 
 
-def _sets(sides: Sides, name: str, sure: bool) -> Iterator[tuple[str, ...]]:
-    "Columns over which neighbours may have been looked for; more of them where cells are known to have been filled."
-    every = sides.numeric
-    fine = tuple(c for c in every if c == name or sides.spectrum(c).loose or len(sides.spectrum(c).distinct) > 12)
-    tried = [every] + [fine] * (len(fine) < len(every))
-    if sure and all(side[sides.target].dtype.kind in "iuf" for side in (sides.train, sides.test) if sides.target in side) and sides.target in sides.test:
+def _numbers(sides: Sides, names: tuple[str, ...], off: dict[str, np.ndarray]) -> _Numbers:
+    "Columns without the cells that lie between the steps, where `off` has those."
+    x = np.column_stack([np.where(off[c], np.nan, sides.numbers(c)) if c in off and off[c].any() else sides.numbers(c) for c in names])
+    there = ~np.isnan(x)
+    n = np.maximum(there.sum(axis=0), 1)
+    x = np.nan_to_num(x)
+    x = np.where(there, x - x.sum(axis=0) / n, 0.0)
+    return _Numbers(names, x, None if there.all() else there.astype(float), np.maximum(np.sqrt((x**2).sum(axis=0) / n), 1e-300))
+
+
+def _sets(sides: Sides, name: str, sure: bool) -> list[tuple[str, ...]]:
+    "Other columns over which neighbours may have been looked for; more of them where cells are known to have been filled."
+    every = tuple(c for c in sides.numeric if c != name)
+    tried = [every, tuple(c for c in every if sides.spectrum(c).loose or len(sides.spectrum(c).distinct) > 12)]
+    if sure and _numeric_target(sides):
         tried += [(*names, sides.target) for names in tried]
-    if sure and len(every) <= FEW:  # numbers that are names, perhaps
-        tried += [tuple(c for c in names if c != out) for names in tried[:1] for out in names if out != name]
-    yield from (names for names in dict.fromkeys(tried) if len(names) > 1)
+    if sure and len(every) < FEW:  # numbers that are names, perhaps
+        tried += [tuple(c for c in every if c != out) for out in every]
+    return [names for names in dict.fromkeys(tried) if names]
 
 
-def _spaces(sides: Sides, name: str, off: dict[str, np.ndarray], sure: bool) -> Iterator[tuple[np.ndarray, int]]:
-    "Matrices of the columns in which neighbours may have been looked for, and which column is the one itself."
-    off = {sides.target: np.zeros(len(off[name]), dtype=bool), **off}
-    for names in _sets(sides, name, sure):
-        holes = sure and any(off[c].any() for c in names if c != name)
-        for others in [holes, False][: 1 + holes]:  # cells of other columns may have been filled at the same time
-            matrix = np.column_stack([np.where(off[c], np.nan, sides.numbers(c)) if c == name or others else sides.numbers(c) for c in names])
-            matrix -= np.nanmean(matrix, axis=0)
-            yield matrix, names.index(name)
-            yield matrix / np.maximum(np.nanstd(matrix, axis=0), 1e-300), names.index(name)
+def _numeric_target(sides: Sides) -> bool:
+    return all(sides.target in side and side[sides.target].dtype.kind in "iuf" for side in (sides.train, sides.test))
 
 # %% ../../nbs/02dkb_data.neighbour_marks.ipynb #e79f99c6
 _COUNTS = (5, 3, 7, 10, 2, 4)  # neighbours that people take; the first three give no accident where values are evenly spaced
@@ -108,16 +129,27 @@ def _tail(hits: int, n: int, p: float) -> float:
     return math.fsum(math.exp(math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * math.log(p) + (n - i) * math.log1p(-p)) for i in range(hits, n + 1))
 
 
-def _guesses(d2: np.ndarray, column: np.ndarray, counts: tuple[int, ...]) -> list[tuple[str, np.ndarray, np.ndarray]]:
+def _closest(d2: np.ndarray, most: int) -> np.ndarray:
+    "Rows in order of distance, shape (m, most)."
+    order = np.argpartition(d2, most - 1, axis=1)[:, :most]
+    return np.take_along_axis(order, np.argsort(np.take_along_axis(d2, order, axis=1), axis=1, kind="stable"), axis=1)
+
+
+def _nearest(d2: np.ndarray, column: np.ndarray, head: int, most: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    "Values and distances of the nearest rows that have one, of all rows and of train, each of shape (m, most)."
+    d2[:, np.isnan(column)] = np.inf
+    wide = _closest(d2, min(6 * most, d2.shape[1]))
+    early = np.argsort(wide >= head, axis=1, kind="stable")[:, :most]  # train's among them, where there are enough
+    train = np.take_along_axis(wide, early, axis=1)
+    short = np.flatnonzero((train >= head).any(axis=1))
+    if len(short):
+        train[short] = _closest(d2[short, :head], most)
+    for order in (wide[:, :most], train):
+        yield column[order], np.sqrt(np.take_along_axis(d2, order, axis=1))
+
+
+def _guesses(values: np.ndarray, far: np.ndarray, counts: tuple[int, ...]) -> list[tuple[str, np.ndarray, np.ndarray]]:
     "For each way to take neighbours its name, what it gives for each cell, and what rows that are nearly the nearest would give."
-    donors = np.flatnonzero(~np.isnan(column))
-    most = max(counts) + 1
-    if len(donors) <= most:
-        return []
-    d2, x = d2[:, donors], column[donors]
-    order = np.argpartition(d2, most, axis=1)[:, :most]
-    order = np.take_along_axis(order, np.argsort(np.take_along_axis(d2, order, axis=1), axis=1, kind="stable"), axis=1)
-    values, far = x[order], np.sqrt(np.take_along_axis(d2, order, axis=1))
     found = []
     with np.errstate(divide="ignore", invalid="ignore"):
         for k in counts:
@@ -129,7 +161,7 @@ def _guesses(d2: np.ndarray, column: np.ndarray, counts: tuple[int, ...]) -> lis
             found.append((f"{k} nearest rows, by distance", *sums))
     return found
 
-
+# %% ../../nbs/02dkb_data.neighbour_marks.ipynb #905f87c8
 @dataclass(frozen=True)
 class _Hits:
     how: str = ""
@@ -186,22 +218,25 @@ def _regressed(s: _Suspects, others: np.ndarray, head: int) -> Iterator[_Hits]:
         yield _counted(f"{how} on the other columns", some, (every, train), (np.roll(every, 1), np.roll(train, 1)))
 
 # %% ../../nbs/02dkb_data.neighbour_marks.ipynb #5901f3d5
-def _best(sides: Sides, name: str, s: _Suspects, off: dict[str, np.ndarray]) -> tuple[_Hits, float]:
-    "The way of filling that explains most, and its chance."
+def _best(sides: Sides, name: str, s: _Suspects, tables: list[_Numbers], room: int) -> tuple[_Hits, float, int]:
+    "The way of filling that explains most, its chance, and how many distances were looked at."
     found: list[_Hits] = []
-    for matrix, own in _spaces(sides, name, off, s.sure):
-        some = matrix[s.rows].copy()
-        some[:, own] = np.nan
-        d2 = _distances(some, matrix)
-        d2[np.arange(len(some)), s.rows] = np.inf
-        counts = _COUNTS if s.sure else _COUNTS[:3]
-        every, train = _guesses(d2, s.column, counts), _guesses(d2[:, : sides.n], s.column[: sides.n], counts)
-        found += [_counted(one[0], s, (one[1], other[1]), (one[2], other[2])) for one, other in zip(every, train, strict=False)]
-        if s.sure:
-            found += _regressed(s, np.delete(matrix, own, axis=1), sides.n)
-        if _surest(found)[1] <= 1e-9:
-            break
-    return _surest(found)
+    counts, used = _COUNTS if s.sure else _COUNTS[:3], 0
+    for names in _sets(sides, name, s.sure):
+        for numbers in tables if s.sure else tables[-1:]:
+            for standardised in (False, True):
+                if used + len(s.rows) * len(s.column) > room:
+                    return *_surest(found), used
+                d2 = numbers.distances(s.rows, names, standardised)
+                d2[np.arange(len(d2)), s.rows] = np.inf
+                every, train = (_guesses(*near, counts) for near in _nearest(d2, s.column, sides.n, max(counts) + 1))
+                found += [_counted(one[0], s, (one[1], other[1]), (one[2], other[2])) for one, other in zip(every, train, strict=True)]
+                used += d2.size
+            if s.sure and len(s.column) <= MOST_ROWS:
+                found += _regressed(s, numbers.others(names), sides.n)
+            if _surest(found)[1] <= 1e-9:
+                return *_surest(found), used
+    return *_surest(found), used
 
 
 def neighbour_marks(
@@ -209,17 +244,22 @@ def neighbour_marks(
     random_state: int = 0,  # draws the cells that are looked at
 ) -> list[Mark]:  # at most one a column, over train or all rows
     "Look for cells that were filled from their nearest rows, or by regression."
-    if len(sides.numeric) < 2 or not len(sides.test):
+    if len(sides.numeric) < 2 or not len(sides.test) or sides.n < 2 * max(_COUNTS):
         return []
     off = {name: _off_grid(sides, name) for name in sides.numeric}
-    found = []
-    for name in sorted(sides.numeric, key=lambda name: -int(off[name].sum()))[:COLUMNS]:
-        s = _suspects(sides, name, off[name], random_state)
-        hits, chance = (_Hits(), 1.0) if s is None else _best(sides, name, s, off)
-        if s is None or chance > SURE:
+    looked = [(name, s) for name in sorted(sides.numeric, key=lambda name: -int(off[name].sum()))[:COLUMNS] if (s := _suspects(sides, name, off[name], random_state))]
+    if not looked:
+        return []
+    names = (*sides.numeric, *([sides.target] if _numeric_target(sides) else []))
+    tables = [_numbers(sides, names, some) for some in ([off] if any(cells.any() for cells in off.values()) else []) + [{}]]
+    found, room = [], DISTANCES
+    for name, s in looked:
+        hits, chance, used = _best(sides, name, s, tables, room)
+        room -= used
+        if chance > SURE:
             continue
         over, agree, other = ("all rows", hits.every, hits.train) if hits.every > hits.train else ("train", hits.train, hits.every)
-        said = f"{agree} of {hits.cells} cells on which the two differ are the mean of the {hits.how}" if "nearest" in hits.how else f"{agree} of {hits.cells} cells are the {hits.how}"
+        said = f"{agree} of {hits.cells} cells on which the two differ are the {'mean of the ' if 'nearest' in hits.how else ''}{hits.how}"
         missed = [1 - n / hits.cells for n in (hits.every, hits.train)]
         found.append(Mark(name, "filled", f"from {hits.how}", said, over, missed[0], missed[1], s.near, chance if over == "all rows" else 0.0, rows=agree,
                           evidence={"cells": hits.cells, "explained by the other": other}))
