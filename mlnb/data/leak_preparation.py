@@ -60,9 +60,9 @@ def _marks(sides: Sides, task: str) -> tuple[Mark, ...]:
 
     found: list[Mark] = []
     if len(sides.test):
-        recomputed = neighbour_marks(sides)
-        found += [*recomputed, *(mark for mark in filling_marks(sides) if mark.column not in {m.column for m in recomputed})]
-        found += [*scaling_marks(sides), *counting_marks(sides)]
+        again = {mark.column: mark for mark in neighbour_marks(sides)}  # cells that are explained one by one; what else looks filled there is an accident
+        filled = [mark for mark in filling_marks(sides) if mark.column not in again]
+        found += [*scaling_marks(sides), *again.values(), *filled, *counting_marks(sides)]
     if sides.target in sides.train.columns:
         blank = pd.Series([None] * len(sides.test), dtype=object)
         y = pd.concat([sides.train[sides.target], sides.test.get(sides.target, blank)], ignore_index=True)

@@ -179,7 +179,7 @@ def _counted(how: str, s: _Suspects, guesses: tuple[np.ndarray, np.ndarray], bes
     met, accidents = ([np.abs(guess[told] - value) <= s.near for guess in some] for some in (guesses, beside))
     hits = [int((met[0] & ~met[1]).sum()), int((met[1] & ~met[0]).sum())]
     least = by_accident(guesses[int(hits[1] > hits[0])][told], value, s.near) if max(hits) >= 3 else 1.0
-    return _Hits(how, *hits, n, sum(int(part.sum()) for part in accidents) + min(hits), least)
+    return _Hits(how, hits[0], hits[1], n, sum(int(part.sum()) for part in accidents) + min(hits), least)
 
 
 def _surest(found: list[_Hits]) -> tuple[_Hits, float]:
