@@ -78,7 +78,7 @@ def _spikes(distinct: np.ndarray, counts: np.ndarray, means: Sequence[float] = (
     "Values that stand out, and those that are one of the means to the last digit."
     found: list[tuple[int, _Spike]] = []
     between = _between(distinct, counts)[0]
-    finer, between = len(between), between[counts[between] >= 3]
+    finer, between = counts[between], between[counts[between] >= 3]  # one that is ten times as frequent as the others stands out by itself
     finest = between[_often(counts[between], 20)].tolist()
     exact = {int(np.abs(distinct - mean).argmin()) for mean in means if np.abs(distinct - mean).min() <= 1e-11 * max(abs(mean), float(np.ptp(distinct)))}
     for place in dict.fromkeys([*_often(counts, most).tolist(), *finest, *exact]):
@@ -91,7 +91,7 @@ def _spikes(distinct: np.ndarray, counts: np.ndarray, means: Sequence[float] = (
         fine = place in finest or _finer(float(distinct[place]), grain(np.delete(distinct, place)))
         if (odd < 1e-2 and counts[place] >= max(3, 2.5 * usual)) or fine or (place in exact and counts[place] >= 3 and distinct[place] != 0):
             some = min(usual + 3 * math.sqrt(usual) + 2, 1.5 * float(around.max()))
-            found.append((int(counts[place]), _Spike(float(distinct[place]), usual, some, fine, odd, max(finer, 1) if fine else 1)))
+            found.append((int(counts[place]), _Spike(float(distinct[place]), usual, some, fine, odd, max(int((10 * finer >= counts[place]).sum()), 1) if fine else 1)))
     often = sorted((count for count, spike in found if not spike.fine), reverse=True)
     sure = {float(distinct[place]) for place in exact}
     heaped = len(often) > 1 and often[0] < 3 * often[1]  # several values stand out, as durations in months do: people like some numbers
