@@ -18,6 +18,7 @@ __all__ = ['CLASSES', 'decided_by', 'targets', 'encoding_marks']
 
 # %% ../../nbs/02dl_data.encoding_marks.ipynb #b0bd03b6
 CLASSES = 20  # classes that are looked at one by one
+_STRENGTHS = (1, 2, 3, 4, 5, 8, 10, 15, 20, 25, 30, 40, 50, 100, 150, 200, 300, 500)  # smoothings that people use, in rows
 
 
 def _fitted(design: np.ndarray, aim: np.ndarray) -> np.ndarray:
@@ -38,6 +39,9 @@ def _formulas(g: _Groups) -> Iterator[tuple[str, np.ndarray, int]]:
     mean, n, e, prior = g.mean, g.rows, g.value, g.all_total / g.all_rows
     yield "mean", mean, 0
     yield "sum", g.total, 0
+    if 3 <= len(e) < 8:  # too few to fit a strength and have groups left that confirm it
+        for m in _STRENGTHS:
+            yield f"smoothed mean (m = {m})", (g.total + m * prior) / (n + m), 1
     if len(e) >= 4:
         alpha, m = _fitted(np.column_stack([np.ones(len(e)), -e]), e * n - g.total)
         if m > 1e-6:
@@ -65,9 +69,6 @@ def _formulas(g: _Groups) -> Iterator[tuple[str, np.ndarray, int]]:
             yield "mean, rescaled", a[0] + a[1] * mean, 2
 
 # %% ../../nbs/02dl_data.encoding_marks.ipynb #d84a1e0a
-_STRENGTHS = (1, 2, 3, 4, 5, 8, 10, 15, 20, 25, 30, 40, 50, 100, 150, 200, 300, 500)  # smoothings that people use, in rows
-
-
 def _merged(g: _Groups) -> Iterator[tuple[str, np.ndarray, int]]:
     "Smoothed means when groups of equal size and sum have one value: e (R + j m) = T + j m p, with j groups in one."
     prior = g.all_total / g.all_rows
@@ -155,7 +156,7 @@ def _others(codes: np.ndarray, values: np.ndarray, y: np.ndarray, spread: float)
     single = bool((part.squares * part.rows - part.total**2 <= 1e-9 * (part.squares * part.rows + 1e-300)).all())
     own = (1.0 if single else part.rows, part.total / (part.rows if single else 1), part.squares / (part.rows if single else 1))
     left = _Groups(rows - own[0], total - own[1], squares - own[2], part.value, whole.all_rows, whole.all_total, whole.all_squares)
-    judged = left.rows >= 2
+    judged = (left.rows >= 2) & whole.varied[level]  # where all rows have one outcome, that is what is left whatever is left out
     if judged.sum() < 8:
         return np.inf, single, 0
     left = _Groups(left.rows[judged], left.total[judged], left.squares[judged], left.value[judged], whole.all_rows, whole.all_total, whole.all_squares)

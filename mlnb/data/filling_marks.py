@@ -21,7 +21,7 @@ __all__ = ['CLEAN_SPIKE', 'CLEAN_ODD_SPIKE', 'CLEAN_FINE', 'CLEAN_MODE', 'AS_WEL
 CLEAN_SPIKE, CLEAN_ODD_SPIKE = 0.03, 0.005  # share of honest columns with a repeated value of their own: a round number, such as a default; another
 CLEAN_FINE = 0.01  # share of honest columns in which a repeated value is finer than all others
 CLEAN_MODE = 0.01  # share of honest columns that were filled with their most frequent value
-AS_WELL = 1000.0  # train explains a value as well as all rows do unless its fit is so many times likelier by accident
+AS_WELL = 1 / SURE  # train explains a value as well as all rows do unless its fit is so many times likelier by accident
 NEIGHBOURS = 10  # distinct values to either side that say how often a value should occur
 MOST_REPEATED = 200  # different values of a column that may stand for missing ones
 
@@ -78,7 +78,7 @@ def _spikes(distinct: np.ndarray, counts: np.ndarray, means: Sequence[float] = (
     "Values that stand out, and those that are one of the means to the last digit."
     found: list[tuple[int, _Spike]] = []
     between = _between(distinct, counts)[0]
-    between = between[counts[between] >= 3]
+    finer, between = counts[between], between[counts[between] >= 3]  # one that is ten times as frequent as the others stands out by itself
     finest = between[_often(counts[between], 20)].tolist()
     exact = {int(np.abs(distinct - mean).argmin()) for mean in means if np.abs(distinct - mean).min() <= 1e-11 * max(abs(mean), float(np.ptp(distinct)))}
     for place in dict.fromkeys([*_often(counts, most).tolist(), *finest, *exact]):
@@ -86,11 +86,12 @@ def _spikes(distinct: np.ndarray, counts: np.ndarray, means: Sequence[float] = (
             continue
         around = np.r_[counts[max(place - NEIGHBOURS, 0): place], counts[place + 1: place + 1 + NEIGHBOURS]]
         usual = float(np.median(around)) if len(around) < 10 else float(around.mean())
-        odd = _repeated(int(counts[place]), usual + 0.5, len(distinct))
+        first = usual < 1.25  # values that hardly repeat: each occurs once, since it was seen, and again by a rare accident
+        odd = _repeated(int(counts[place]) - first, usual + (-0.75 if first else 0.5), len(distinct))
         fine = place in finest or _finer(float(distinct[place]), grain(np.delete(distinct, place)))
         if (odd < 1e-2 and counts[place] >= max(3, 2.5 * usual)) or fine or (place in exact and counts[place] >= 3 and distinct[place] != 0):
             some = min(usual + 3 * math.sqrt(usual) + 2, 1.5 * float(around.max()))
-            found.append((int(counts[place]), _Spike(float(distinct[place]), usual, some, fine, odd, max(len(between), 1) if fine else 1)))
+            found.append((int(counts[place]), _Spike(float(distinct[place]), usual, some, fine, odd, max(int((10 * finer >= counts[place]).sum()), 1) if fine else 1)))
     often = sorted((count for count, spike in found if not spike.fine), reverse=True)
     sure = {float(distinct[place]) for place in exact}
     heaped = len(often) > 1 and often[0] < 3 * often[1]  # several values stand out, as durations in months do: people like some numbers
@@ -98,10 +99,11 @@ def _spikes(distinct: np.ndarray, counts: np.ndarray, means: Sequence[float] = (
 
 
 def _clean(value: float, values: np.ndarray, odd: float) -> float:
-    "Share of honest columns that would have such a repeated value; round numbers are repeated more often."
-    step = max(_between(*np.unique(values, return_counts=True))[1] or grain(values), 1e-9 * max(abs(value), 1e-300))
-    round_number = any(abs(value / (m * step) - round(value / (m * step))) < 1e-6 for m in (5, 10))
-    return (CLEAN_SPIKE if round_number else CLEAN_ODD_SPIKE) + min(odd, 0.05)
+    "Share of honest columns that would have such a repeated value; round numbers, of which a column has a few dozen, are repeated more often."
+    least = max(0.1 * float(values.std()), grain(values), 1e-9 * abs(value), 1e-300)
+    power = 10.0 ** math.floor(math.log10(least))
+    step = power * next(m for m in (1, 2, 5, 10) if power * m >= 0.999 * least)
+    return (CLEAN_SPIKE if abs(value / step - round(value / step)) < 1e-6 else CLEAN_ODD_SPIKE) + min(odd, 0.05)
 
 # %% ../../nbs/02dk_data.filling_marks.ipynb #428c6f8a
 @dataclass(frozen=True)
@@ -113,22 +115,24 @@ class _Fits:
     ranks: float
     near_ranks: float
     rest: int
+    equal: float = 0.0  # how many equal values the column has by nature, about
     step: float = 0.0  # a mean of whole numbers is itself one from time to time
 
     def chances(self, sd: float, half: bool) -> dict[str, float]:
         "Chance of each statistic to be met by accident, 1 where it is not met; `half`: whether the value lies half-way between two, which no accident explains."
-        middle = (2 * self.near_ranks + 1) / max(self.rest, 1) * (1e-6 if half else 1.0)
+        middle = (2 * max(self.ranks, self.equal) + 1) / max(self.rest, 1) * (1e-6 if half else 1.0)
         return {"mean": min(max(2 * self.near / (2.5 * sd), self.step / (sd * math.sqrt(max(self.rest, 1)))), 1.0) if self.mean <= self.near else 1.0,
                 "median": min(middle, 1.0) if self.rest and self.ranks <= self.near_ranks else 1.0}
 
 
-def _fits(value: float, rows: np.ndarray, natural: float, near: float, coarse: float) -> _Fits:
-    "`natural`: how many equal values belong to the column; `coarse`: half the step to which a median was rounded."
+def _fits(value: float, rows: np.ndarray, natural: tuple[float, float], near: float, coarse: float) -> _Fits:
+    "`natural`: how many equal values belong to the column, about and at the most; `coarse`: half the step to which a median was rounded."
     rest = rows[rows != value]
     if len(rest) < 5:
         return _Fits(math.inf, near, math.inf, 0.0, 0)
     below, above = int((rest < value - coarse).sum()), int((rest > value + coarse).sum())
-    return _Fits(abs(value - float(rest.mean())), near, abs(below - above), natural + len(rest) - below - above, below + above)
+    beside = len(rest) - below - above
+    return _Fits(abs(value - float(rest.mean())), near, abs(below - above), natural[1] + beside, below + above, natural[0] + beside)
 
 # %% ../../nbs/02dk_data.filling_marks.ipynb #cf5fc21e
 def _by_mode(spike: _Spike, rest: np.ndarray) -> float:
@@ -149,11 +153,9 @@ def _value_mark(column: str, spike: _Spike, train: np.ndarray, every: np.ndarray
     rounded = own if own > 1e-8 * max(abs(value), 1e-300) else 0.0
     near = max(0.5001 * rounded, (1e-6 if fineness else 1e-9) * max(sd, 1e-4 * abs(value)))
     coarse = 0.5001 * rounded if rounded > 9.9 * fineness else 0.0
-    share = len(train) / len(every)
-    usual = spike.usual * share
-    by_nature = 0.0 if spike.fine else max(spike.usual - 1, 1.0)
-    a = _fits(value, every, by_nature, near, 0.0)
-    b = _fits(value, train, 0.0 if spike.fine else max(min(usual + 3 * math.sqrt(usual) + 2, spike.most), 1.0), near, coarse)
+    usual = spike.usual * len(train) / len(every)
+    by_nature = [(0.0, 0.0) if spike.fine else (often, max(min(often + 3 * math.sqrt(often) + 2, spike.most), 1.0)) for often in (spike.usual, usual)]
+    a, b = _fits(value, every, by_nature[0], near, 0.0), _fits(value, train, by_nature[1], near, coarse)
     if min(a.rest, b.rest) < 10 or value == 0:  # zero has reasons of its own to be frequent
         a, b = replace(a, rest=0), replace(b, rest=0)
     if not spike.fine and fineness > 1e-9:
@@ -170,9 +172,7 @@ def _value_mark(column: str, spike: _Spike, train: np.ndarray, every: np.ndarray
     if accident >= 1 or (over == "train" and chances[0][kind] < 1):
         return None, apart and accident >= 1  # nothing, or the same for both
     off, off_train, allowed = (a.mean, b.mean, near) if kind == "mean" else (a.ranks / max(a.rest, 1), b.ranks / max(b.rest, 1), a.near_ranks / max(a.rest, 1))
-    chance = accident * (CLEAN_FINE if spike.fine and kind == "mean" else _clean(value, rest, spike.odd))
-    if kind == "median" and over == "all rows" and (a.near_ranks > 0.02 * a.rest or a.ranks > 0.5 * spike.usual + 1):
-        return None, False  # a coarse column: heaps lie near the middle by nature
+    chance = accident * (1.0 if spike.tried > 1 else CLEAN_FINE if spike.fine and kind == "mean" else _clean(value, rest, spike.odd))
     if kind == "median" and accident > 1e-6:
         chance += _by_mode(spike, rest)
     said = f"its repeated value {value:.6g} is the {'mean' if kind == 'mean' else 'middle'} of the others"
@@ -221,16 +221,18 @@ def _group_mark(column: str, sides: Sides, between: np.ndarray) -> Mark | None:
         looked = (most >= (2 if unique else 3)) & (most >= (second + 1 if len(between) else 2 * second + 1)) & (np.bincount(group, minlength=k) >= 8)
         if not looked.any():
             continue
+        apart = looked & (most >= 0.9 * np.bincount(place[repeated], minlength=len(distinct))[top])
+        ways = 1 if apart.sum() >= 2 else len(groupings)  # repeated values of one group each tell which grouping it was
         size = _spreads(group, values, k)
         near = np.maximum(0.5001 * s.fineness if s.fineness > 1e-9 else 0.0, 1e-7 * np.maximum(size, 1e-6 * np.abs(distinct[top])) + 1e-12)
         all_rows, train = _off(group, values, distinct[top]), _off(group[own], values[own], distinct[top])
         for how in ("mean", "median"):
-            by_nature = 0.0 if len(between) else 1.0
-            slack, slack_train = (near, near) if how == "mean" else (by_nature, np.maximum(second, by_nature))
+            slack = slack_train = near if how == "mean" else np.maximum(second, 0.0 if len(between) else 1.0)
             hit, hit_train = all_rows[how] <= slack, train[how] <= slack_train
             n = np.bincount(group, minlength=k).clip(1)
             shared = len(np.unique(top[looked])) < looked.sum()  # one value that several groups share may be near their middles for another reason
-            each = np.clip(2 * near / (2.5 * np.maximum(size, 1e-12)) if how == "mean" else 3 / (2.5 * np.sqrt(n) if shared else n), 1e-9, 1.0)
+            ranks = 2 * np.maximum(np.minimum(all_rows["median"], slack), 1.0) + 1
+            each = np.clip(2 * near / (2.5 * np.maximum(size, 1e-12)) if how == "mean" else ranks / (2.5 * np.sqrt(n) if shared else n), 1e-9, 1.0)
             met, met_train = int((hit & looked).sum()), int((hit_train & looked).sum())
             least = 1 if how == "mean" else 2  # a mean is met to the last digit
             if max(met, met_train) < max(0.7 * looked.sum(), least) or met == met_train or (how == "median" and len(np.unique(top[looked])) < 2):
@@ -238,7 +240,7 @@ def _group_mark(column: str, sides: Sides, between: np.ndarray) -> Mark | None:
             over, (one, other) = ("all rows", (hit, hit_train)) if met > met_train else ("train", (hit_train, hit))
             speak, against = (np.flatnonzero(part)[np.unique(top[part], return_index=True)[1]] for part in (looked & one & ~other, looked & other & ~one))
             log = float(np.log(each[speak]).sum() - np.log(each[against]).sum())  # each value once
-            chance = min(CLEAN_SPIKE * 2 * len(groupings) * math.exp(min(log, 0.0)), 1.0)
+            chance = min(CLEAN_SPIKE * 2 * ways * math.exp(min(log, 0.0)), 1.0)
             mark = Mark(column, "filled", f"{how} by {name}", f"{met} of {looked.sum()} repeated values are the {how} of their {name}, counted", over,
                         1 - met / int(looked.sum()), 1 - met_train / int(looked.sum()), 0.0, chance, name, int(most[looked].sum()))
             best = mark if best is None or mark.chance < best.chance else best
@@ -266,8 +268,9 @@ def _looked(column: str, sides: Sides) -> tuple[Mark | None, bool]:
     between = between[counts[between] >= 2]
     between = between[_often(counts[between], MOST_REPEATED)]
     if len(distinct) > 20 and (len(between) >= 2 or np.partition(counts, -2)[-2] >= min(3 * np.median(counts), 3)):
-        grouped = _group_mark(column, sides, between)
-        found += [grouped] if grouped and grouped.chance <= SURE else []
+        for finer in [between] * (len(between) > 0) + [between[:0]]:  # some groups' medians may be values of the column, others lie between two
+            grouped = _group_mark(column, sides, finer)
+            found += [grouped] if grouped and grouped.chance <= SURE else []
     best = min(found, key=lambda mark: float(str(mark.evidence.get("accident", mark.chance))) * (1.0 if mark.over == "train" else AS_WELL), default=None)
     if best is not None and best.over == "train":
         best = replace(best, chance=0.0)  # nothing is left to explain

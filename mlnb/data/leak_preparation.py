@@ -21,6 +21,7 @@ from .encoding_marks import encoding_marks, targets
 from .filling_marks import ROOM, filling_marks
 from .fitted_steps import StepLeak, fitted_steps
 from .marks import Mark, Sides, convincing
+from .neighbour_marks import neighbour_marks
 from .pipeline_file import open_pipeline
 from .quick_model import together
 from .sample import local, sample_rows
@@ -59,7 +60,9 @@ def _marks(sides: Sides, task: str) -> tuple[Mark, ...]:
 
     found: list[Mark] = []
     if len(sides.test):
-        found += [*scaling_marks(sides), *filling_marks(sides), *counting_marks(sides)]
+        again = {mark.column: mark for mark in neighbour_marks(sides)}  # cells that are explained one by one; what else looks filled there is an accident
+        filled = [mark for mark in filling_marks(sides) if mark.column not in again]
+        found += [*scaling_marks(sides), *again.values(), *filled, *counting_marks(sides)]
     if sides.target in sides.train.columns:
         blank = pd.Series([None] * len(sides.test), dtype=object)
         y = pd.concat([sides.train[sides.target], sides.test.get(sides.target, blank)], ignore_index=True)
@@ -71,7 +74,7 @@ def _marks(sides: Sides, task: str) -> tuple[Mark, ...]:
 def _again(mark: Mark, train: pd.DataFrame, rows: pd.DataFrame, sides: Sides) -> pd.Series | None:
     "A leaking column made again from train, for these rows; None when nothing is left to make it from."
     column = rows[mark.column]
-    if mark.family == "scaled":
+    if mark.family == "scaled" or mark.kind.startswith("from "):
         return column
     if mark.family == "filled" and not mark.source:
         spike = column.round(12).mode().iloc[0]
@@ -121,7 +124,9 @@ def _verdict(code: str, p: Preparation) -> Finding:
     evidence = {"columns": {m.column: m.to_dict() for m in marks}, "pipeline": [s.to_dict() for s in (steps or p.steps)], "code": [c.to_dict() for c in lines or mild],
                 "worth": p.worth, "columns looked at": p.columns, "looked at": sorted(p.looked), "learnt from train": {m.column: m.said for m in known},
                 "columns not looked at": list(p.unread)}
-    parts = {"evidence": evidence, "value": float(len(marks) + len(steps) + len(lines)), "threshold": 0.0}
+    published = [m for m in p.marks if m.kind == "published"] if code == "LEAK08" else []
+    count = len(marks) + len(steps) + len(lines) or len(mild) or len(published)
+    parts = {"evidence": evidence, **({"value": float(count), "threshold": 0.0} if count else {})}  # what was found, of which none is allowed
     if marks or steps or lines:
         said = [m.sentence for m in marks[:3]] + [s.sentence for s in steps[:2]] + [f"{c.place} {c.said}." for c in lines[:3]]
         more = len(marks) + len(steps) + len(lines) - len(said)
@@ -129,8 +134,7 @@ def _verdict(code: str, p: Preparation) -> Finding:
         return finding(code, "fail", f"{' '.join(said)}{f' And {more} more.' if more > 0 else ''}{worth}{_unread(p.unread)}", columns=columns, **parts)
     if mild:
         return finding(code, "warn", " ".join(f"{c.place} {c.said}: only which values exist, but the test rows should not say that either." for c in mild[:3]), **parts)
-    published = [m for m in p.marks if m.kind == "published"]
-    if code == "LEAK08" and published:
+    if published:
         text = f"{len(published)} columns ({listed([m.column for m in published], 4)}) have mean 0 and unit length over train and test together: the table was scaled as " \
                "a whole before it was split, as published tables are. The harm is nil; rows that arrive later cannot be brought to this scale."
         return finding(code, "warn", text, **parts)
@@ -224,6 +228,12 @@ def _sides(left: Table, right: Table | None, target: str, exclude: Sequence[str]
         kept = left.columns
     train = left.frame(kept)
     test = right.frame([c for c in kept if c in right.columns]) if right is not None else train.iloc[:0]
+    both = [(side, rows) for side, rows in ((left, train), (right, test)) if side is not None and target in rows]
+    if any(rows[target].isna().any() for _, rows in both):
+        given = [side.expr.select([target]).to_pandas()[target] for side, _ in both]
+        if sum(y.isna().sum() for y in given) < sum(rows[target].isna().sum() for _, rows in both):  # what cannot be read as a number may be a class
+            for (_, rows), y in zip(both, given, strict=True):
+                rows[target] = y.to_numpy()
     return Sides(train, test, target, tuple(exclude)), unread
 
 # %% ../../nbs/02dh_data.leak_preparation.ipynb #894cf27c

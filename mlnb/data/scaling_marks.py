@@ -104,15 +104,14 @@ def _extremes(column: str, train: np.ndarray, every: np.ndarray, fineness: float
 
 def _quartiles(column: str, train: np.ndarray, every: np.ndarray, fineness: float) -> Mark | None:
     near = 1e-9 if fineness < 1e-12 else max(0.6 * fineness, 1e-6)
-    half = len(every) / 2 - 1
-    if (every <= near).sum() < half or (every >= -near).sum() < half:
-        return None  # the median is not 0
+    if not any(min((values <= near).sum(), (values >= -near).sum()) >= len(values) / 2 - 1 for values in (every, train)):
+        return None  # neither median is 0
     ours, theirs = (np.percentile(values, (25, 50, 75)) for values in (every, train))
     off, off_train = (max(abs(q[1]), abs(q[2] - q[0] - 1)) for q in (ours, theirs))
-    if off > near:
-        return None
     if off_train <= near:
         return Mark(column, "scaled", "robust", "median 0 and interquartile range 1", "train", off, off_train, near, 0.0)
+    if off > near:
+        return None
     sd = max(float(every.std()), 1e-300)
     chance = float(min(near * np.sqrt(len(every)) / sd, 1.0) ** 2) if fineness < 0.02 else 1e-3
     return Mark(column, "scaled", "robust", "median 0 and interquartile range 1", "all rows", off, off_train, near, chance, rows=len(every))

@@ -30,6 +30,7 @@ class Case:
     time: str = ""  # column that orders the rows; named in the audit of splits by time
     entity: str = ""  # column that says whom a row is about
     kinds: tuple[str, ...] = ("random",)  # honest splits
+    learn: np.ndarray | None = None  # rows that a preparation learns from, all when none; which is the mistake
 
     @property
     def classes(self) -> bool:
@@ -429,14 +430,19 @@ def _target_mean(by: str, smooth: float) -> Callable[[Case, float, np.random.Gen
 SCALERS = ("standard", "minmax", "robust", "rank")
 
 
+def _learnt(case: Case, x: pd.Series) -> pd.Series:
+    """The rows of a column that a preparation learns from."""
+    return x if case.learn is None else x[case.learn]
+
+
 def _scaled(kind: str) -> Callable[[Case, float, np.random.Generator], Made]:
     def make(case: Case, _: float, rng: np.random.Generator) -> Made:
         d = case.frame.drop(columns=[case.target])
         name = str(rng.choice([c for c in d if d[c].dtype.kind in "fi" and d[c].nunique() > 30]))
-        x = d[name]
-        spread = x.quantile(0.75) - x.quantile(0.25)
-        return {name: {"standard": (x - x.mean()) / x.std(ddof=0), "minmax": (x - x.min()) / (x.max() - x.min()),
-                       "robust": (x - x.median()) / (spread or 1), "rank": x.rank(pct=True)}[kind]}
+        x, known = d[name], _learnt(case, d[name])
+        spread = known.quantile(0.75) - known.quantile(0.25)
+        return {name: {"standard": (x - known.mean()) / known.std(ddof=0), "minmax": (x - known.min()) / (known.max() - known.min()),
+                       "robust": (x - known.median()) / (spread or 1), "rank": known.rank(pct=True).reindex(x.index)}[kind]}
 
     return make
 
@@ -446,10 +452,11 @@ def _imputed(kind: str) -> Callable[[Case, float, np.random.Generator], Made]:
         d = case.frame.drop(columns=[case.target])
         name = str(rng.choice([c for c in d if d[c].dtype.kind == "f" and d[c].nunique() > 50]))
         x = d[name].where(rng.random(len(d)) >= share)
+        known = _learnt(case, x)
         if kind == "group":
             key = d[_category(case)]
-            return {name: x.fillna(x.groupby(key).transform("mean")).fillna(x.mean())}
-        return {name: x.fillna(x.mean() if kind == "mean" else x.median())}
+            return {name: x.fillna(key.map(known.groupby(key).mean())).fillna(known.mean())}
+        return {name: x.fillna(known.mean() if kind == "mean" else known.median())}
 
     return make
 
@@ -504,16 +511,31 @@ PLANTS = (
 )  # fmt: skip
 
 
-def planted(plant: Plant, case: Case, strength: float, kind: str, seed: int) -> Sides:
-    """A case with a column plant."""
-    rng = np.random.default_rng([zlib.crc32(f"{plant.family} {case.name}".encode()), seed])
+def _leaks(plant: Plant, case: Case, strength: float, late: np.ndarray, key: list[int]) -> Made | None:
+    """The prepared column of a plant that replaces one; None where the same is learnt from train alone, so that nothing has leaked."""
+    made, honest = (plant.make(c, strength, np.random.default_rng(key)) for c in (case, replace(case, learn=~late)))
+    ((name, values),) = made.items()
+    ours, theirs = (np.asarray(x, float)[~late] for x in (values, honest[name]))
+    apart = np.abs(ours - theirs) > 1e-9 * max(float(np.nanstd(ours)), 1e-300)
+    return made if apart.any() else None
+
+
+def planted(plant: Plant, case: Case, strength: float, kind: str, seed: int) -> Sides | None:
+    """A case with a column plant; None where none of ten draws leaks anything."""
+    key = [zlib.crc32(f"{plant.family} {case.name}".encode()), seed]
     rows = replace(case, frame=case.frame.assign(row__=np.arange(len(case.frame))))
     late = np.isin(np.arange(len(case.frame)), split(rows, kind, seed).test["row__"])
-    sides, made = split(case, kind, seed), plant.make(case, strength, rng)
     if plant.replaces:
-        (name, values), = made.items()
+        draws = (_leaks(plant, case, strength, late, key + [i] * (i > 0)) for i in range(10))
+        made = next((found for found in draws if found is not None), None)
+        if made is None:
+            return None
+        ((name, values),) = made.items()
         whole = case.frame.assign(**{name: np.asarray(values)})
+        sides = split(case, kind, seed)
         return replace(sides, train=whole[~late].reset_index(drop=True), test=whole[late].reset_index(drop=True), columns=(name,))
+    rng = np.random.default_rng(key)
+    sides, made = split(case, kind, seed), plant.make(case, strength, rng)
     return add(sides, made, late, rng)
 
 
