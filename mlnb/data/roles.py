@@ -105,6 +105,16 @@ def _family(dtype: object) -> str:
     "What a typed column holds; empty for text, whose values say it."
     return next((kind for kind in ("boolean", "numeric", "temporal") if getattr(dtype, f"is_{kind}")()), "")
 
+
+def _unread(table: Table, target: str) -> str:
+    "What is to be said of labels that are no numbers, where most are; empty where there are none."
+    text = table.expr[target].strip().nullif("")
+    odd = text.notnull() & text.try_cast("float64").isnull()
+    with translate(table.name):
+        found = table.expr.aggregate(n=odd.sum(), example=text.min(where=odd)).to_pyarrow().to_pylist()[0]
+    return (f"{found['n']:,} of {table.rows:,} values of {target} in {table.name} cannot be read as numbers, such as {found['example']!r}; their rows are left out. "
+            "Clean the target first.") if found["n"] else ""
+
 # %% ../../nbs/02aba_data.roles.ipynb #117afc16
 MANY = 1000  # labels beyond which a target is no matter of classes
 
@@ -124,6 +134,8 @@ def compare_roles(
                 gaps = int(table.expr[entity].isnull().sum().to_pyarrow().as_py())
             if gaps:
                 notes.append(f"{gaps:,} of {table.rows:,} rows of {table.name} have no {entity}; they are nobody's rows.")
+        if table.kinds.get(target) == "numeric" and table.expr.schema()[target].is_string() and (lost := _unread(table, target)):
+            notes.append(lost)
     if test is None:
         return tuple(notes)
     for one, other in ((train, test), (test, train)):
