@@ -127,8 +127,7 @@ def compare_roles(
 ) -> tuple[str, ...]:  # sentences
     "What is odd about two sides and their roles. Raises `InputError` when they have no label in common."
     notes = []
-    sides = [train, *([test] if test is not None else [])]
-    for table in sides:
+    for table in (side for side in (train, test) if side is not None):
         if entity in table.columns:
             with translate(table.name):
                 gaps = int(table.expr[entity].isnull().sum().to_pyarrow().as_py())
