@@ -186,8 +186,12 @@ _add("map", "MAP", ("ranking",), "score", _UNIT, True,
      MeanOf(list_average_precision), by_list=True)
 _add("precision_at_k", "Precision@k", ("anomaly",), "score", _UNIT, True,
      "Of the k rows with the highest scores, the share that is a hit.",
-     "It says nothing about what is missed; where a miss is dangerous, look at recall.",
+     "It says nothing about what is missed; where a miss is dangerous, look at recall@k.",
      Top, attrgetter("precision_at_k"))
+_add("recall_at_k", "Recall@k", ("anomaly",), "score", _UNIT, True,
+     "Of all hits, the share that is among the k rows with the highest scores.",
+     "It cannot exceed k over the number of hits, and says nothing about how many of the alarms are false.",
+     Top, attrgetter("recall_at_k"))
 _add("mean_rating", "Mean rating", ("generation",), "value", (float("-inf"), float("inf")), True,
      "The mean of the ratings that people gave, on their scale.",
      "Raters differ: use several, tell them the scale, and keep automatic scores beside it, never instead of it.",

@@ -66,7 +66,7 @@ class MetricChoice:
 _ROWS = {  # row of the table -> metric, metrics beside it
     "METRIC1": ("f1", ("precision", "recall", "roc_auc")), "METRIC2": ("pr_auc", ("precision", "recall", "roc_auc")),
     "METRIC3": ("macro_f1", ("micro_f1", "balanced_accuracy")), "METRIC4": ("mae", ("rmse", "r2")),
-    "METRIC5": ("ndcg_at_k", ("map",)), "METRIC6": ("mean_rating", ()), "METRIC7": ("precision_at_k", ("recall",)),
+    "METRIC5": ("ndcg_at_k", ("map",)), "METRIC6": ("mean_rating", ()), "METRIC7": ("precision_at_k", ("recall_at_k",)),
 }
 
 # %% ../../nbs/04a_evaluation.metrics.ipynb #44984438
