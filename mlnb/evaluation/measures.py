@@ -46,6 +46,7 @@ class Metric:
     statistic: Callable[[Predictions, str], Any] = field(repr=False)  # rows -> function of row weights
     formula: Callable[[Any], np.ndarray] = field(default=np.ravel, repr=False)  # what that gives -> the values
     by_list: bool = False  # observations are lists of rows, not rows
+    interval: str = "percentile"  # bootstrap interval that keeps its level: "percentile" or "bca"
 
     def __call__(
         self,
@@ -159,11 +160,11 @@ _ANY = (0.0, float("inf"))
 _add("mae", "MAE", ("regression",), "value", _ANY, False,
      "The mean distance between prediction and truth, in the unit of the target.",
      "All errors count by their size; if one large error is worse than many small ones, look at RMSE.",
-     MeanOf(absolute_errors))
+     MeanOf(absolute_errors), interval="bca")
 _add("rmse", "RMSE", ("regression",), "value", _ANY, False,
      "The root of the mean squared error, in the unit of the target; large errors count more.",
      "A few outliers can decide it.",
-     MeanOf(squared_errors), _root)
+     MeanOf(squared_errors), _root, interval="bca")
 _add("r2", "R²", ("regression",), "value", (float("-inf"), 1.0), True,
      "The share of the variance of the truth that the prediction explains; 0 is predicting the mean.",
      "It depends on how varied the truth is, so values from different data cannot be compared.",
