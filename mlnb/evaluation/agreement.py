@@ -117,7 +117,7 @@ class Agreement:
         shown = f"<div>{esc(self.verdict)}</div>" + table([*rows, ("equal pairs", self.exact, None, None)], ["", "value", "from", "to"])
         return panel("Agreement of raters", shown, f"{self.items:,} items, {self.raters} raters, {self.scale} scale")
 
-
+# %% ../../nbs/04th_evaluation.agreement.ipynb #f6ca362c
 def agreement(
     ratings: object,  # table or array of shape (items, raters); missing where somebody did not rate
     scale: str = "ordinal",  # one of SCALES: labels, ordered labels, or numbers

@@ -18,7 +18,8 @@ from .agreement import Agreement, agreement
 from .bootstrap import percentile_interval
 from .rates import Interval, check_level
 from .resampled_sums import resampled_means
-from .texts import bleu_counts, bleu_of, check_texts, chrf_counts, chrf_of, text_scores
+from .texts import bleu_counts, bleu_of, chrf_counts, chrf_of
+from .text_scores import check_texts, text_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +72,7 @@ class TextEvaluation:
         shown = f"<div>{esc(said)}</div>" + table(rows, ["", "value", "from", "to", "follows the ratings"])
         return panel("Generated texts", shown, f"{self.n:,} texts")
 
-
+# %% ../../nbs/04tk_evaluation.generation.ipynb #48512bb1
 def evaluate_texts(
     texts: Sequence[str],  # generated
     references: Sequence[str | Sequence[str]],  # a text, or several, for each
@@ -105,7 +106,7 @@ def evaluate_texts(
     raters = agreement(rated, scale, n_resamples, level, random_state) if several else None
     return TextEvaluation(scores, rating, raters, _follows(each, mean), {**each, "rating": mean}, len(own))
 
-
+# %% ../../nbs/04tk_evaluation.generation.ipynb #65c9edd9
 def _ratings(ratings: object, n: int) -> np.ndarray:
     import pandas as pd
 

@@ -138,7 +138,7 @@ def group_metrics(
         samples = group_resamples(p, codes, len(groups), names, n_resamples, random_state)
         with np.errstate(all="ignore"):
             low, high = _quantiles(samples, level)
-            se = np.nanstd(samples, axis=0, ddof=1)
+            se = _errors(samples)
         spread = {name: _spread(values[n >= FEW, j], samples[:, n >= FEW, j], level) for j, name in enumerate(names) if (n >= FEW).sum() > 1}
     _exact(p, codes, names, n, se, low, high, level)
     words = {name: {str(groups[g]): text for g, text in parts.items()} for name, parts in why.items()}
@@ -171,6 +171,15 @@ def _quantiles(samples: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarra
     return low, high
 
 
+def _errors(samples: np.ndarray) -> np.ndarray:
+    "Standard deviations along the first axis, NaN left out."
+    known = ~np.isnan(samples)
+    n = known.sum(axis=0)
+    mean = np.where(known, samples, 0).sum(axis=0) / np.maximum(n, 1)
+    squares = (np.where(known, samples - mean, 0) ** 2).sum(axis=0)
+    return np.where(n > 1, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan)
+
+# %% ../../nbs/04tj_evaluation.group_metrics.ipynb #e91e41e2
 def _exact(p: Predictions, codes: np.ndarray, names: list[str], n: np.ndarray, se: np.ndarray, low: np.ndarray, high: np.ndarray,
            level: float) -> None:  # fmt: skip
     "Wilson's interval for rates of few rows or without variation, in place; a standard error that is never zero."
@@ -190,7 +199,7 @@ def _exact(p: Predictions, codes: np.ndarray, names: list[str], n: np.ndarray, s
         share = (hits + 2) / (trials + 4)  # Agresti and Coull (1998)
         se[use, j] = np.sqrt(share * (1 - share) / (trials + 4))[use]
 
-# %% ../../nbs/04tj_evaluation.group_metrics.ipynb #e91e41e2
+# %% ../../nbs/04tj_evaluation.group_metrics.ipynb #a524bd70
 def _chance(values: np.ndarray, overall: float, se: np.ndarray, n: np.ndarray) -> np.ndarray:
     "Two-sided probability values of a group against the rows outside it; their value follows from the whole's."
     from scipy.stats import norm
@@ -209,7 +218,8 @@ def _spread(values: np.ndarray, samples: np.ndarray, level: float) -> dict[str, 
     if np.isnan(values).all():
         return {}
     with np.errstate(all="ignore"):
-        top, bottom = np.nanmax(samples, axis=1), np.nanmin(samples, axis=1)
+        top, bottom = (np.where(np.isnan(samples), side, samples) for side in (-np.inf, np.inf))
+        top, bottom = (np.where(np.isfinite(v), v, np.nan) for v in (top.max(axis=1), bottom.min(axis=1)))
         gap = percentile_interval("difference", float(np.nanmax(values) - np.nanmin(values)), top - bottom, level)
         ratio = percentile_interval("ratio", float(np.nanmin(values) / np.nanmax(values)), bottom / top, level)
     return {"difference": gap.value, "difference_low": gap.low, "difference_high": gap.high,

@@ -78,7 +78,8 @@ def _scores(p: Predictions, codes: np.ndarray, chosen: list[int], metric: Metric
 
 def _by_error(value: float, samples: np.ndarray, level: float, metric: Metric) -> tuple[float, float]:
     "Ends that lie further out than a few hundred resamples reach, by their standard error."
-    half = NormalDist().inv_cdf((1 + level) / 2) * float(np.nanstd(samples, ddof=1))
+    kept = samples[~np.isnan(samples)]
+    half = NormalDist().inv_cdf((1 + level) / 2) * float(kept.std(ddof=1)) if len(kept) > 1 else np.inf
     return max(value - half, metric.range[0]), min(value + half, metric.range[1])
 
 # %% ../../nbs/04dc_evaluation.groups.ipynb #70ee6938

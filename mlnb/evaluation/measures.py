@@ -72,9 +72,8 @@ class Metric:
         if self.by_list and p.weight is not None:
             raise InputError(f"{self.title} counts every list the same; it takes no sample_weight.")
         statistic = self.statistic(p, self.title)
-        if self.by_list:
-            return float(self.formula(statistic(Weights(np.ones((1, len(statistic.columns))))))[0])
-        return float(self.formula(statistic(Weights.of(p).arranged(statistic.order)))[0])
+        weights = Weights(np.ones((1, len(statistic.columns)))) if self.by_list else Weights.of(p).arranged(statistic.order)
+        return float(self.formula(statistic(weights))[0])
 
     def _repr_html_(self) -> Raw:
         low, high = self.range

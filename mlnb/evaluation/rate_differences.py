@@ -55,7 +55,7 @@ def paired_rate_difference(
     low, high = _newcombe(both, only_a, only_b, neither, level) if method == "newcombe" else _tango(only_a, only_b, n, level)
     return Interval("difference of rates", gap, low, high, se, level, method=f"{method.capitalize()}, paired")
 
-
+# %% ../../nbs/04tc_evaluation.rate_differences.ipynb #04a0f0bb
 def _newcombe(both: float, only_a: float, only_b: float, neither: float, level: float) -> tuple[float, float]:
     n = both + only_a + only_b + neither
     a, b = (both + only_a) / n, (both + only_b) / n

@@ -64,7 +64,7 @@ class OperatingPoints:
         "The operating point of a threshold."
         return int(np.searchsorted(-self.threshold, -threshold, "right")) - 1
 
-
+# %% ../../nbs/04te_evaluation.thresholds.ipynb #ddf3f56b
 def operating_points(
     p: Predictions,  # binary rows with scores
 ) -> OperatingPoints:  # one for each distinct score, and one that flags nothing
@@ -192,7 +192,7 @@ def choose_threshold(
     return ThresholdChoice(words, float(_finite(points.threshold)[at]), low, high, rates_at(points, at, level), optimism,
                            n_resamples - len(kept), points, len(p), level, n_resamples)  # fmt: skip
 
-
+# %% ../../nbs/04te_evaluation.thresholds.ipynb #11c067d7
 def resampled_points(
     p: Predictions,  # binary rows with scores
     points: OperatingPoints,  # of these rows
