@@ -65,7 +65,7 @@ def test_all_kinds_of_metrics_by_group() -> None:
 def test_resamples_by_group_as_copying_rows() -> None:
     truth, score, who = people(900)
     p = predictions(truth, y_score=score)
-    codes, groups = group_codes(who[["sex"]])
+    codes, _ = group_codes(who[["sex"]])
     found = group_resamples(p, codes, 3, ["recall", "brier"], 1500)
     rng, copied = np.random.default_rng(0), []
     for _ in range(300):

@@ -91,7 +91,7 @@ def choose_metric(
         choice = _choice("METRIC5", "Relevance has grades." if graded else "Relevance is yes or no.", task)
         return choice if graded else replace(choice, metric=METRICS["map"], beside=("ndcg_at_k",))
     if task == "generation":
-        return _choice("METRIC6", "Quality is a matter of judgement, so people rate it.", task)
+        return _choice("METRIC6", "Quality is a matter of judgement, so people rate it; automatic scores (evaluation.generation) stand beside their ratings.", task)
     span = f"from {values.min():g} to {values.max():g}"
     return _choice("METRIC4", f"A quantity {span}; no single large error should decide.", task)
 
