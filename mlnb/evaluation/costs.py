@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import InputError
-from ..core.render import PALETTE, Raw, esc, figure, figure_img, panel, table
+from ..core.render import PALETTE, Raw, esc, figure, figure_img, legend, panel, table
 from .predictions import Predictions
 from .rates import check_level
 from .thresholds import OperatingPoints, operating_points, rates_at, resampled_points
@@ -88,7 +88,7 @@ class CostChoice:
         ax.axvline(self.threshold, color=PALETTE["red"], label="lowest on these rows")
         ax.axvline(self.theory, color=PALETTE["green"], linestyle="--", label="by theory")
         ax.set(xlabel="threshold", ylabel="mean cost a row")
-        ax.legend(frameon=False, fontsize=8)
+        legend(ax)
         return fig
 
     def _repr_html_(self) -> Raw:

@@ -82,7 +82,7 @@ class DeLong:
         return {"a": self.a, "b": self.b, "difference": d.value, "low": d.low, "high": d.high, "se": d.se, "level": d.level, "z": self.z, "p": self.p, "n": self.n}
 
     def _repr_html_(self) -> Raw:
-        rows = [(self.a, self.b, str(self.difference), f"{self.z:.3f}", f"{self.p:.4g}")]
+        rows = [(self.a, self.b, str(self.difference), f"{self.z:.3f}", f"{self.p:.4g}" if self.p >= 1e-4 else "below 0.0001")]
         return panel("ROC-AUC of two scores", table(rows, ["first", "second", "difference", "Z", "p"]), f"DeLong's test, {self.n:,} rows")
 
 

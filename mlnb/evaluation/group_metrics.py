@@ -110,7 +110,7 @@ def _html(m: GroupMetrics) -> Raw:
             for g, group in enumerate(m.groups)]
     note = f"<div>* differs from the rows outside the group at {1 - m.level:.2g}, corrected for {len(m.groups)} groups (Holm).</div>"
     few = [m.name(g) for g in range(len(m.groups)) if m.n[g] < FEW]
-    note += f"<div>Fewer than {FEW} rows: {esc(listed(few, 6))}.</div>" if few else ""
+    note += f"<div>Fewer than {FEW} rows: {esc(listed([f'({name})' for name in few], 6))}.</div>" if few else ""
     how = f"{m.n_resamples:,} resamples" if m.n_resamples else "Wilson"
     return panel("Metrics by group", table(rows, heads) + note + figure_img(m.plot(), "metrics by group with intervals"), f"{m.level:.0%}, {how}")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import InputError, did_you_mean, listed
-from ..core.render import PALETTE, Raw, esc, figure, figure_img, panel, table
+from ..core.render import PALETTE, Raw, esc, figure, figure_img, legend, panel, table
 from .confusion import ratio
 from .predictions import Predictions
 from .rates import check_level, wilson
@@ -158,7 +158,7 @@ class ThresholdChoice:
         ax.axvspan(self.low, self.high, color=PALETTE["grey"], alpha=0.25)
         ax.axvline(self.threshold, color=PALETTE["red"])
         ax.set(xlabel="threshold", ylim=(0, 1.02))
-        ax.legend(frameon=False, fontsize=8)
+        legend(ax)
         return fig
 
     def _repr_html_(self) -> Raw:
