@@ -332,3 +332,252 @@ def test_wilson_as_statsmodels() -> None:
 def test_bad_input_is_explained(call: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         call()  # type: ignore[operator]
+
+
+# sums, few rows and blocks
+
+
+def test_resamples_that_share_counts_are_as_good_as_independent_ones() -> None:
+    """Quantiles over 1000 resamples scatter as those of independent ones do, and neighbours in sorted data do not show."""
+    from mlnb.evaluation.resampled_sums import _uses, resampled_means
+
+    n = 16_384
+    column = np.sort(np.random.default_rng(0).exponential(1, n))[:, None]  # the worst order of rows for turning
+    assert _uses(n) == 8
+    ends = []
+    for seed in range(40):
+        found = resampled_means(column, 400, lambda number, seed=seed: np.random.default_rng([seed, number + 10_000]))[:, 0]
+        ends.append((found.mean(), found.std(), *np.quantile(found, [0.025, 0.975])))
+    se = column.std() / np.sqrt(n)
+    middle, spread, low, high = np.transpose(ends)
+    assert abs(middle.mean() - column.mean()) < 4 * se / np.sqrt(400 * 40) and middle.std() < 1.5 * se / np.sqrt(400)
+    assert abs(spread.mean() / se - 1) < 0.03
+    assert low.std() < 1.5 * se * 0.134 and high.std() < 1.5 * se * 0.134  # of a normal's 2.5 % quantile from 400 values
+    at = column.mean() - 1.96 * se, column.mean() + 1.96 * se
+    assert abs(low.mean() - at[0]) < 0.1 * se and abs(high.mean() - at[1]) < 0.1 * se
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sums_in_single_precision_are_checked_in_double(weighted: bool) -> None:
+    from mlnb.evaluation.resampled_sums import resampled_means
+    from mlnb.evaluation.resampling import resample_counts as draw
+
+    rng = np.random.default_rng(0)
+    columns = np.column_stack([rng.lognormal(0, 3, 3000), 1e9 + rng.normal(0, 1, 3000), rng.normal(0, 1e-9, 3000)])
+    weight = rng.random(3000) if weighted else None
+    ours = resampled_means(columns, 50, lambda number: np.random.default_rng(5), weight=weight)
+    rng, w = np.random.default_rng(5), np.ones(3000) if weight is None else weight
+    counts = draw(rng, 3000, 50).astype(float) * w
+    exact = counts @ columns / counts.sum(axis=1)[:, None]
+    assert (np.abs(ours - exact) < 1e-4 * exact.std(axis=0)).all()
+
+
+def test_a_median_from_few_rows_is_distributed_as_from_all() -> None:
+    rng = np.random.default_rng(0)
+    error = rng.exponential(1, 20_001)
+    p = predictions(np.zeros(20_001), error, task="regression")
+    ours = bootstrap_values([(METRICS["medae"], p)], 2000)[:, 0]
+    theirs = np.array([np.median(error[rng.integers(0, 20_001, 20_001)]) for _ in range(600)])
+    assert agree(ours, theirs)
+    other = predictions(np.zeros(20_001), error[::-1] * 1.01, task="regression")
+    pair = bootstrap_values([(METRICS["medae"], p), (METRICS["medae"], other)], 1000)
+    both = np.array([[np.median(error[i]), np.median(error[::-1][i]) * 1.01] for i in (rng.integers(0, 20_001, 20_001) for _ in range(400))])
+    assert agree(pair[:, 0] - pair[:, 1], both[:, 0] - both[:, 1])
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_top_from_few_rows_is_distributed_as_from_all(tied: bool) -> None:
+    rng = np.random.default_rng(0)
+    truth, score = rng.random(20_000) < 0.02, rng.normal(0, 1, 20_000)
+    score = np.round(score + 2 * truth, 1 if tied else 9)
+    p = predictions(truth, y_score=score, task="anomaly", k=200)
+    ours = bootstrap_values([(METRICS["precision_at_k"], p), (METRICS["recall_at_k"], p)], 2000)
+    theirs = []
+    for _ in range(300):
+        i = rng.integers(0, 20_000, 20_000)
+        first = i[np.lexsort((rng.random(20_000), -score[i]))][:200]
+        theirs.append((truth[first].mean(), truth[first].sum() / truth[i].sum()))
+    for j, column in enumerate(np.transpose(theirs)):
+        if tied:  # drawing lots among ties adds noise to theirs; means agree
+            assert ours[:, j].mean() == pytest.approx(column.mean(), rel=0.03)
+        else:
+            assert agree(ours[:, j], column)
+
+
+def test_blocks_as_drawing_blocks() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 1, 500)
+    for i in range(1, 500):
+        noise[i] += 0.7 * noise[i - 1]
+    found = bootstrap(np.zeros(500), noise, metrics=["mae", "medae"], task="regression", block=12, n_resamples=2000)
+    theirs = []
+    for _ in range(600):
+        starts = rng.integers(0, 500 - 12 + 1, 42)
+        i = (starts[:, None] + np.arange(12)).ravel()[:500]
+        theirs.append((np.abs(noise[i]).mean(), np.median(np.abs(noise[i]))))
+    assert all(agree(found.samples[:, j], column) for j, column in enumerate(np.transpose(theirs)))
+    assert found.scheme == "blocks of 12 rows"
+    score = np.clip(0.5 + noise / 10, 0, 1)
+    curve = bootstrap((rng.random(500) < score).astype(int), y_score=score, metrics=["roc_auc", "f1"], block=True, n_resamples=50)
+    assert curve.scheme == "blocks of 8 rows" and curve["roc_auc"].se > 0
+
+
+# BCa
+
+
+@pytest.mark.parametrize("name", ["mae", "rmse", "r2", "f1", "roc_auc", "pr_auc"])
+def test_acceleration_as_scipys_jackknife(name: str) -> None:
+    from mlnb.evaluation.accelerated import acceleration
+
+    truth, other, p = arguments(name, 8, 120)
+    left = np.array([ORACLES[name](np.delete(truth, i), np.delete(other, i)) for i in range(120)])
+    given = left.mean() - left
+    exact = (given**3).sum() / (6 * (given**2).sum() ** 1.5)
+    assert acceleration((METRICS[name], p)) == pytest.approx(exact, abs=0.003)
+
+
+def test_bca_as_scipy() -> None:
+    rng = np.random.default_rng(0)
+    error = rng.lognormal(0, 1, 150)
+    theirs = stats.bootstrap((error,), np.mean, n_resamples=20_000, method="BCa", random_state=0).confidence_interval
+    ours = bootstrap(np.zeros(150), error, metrics="mae", task="regression", n_resamples=20_000)["mae"]
+    assert ours.method == "bootstrap, BCa" and (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.08 * ours.se)
+
+
+def test_acceleration_by_groups_leaves_out_groups() -> None:
+    from mlnb.evaluation.accelerated import acceleration
+
+    rng = np.random.default_rng(0)
+    whom = np.repeat(np.arange(40), 5)
+    error = np.repeat(rng.lognormal(0, 1, 40), 5)
+    p = predictions(np.zeros(200), error, task="regression")
+    single = predictions(np.zeros(40), error[::5], task="regression")
+    assert acceleration((METRICS["mae"], p), whom) == pytest.approx(acceleration((METRICS["mae"], single)), rel=1e-6)
+    assert acceleration((METRICS["medae"], p)) == 0
+
+
+@pytest.mark.parametrize("scene", ["skewed errors, 300 rows", "80 lists", "150 ratings"])
+def test_intervals_hold_the_truth_as_often_as_they_say(scene: str) -> None:
+    """200 simulations: 95 % within three and a half standard errors; the benchmark of coverage has the finer figures."""
+    import sys
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
+    from bench_coverage import simulate
+
+    for _, name, found in simulate(scene, 200, 300):
+        assert 0.89 <= found["default"] <= 0.995, (name, found)
+
+
+# DeLong
+
+_OUTCOME = [int(c) for c in "00001101001011001011101000000000100110110000000001100010001010011101101111000110100000010000000000001111110001000"]
+_S100B = [
+    0.13, 0.14, 0.1, 0.04, 0.13, 0.1, 0.47, 0.16, 0.18, 0.1, 0.12, 0.1, 0.44, 0.71, 0.04, 0.08, 0.49, 0.04, 0.07, 0.33, 0.09, 0.09, 0.07, 0.11, 0.07,
+    0.17, 0.07, 0.11, 0.13, 0.19, 0.05, 0.16, 0.41, 0.14, 0.34, 0.35, 0.48, 0.09, 0.96, 0.25, 0.5, 0.46, 0.16, 0.07, 0.43, 0.45, 0.11, 0.08, 0.09,
+    0.86, 0.52, 0.08, 0.06, 0.13, 2.07, 0.1, 0.14, 0.15, 0.07, 0.06, 0.77, 0.05, 0.09, 0.3, 0.03, 0.09, 0.04, 0.23, 0.7, 0.09, 0.27, 0.71, 0.08,
+    0.26, 0.08, 0.16, 0.09, 0.13, 0.1, 0.08, 0.11, 0.33, 0.11, 0.28, 0.07, 0.1, 0.32, 0.22, 0.07, 0.05, 0.24, 0.38, 0.1, 0.15, 0.08, 0.14, 0.1, 0.07,
+    0.04, 0.19, 0.56, 0.14, 0.58, 0.32, 0.82, 0.74, 0.15, 0.47, 0.17, 0.44, 0.15, 0.5, 0.48,
+]  # fmt: skip
+_WFNS = [int(c) for c in "11113254125255125225211112121134214541425511241125521251222151125214524414121421232421451154221113125225552445111"]
+
+
+def test_delong_published() -> None:
+    """pROC's aSAH data, its roc.test(s100b, wfns): Z = -2.209, p = 0.02718; its variances and covariance to ten digits."""
+    from mlnb.evaluation.delong import auc_covariance, delong_interval, delong_test
+
+    assert (len(_OUTCOME), sum(_OUTCOME), len(_S100B), len(_WFNS)) == (113, 41, 113, 113)
+    areas, covariance = auc_covariance(np.array(_OUTCOME), np.array([_S100B, _WFNS], float))
+    assert areas == pytest.approx([0.73136856368563685, 0.82367886178861793], rel=1e-12)
+    assert np.diag(covariance) == pytest.approx([0.0026686824571724378, 0.0014699147088236264], rel=1e-10)
+    assert covariance[0, 1] == pytest.approx(0.0011961556737675448, rel=1e-10)
+    found = delong_test(_OUTCOME, _S100B, _WFNS)
+    assert (round(found.a, 4), round(found.b, 4), round(found.z, 3), round(found.p, 5)) == (0.7314, 0.8237, -2.209, 0.02718)
+    plain = delong_interval(_OUTCOME, _S100B, scale="plain")
+    assert (round(plain.low, 4), round(plain.high, 4)) == (0.6301, 0.8326)  # pROC's ci(): 0.6301-0.8326
+
+
+def test_delong_by_definition_and_against_the_bootstrap() -> None:
+    from mlnb.evaluation.delong import auc_covariance, delong_interval, delong_test
+
+    truth, score = rows(11, 400, 1)
+    pairs = (score[truth == 1][:, None] > score[truth == 0]) + (score[truth == 1][:, None] == score[truth == 0]) / 2
+    by_hand = pairs.mean(axis=1).var(ddof=1) / len(pairs) + pairs.mean(axis=0).var(ddof=1) / pairs.shape[1]
+    assert auc_covariance(truth, score[None])[1][0, 0] == pytest.approx(by_hand, rel=1e-12)
+    boot = bootstrap(truth, y_score=score, metrics="roc_auc", n_resamples=4000)["roc_auc"]
+    assert delong_interval(truth, score).se == pytest.approx(boot.se, rel=0.06)
+    other = score + np.random.default_rng(0).normal(0, 0.2, 400)
+    gap = paired_difference(truth, score, other, "roc_auc", n_resamples=4000)
+    found = delong_test(truth, score, other)
+    assert found.difference.se == pytest.approx(gap.interval.se, rel=0.06) and (found.difference.low > 0) == (found.p < 0.05)
+
+
+def test_delong_of_constant_and_perfect_scores() -> None:
+    from mlnb.evaluation.delong import delong_interval, delong_test
+
+    perfect, constant = delong_interval([0, 0, 0, 1, 1, 1], [1, 2, 3, 4, 5, 6]), delong_interval([0, 1, 0, 1], [1, 1, 1, 1])
+    assert perfect.value == 1 and perfect.low < 0.6 and constant.value == 0.5 and constant.low < 0.5 < constant.high
+    assert delong_test([0, 1, 0, 1], [1, 1, 1, 1], [2, 2, 2, 2]).p == 1
+
+
+# differences of rates
+
+
+def test_newcombe_published() -> None:
+    """Newcombe (1998): independent 56/70 and 48/80, method 10; paired (1998c), table III, method 10."""
+    from mlnb.evaluation.rate_differences import paired_rate_difference, rate_difference
+
+    found = rate_difference(56, 70, 48, 80)
+    assert (round(found.low, 4), round(found.high, 4)) == (0.0524, 0.3339)
+    published = {(36, 12, 2, 0): (0.0569, 0.3404), (20, 12, 2, 16): (0.0562, 0.3292), (54, 0, 0, 0): (-0.0664, 0.0664)}
+    for counts, ends in published.items():
+        found = paired_rate_difference(*counts, method="newcombe")
+        assert (round(found.low, 4), round(found.high, 4)) == ends
+
+
+def test_newcombe_as_statsmodels() -> None:
+    from statsmodels.stats.proportion import confint_proportions_2indep
+
+    from mlnb.evaluation.rate_differences import rate_difference
+
+    for counts in ((9, 10, 3, 10), (0, 20, 5, 30), (500, 1000, 480, 1000)):
+        found = rate_difference(*counts)
+        assert (found.low, found.high) == pytest.approx(confint_proportions_2indep(*counts, method="newcomb", compare="diff"), abs=1e-12)
+
+
+@pytest.mark.parametrize("counts", [(36, 12, 2, 0), (20, 12, 2, 16), (12, 9, 2, 21), (100, 1, 0, 5)])
+def test_tango_inverts_the_score_test(counts: tuple[int, int, int, int]) -> None:
+    """At each end the score statistic, its nuisance parameter found by maximising the likelihood on a grid, is the normal quantile."""
+    from mlnb.evaluation.rate_differences import paired_rate_difference
+
+    _, only_a, only_b, _ = counts
+    n, found = sum(counts), paired_rate_difference(*counts)
+    for delta in (found.low, found.high):
+        q = np.linspace(max(0, -delta), (1 - delta) / 2, 400_001)[1:-1]  # share of pairs that only the second gets right
+        likelihood = only_a * np.log(q + delta) + (only_b * np.log(q) if only_b else 0) + (n - only_a - only_b) * np.log1p(-2 * q - delta)
+        best = q[likelihood.argmax()]
+        z = (only_a - only_b - n * delta) / np.sqrt(n * (2 * best + delta * (1 - delta)))
+        assert abs(z) == pytest.approx(1.95996, abs=2e-3)
+
+
+def test_mcnemar_as_statsmodels() -> None:
+    from statsmodels.stats.contingency_tables import mcnemar as sm_mcnemar
+
+    from mlnb.evaluation.rate_differences import mcnemar
+
+    for a, b in ((9, 1), (30, 41), (5, 5)):
+        assert mcnemar(a, b) == pytest.approx(sm_mcnemar([[10, a], [b, 10]], exact=True).pvalue)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: bootstrap([0.5, 1.5, 2.5], [0, 1, 2], metrics="mae", method="t"), "There is no method 't'"),
+        (lambda: bootstrap([0.5, 1.5, 2.5, 3.5], [0, 1, 2, 3], metrics="mae", block=3), "between 1 row and half of them, 2"),
+        (lambda: bootstrap([0.5, 1.5, 2.5, 3.5], [0, 1, 2, 3], metrics="mae", block=2, groups=[1, 1, 2, 2]), "not both"),
+        (lambda: bootstrap([1, 0, 1, 0], y_score=[0.1, 0.2, 0.3, 0.4], task="ranking", query=[1, 1, 2, 2], block=2), "no meaning"),
+    ],
+)
+def test_ways_to_resample_that_cannot_be(call: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        call()  # type: ignore[operator]

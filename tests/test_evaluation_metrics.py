@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import warnings
 
 import numpy as np
@@ -158,6 +159,37 @@ def test_precision_at_k_is_the_mean_over_random_orders_of_ties() -> None:
     assert METRICS["precision_at_k"](["bad", "ok", "ok"], [3, 2, 1], k=1) == 1  # the rarer one is the anomaly
 
 
+def test_recall_at_k() -> None:
+    truth, score = np.array([1, 0, 1, 0, 1, 0]), np.array([6, 5, 4, 3, 2, 1])
+    assert METRICS["recall_at_k"](truth, score, k=3) == pytest.approx(2 / 3) and METRICS["precision_at_k"](truth, score, k=3) == pytest.approx(2 / 3)
+    assert METRICS["recall_at_k"](truth, score, k=6) == 1
+    assert METRICS["recall_at_k"](truth, np.zeros(6), k=3) == pytest.approx(0.5)  # all tied: what a random order finds
+
+
+def test_rankings_that_leave_items_out_as_trec_eval() -> None:
+    """Values of trec_eval (through pytrec_eval 0.5): what was relevant and not returned counts as missed; grades are gains."""
+    r = random.Random(1)
+    grades = [[r.choice([0, 0, 0, 1, 2]) for _ in range(20)] for _ in range(15)]
+    scores = [[r.random() if r.random() < 0.6 else -np.inf for _ in range(20)] for _ in range(15)]
+    query, flat = np.repeat(np.arange(15), 20), (np.ravel(grades), np.ravel(scores))
+    assert METRICS["map"](flat[0] > 0, flat[1], query=query, positive=True) == pytest.approx(0.2840613555315936, abs=1e-12)
+    assert METRICS["ndcg_at_k"](*flat, query=query, k=5) == pytest.approx(0.32222825071146033, abs=1e-12)
+    assert METRICS["ndcg_at_k"](*flat, query=query, k=10) == pytest.approx(0.38935212593472973, abs=1e-12)
+
+
+def test_sums_of_huge_and_tiny_errors_stay_finite() -> None:
+    """Squares beyond what 32 bits hold, and losses of 1e-12, keep their digits on resamples."""
+    from mlnb.evaluation.intervals import bootstrap
+
+    rng = np.random.default_rng(0)
+    for size in (1e25, 1e-12):
+        error = size * rng.exponential(1, 500)
+        found = bootstrap(np.zeros(500), error, metrics=["mae", "rmse"], task="regression", n_resamples=200)
+        squares = (error / size) ** 2
+        by_delta = squares.std() / (2 * np.sqrt(squares.mean()) * np.sqrt(500))
+        assert found["rmse"].se / size == pytest.approx(by_delta, rel=0.2) and np.isfinite(found["mae"].high)
+
+
 def test_every_row_of_the_table_has_its_metric() -> None:
     rare, even = np.repeat([0, 1], [96, 4]), np.repeat([0, 1], [95, 5])
     chosen = [
@@ -235,6 +267,11 @@ def test_positive_label(values: object, given: object, label: object) -> None:
         (lambda: METRICS["f1"](["no", "yes"], [0, 1]), "true labels are text .* predicted ones are numbers"),
         (lambda: METRICS["f1"]([0, 1], [2, 3]), "No predicted label"),
         (lambda: METRICS["macro_f1"](list("abc") * 2, list("ABC") * 2), "No predicted label occurs"),
+        (lambda: METRICS["f1"](["1", "0"], [1, 0]), r"true labels are text .* y_pred.astype\(str\) makes them alike"),
+        (lambda: METRICS["f1"]([1, 0], ["1", "0"]), r"y_pred.astype\(int\)"),
+        (lambda: METRICS["f1"]([True, False], ["Yes", "No"]), "true labels are numbers .* predicted ones are text"),
+        (lambda: METRICS["ndcg_at_k"]([0, 1], [0.1, np.inf]), "1 infinite values"),
+        (lambda: METRICS["mae"]([1.5, 2.5], [np.nan, 1]), "1 missing values among 2 rows, the first in row 0"),
         (lambda: METRICS["roc_auc"]([0, 1], [0.1, None]), "y_score has 1 missing values among 2 rows"),
         (lambda: METRICS["roc_auc"]([0, 1], [0.1, np.inf]), "1 infinite values, the first in row 1"),
         (lambda: METRICS["roc_auc"]([0, None], [0.1, 0.2]), "missing values"),

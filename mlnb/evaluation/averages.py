@@ -22,6 +22,7 @@ class Means:
     "Means of columns as a statistic of row weights."
 
     order = None
+    family = "mean"
 
     def __init__(self, columns: np.ndarray) -> None:
         columns = columns.reshape(len(columns), -1)
@@ -29,21 +30,34 @@ class Means:
         self.columns = columns - self.centre
 
     @cached_property
-    def _single(self) -> np.ndarray:
-        return self.columns.astype(np.float32)
+    def _single(self) -> tuple[np.ndarray, np.ndarray]:
+        scale = np.abs(self.columns).max(axis=0)
+        scale[scale == 0] = 1
+        return (self.columns / scale).astype(np.float32), scale
 
     def __call__(
         self,
         weights: Weights,  # (b, n)
-    ) -> np.ndarray:  # shape (b, columns)
-        "Weighted mean of every column."
+    ) -> np.ndarray:  # what `from_means` makes of the weighted means
+        "The statistic on every set of weights."
         w = weights.floats
-        sums = w @ (self._single if w.dtype == np.float32 else self.columns)
-        return sums / weights.total[:, None] + self.centre
+        if w.dtype == np.float32:
+            single, scale = self._single
+            return self.from_means((w @ single).astype(np.float64) * scale / weights.total[:, None])
+        return self.from_means(w @ self.columns / weights.total[:, None])
+
+    def from_means(
+        self,
+        means: np.ndarray,  # weighted means of `columns`, shape (b, columns)
+    ) -> np.ndarray:  # shape (b, columns)
+        "The means of the columns as they were given."
+        return means + self.centre
 
 
 class MeanOf:
     "The mean of a loss as a statistic; made from the function that gives one number a row."
+
+    family = "mean"
 
     def __init__(self, losses: Callable[[Predictions], np.ndarray]) -> None:
         self.losses = losses
@@ -57,22 +71,21 @@ class MeanOf:
         return Means(self.losses(p))
 
 # %% ../../nbs/04m_evaluation.averages.ipynb #51648992
-class Variance:
+class Variance(Means):
     "R² as a statistic of row weights."
 
     needs = "value"
-    order = None
 
     def __init__(self, p: Predictions, title: str = "R²") -> None:
         centred = p.truth - np.average(p.truth, weights=p.weight)
-        self.means = Means(np.column_stack([squared_errors(p), centred, centred**2]))
+        super().__init__(np.column_stack([squared_errors(p), centred, centred**2]))
 
-    def __call__(
+    def from_means(
         self,
-        weights: Weights,  # (b, n)
+        means: np.ndarray,  # weighted means of `columns`, shape (b, 3)
     ) -> np.ndarray:  # shape (b,)
         "A constant truth gives 1 when it is predicted exactly and 0 otherwise, as in scikit-learn."
-        error, truth, squared = self.means(weights).T
+        error, truth, squared = (means + self.centre).T
         variance = np.maximum(squared - truth**2, 0)
         return np.where(variance > 0, 1 - ratio(error, variance), np.where(error > 0, 0.0, 1.0))
 
@@ -81,6 +94,7 @@ class MedianError:
     "The median absolute error as a statistic of row weights."
 
     needs = "value"
+    family = "middle"
 
     def __init__(self, p: Predictions, title: str = "This metric") -> None:
         error = absolute_errors(p)
@@ -94,5 +108,5 @@ class MedianError:
         "Weighted median of the absolute errors."
         upto = np.cumsum(weights.counts, axis=1, dtype=np.float64 if weights.counts.dtype.kind == "f" else np.int64)
         places = [(np.searchsorted(row, row[-1] / 2), np.searchsorted(row, row[-1] / 2, "right")) for row in upto]
-        low, high = np.minimum(np.array(places).T, len(self.error) - 1)
+        low, high = np.minimum(np.reshape(places, (-1, 2)).T, len(self.error) - 1)
         return (self.error[low] + self.error[high]) / 2

@@ -6,17 +6,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..core.errors import InputError
+from .cells import Cells, equal_rows, rows_around_the_middle, rows_at_the_top
 from .confusion import Weights
 from .measures import Metric
 from .predictions import Predictions
 from .rates import Interval
+from .resampled_sums import resampled_means
 from .resampling import Resampler
 from ..data.target import column
 
@@ -28,38 +30,48 @@ Job = tuple[Metric, Predictions]  # what to compute on which rows
 
 
 @dataclass(frozen=True)
+class _Draw:
+    "How resamples are drawn."
+
+    strata: np.ndarray | None = None  # shape (n,): codes from 0
+    groups: np.ndarray | None = None  # shape (n,): codes from 0
+    block: int | None = None  # rows of a block of time
+    weight: np.ndarray | None = None  # shape (n,): sample weights
+
+    def take(self, rows: np.ndarray) -> _Draw:
+        parts = (None if part is None else part[rows] for part in (self.strata, self.groups, self.weight))
+        strata, groups, weight = parts
+        return _Draw(strata, groups, self.block, weight)
+
+
+@dataclass(frozen=True)
 class _Plan:
     "What one set of resamples is computed from."
 
     jobs: tuple[Job, ...]
     resampler: Resampler
-    weight: np.ndarray | None  # sample weights
+    weight: np.ndarray | None = None  # sample weights
 
 
-def _cells(
-    jobs: Sequence[Job], strata: np.ndarray | None, parts: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray] | None:
-    "The first row of each cell and the cells' sizes, or None where there are too many to gain from it."
-    import pandas as pd
-
-    n = len(jobs[0][1])
-    code, count = np.zeros(n, np.int64), 1
-    columns = [getattr(p, part) for p in {id(p): p for _, p in jobs}.values() for part in parts]
-    for values in [*columns, strata]:
-        if values is None:
-            continue
-        if values.ndim > 1:
-            return None
-        codes, found = pd.factorize(values)
-        code, found = pd.factorize(code * len(found) + codes)
-        count = len(found)
-        if count > n / 20:
-            return None
-    first = np.full(count, n)
-    np.minimum.at(first, code, np.arange(n))
-    return first, np.bincount(code)
+def _family(metric: Metric) -> str:
+    if metric.by_list:
+        return "list"
+    return str(getattr(metric.statistic, "family", "label" if metric.needs == "label" else "row"))
 
 
+def _cells(family: str, jobs: Sequence[Job], draw: _Draw) -> Cells | None:
+    "Cells of rows that the metrics of a family cannot tell apart."
+    if draw.groups is not None or draw.block is not None or draw.weight is not None:
+        return None
+    each = list({id(p): p for _, p in jobs}.values())
+    if family == "middle" and draw.strata is None:
+        return rows_around_the_middle([np.abs(p.value - p.truth) for p in each])  # type: ignore[operator]
+    if family == "top" and draw.strata is None:
+        return rows_at_the_top([p.score for p in each], each[0].truth == 1, max(p.k for p in each))  # type: ignore[misc]
+    parts = ("truth", "label") if family == "label" else ("truth", "score", "value")
+    return equal_rows([*(getattr(p, part) for p in each for part in parts), draw.strata])
+
+# %% ../../nbs/04q_evaluation.bootstrap.ipynb #5f767d2e
 def _order(p: Predictions) -> np.ndarray | None:
     "The order that a curve, the top of a list or the median error starts from."
     if p.score is not None and p.score.ndim == 1:
@@ -67,33 +79,39 @@ def _order(p: Predictions) -> np.ndarray | None:
     return None if p.value is None else np.argsort(np.abs(p.value - p.truth), kind="stable")
 
 
-def _plan(jobs: Sequence[Job], strata: np.ndarray | None, groups: np.ndarray | None, parts: Sequence[str]) -> _Plan:
+def _plan(family: str, jobs: Sequence[Job], draw: _Draw) -> _Plan:
     "Rows as cells, or in an order that ranking metrics can use as it is; neither depends on the metrics."
-    weight = jobs[0][1].weight
-    cells = _cells(jobs, strata, parts) if groups is None and weight is None else None
-    rows, sizes = cells if cells is not None else (_order(jobs[0][1]), None)
+    if draw.block is not None:  # rows stay in the order of time
+        return _Plan(tuple(jobs), Resampler(len(jobs[0][1]), block=draw.block), draw.weight)
+    cells = _cells(family, jobs, draw)
+    rows, sizes = _order(jobs[0][1]), None
+    if cells is not None:
+        order = _order(jobs[0][1].take(cells[0]))
+        rows, sizes = cells if order is None else (cells[0][order], cells[1][order])
     if rows is not None:
         taken = {id(p): p.take(rows) for _, p in jobs}
-        jobs = [(metric, taken[id(p)]) for metric, p in jobs]
-        strata, groups, weight = (None if part is None else part[rows] for part in (strata, groups, weight))
-    return _Plan(tuple(jobs), Resampler(len(jobs[0][1]), strata, groups, sizes), weight)
+        jobs, draw = [(metric, taken[id(p)]) for metric, p in jobs], draw.take(rows)
+    return _Plan(tuple(jobs), Resampler(len(jobs[0][1]), draw.strata, draw.groups, sizes), draw.weight)
 
 # %% ../../nbs/04q_evaluation.bootstrap.ipynb #7d679ee1
 _BLOCK = 2**18  # counts drawn at a time
 
 
-def _run(plan: _Plan, n_resamples: int, random_state: int, stream: int, threads: int | None) -> np.ndarray:
-    "Values, shape (n_resamples, jobs)."
-    from threadpoolctl import threadpool_limits
+def _seeds(random_state: int, stream: int) -> Callable[[int], np.random.Generator]:
+    "A source of randomness for every task of a stream."
+    root = np.random.SeedSequence(random_state).entropy
+    return lambda number: np.random.Generator(np.random.SFC64(np.random.SeedSequence(root, spawn_key=(stream, number + 2**16))))
 
+
+def _run(plan: _Plan, n_resamples: int, seeds: Callable[[int], np.random.Generator], threads: int | None) -> np.ndarray:
+    "Values, shape (n_resamples, jobs)."
     statistics = {(m.statistic, id(p)): m.statistic(p, m.title) for m, p in plan.jobs}
     orders = {key: _unless_sorted(s.order) for key, s in statistics.items()}
     block = max(1, min(n_resamples, _BLOCK // plan.resampler.n))
     size = block * max(1, 32 // block)
 
     def task(start: int) -> np.ndarray:
-        rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(random_state, spawn_key=(stream, start))))
-        parts = []
+        rng, parts = seeds(start), []
         stop = min(start + size, n_resamples)
         for first in range(start, stop, block):
             weights = plan.resampler.draw(rng, min(block, stop - first))
@@ -103,9 +121,8 @@ def _run(plan: _Plan, n_resamples: int, random_state: int, stream: int, threads:
             parts.append(np.column_stack([m.formula(found[m.statistic, id(p)]) for m, p in plan.jobs]))
         return np.concatenate(parts)
 
-    starts = range(0, n_resamples, size)
-    workers = threads or (min(4, _processors()) if plan.resampler.n * n_resamples > 5_000_000 else 1)
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
+    starts, workers = range(0, n_resamples, size), _workers(threads, plan.resampler.n * n_resamples)
+    with ThreadPoolExecutor(workers) as pool:
         return np.concatenate(list(pool.map(task, starts) if workers > 1 else map(task, starts)))
 
 
@@ -113,11 +130,24 @@ def _unless_sorted(order: np.ndarray | None) -> np.ndarray | None:
     return None if order is None or np.array_equal(order, np.arange(len(order))) else order
 
 
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _workers(threads: int | None, work: int) -> int:
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return threads or (min(4, processors) if work > 5_000_000 else 1)
 
 # %% ../../nbs/04q_evaluation.bootstrap.ipynb #1513d6be
-_STREAMS = {"label": ("truth", "label"), "row": ("truth", "score", "value"), "list": ()}  # what the metrics look at
+def _run_means(jobs: Sequence[Job], n_resamples: int, seeds: Callable[[int], np.random.Generator], draw: _Draw,
+               threads: int | None) -> np.ndarray:  # fmt: skip
+    statistics = {(m.statistic, id(p)): m.statistic(p, m.title) for m, p in jobs}
+    columns = np.column_stack([s.columns for s in statistics.values()])
+    workers = _workers(threads, columns.size * n_resamples)
+    means = resampled_means(columns, n_resamples, seeds, draw.strata, draw.groups, draw.weight, workers)
+    ends = np.cumsum([s.columns.shape[1] for s in statistics.values()])
+    parts = dict(zip(statistics, np.split(means, ends[:-1], axis=1), strict=True))
+    found = {key: s.from_means(parts[key]) for key, s in statistics.items()}
+    return np.column_stack([m.formula(found[m.statistic, id(p)]) for m, p in jobs])
+
+# %% ../../nbs/04q_evaluation.bootstrap.ipynb #6e152103
+_STREAMS = ("label", "row", "list", "mean", "middle", "top")  # families, numbered for their random numbers
 
 
 def bootstrap_values(
@@ -127,30 +157,38 @@ def bootstrap_values(
     strata: np.ndarray | None = None,  # shape (n,): codes from 0 of parts that keep their sizes
     groups: np.ndarray | None = None,  # shape (n,): codes from 0 of groups that are drawn whole
     threads: int | None = None,  # workers; as many as there are processors, up to 4, for large inputs
+    block: int | None = None,  # rows of a block, where the rows are in the order of time
 ) -> np.ndarray:  # shape (n_resamples, jobs); NaN where a resample leaves a metric undefined
     "The metric of every job on every resample."
+    from threadpoolctl import threadpool_limits
+
     if int(n_resamples) < 2:
         raise InputError(f"n_resamples must be at least 2, better 1000; it is {n_resamples}.")
-    if any(m.by_list for m, _ in jobs) and not (strata is None and groups is None):
-        raise InputError("Metrics of lists resample whole lists; strata and groups have no meaning for them.")
-    out = np.empty((int(n_resamples), len(jobs)))
-    kinds = ["list" if m.by_list else "label" if m.needs == "label" else "row" for m, _ in jobs]
-    for stream, (kind, parts) in enumerate(_STREAMS.items()):
-        places = [i for i, k in enumerate(kinds) if k == kind]
+    if any(m.by_list for m, _ in jobs) and not (strata is None and groups is None and block is None):
+        raise InputError("Metrics of lists resample whole lists; strata, groups and blocks have no meaning for them.")
+    draw = _Draw(strata, groups, block, jobs[0][1].weight)
+    Resampler(len(jobs[0][1]), strata, groups, block=block)  # refuses what cannot be drawn
+    out, families = np.empty((int(n_resamples), len(jobs))), [_family(m) for m, _ in jobs]
+    for stream, family in enumerate(_STREAMS):
+        places = [i for i, f in enumerate(families) if f == family]
         if not places:
             continue
-        chosen = [jobs[i] for i in places]
-        if kind == "list":
-            lists = len(chosen[0][0].statistic(chosen[0][1], "").columns)
-            if lists < 2:
-                raise InputError(
-                    f"{chosen[0][0].title} resamples lists and there is one list only. Name the lists with query=…."
-                )
-            plan = _Plan(tuple(chosen), Resampler(lists), None)
-        else:
-            plan = _plan(chosen, strata, groups, parts)
-        out[:, places] = _run(plan, int(n_resamples), random_state, stream, threads)
+        chosen, seeds = [jobs[i] for i in places], _seeds(random_state, stream)
+        with threadpool_limits(1, "blas"):
+            if family == "list":
+                _several_lists(chosen[0])
+                out[:, places] = _run_means(chosen, int(n_resamples), seeds, _Draw(), threads)
+            elif family == "mean" and block is None:
+                out[:, places] = _run_means(chosen, int(n_resamples), seeds, draw, threads)
+            else:
+                out[:, places] = _run(_plan(family, chosen, draw), int(n_resamples), seeds, threads)
     return out
+
+
+def _several_lists(job: Job) -> None:
+    metric, p = job
+    if len(metric.statistic(p, "").columns) < 2:
+        raise InputError(f"{metric.title} resamples lists and there is one list only. Name the lists with query=….")
 
 # %% ../../nbs/04q_evaluation.bootstrap.ipynb #2fcfe29a
 def percentile_interval(

@@ -15,7 +15,8 @@ import numpy as np
 from ..core.errors import InputError
 from ..core.findings import plain
 from ..core.render import PALETTE, Raw, esc, figure, figure_img, panel, table
-from .bootstrap import bootstrap_values, draw_codes, percentile_interval
+from .accelerated import method_interval
+from .bootstrap import Job, bootstrap_values, draw_codes, percentile_interval
 from .measures import METRICS, Metric, get_metric, metrics_for
 from .predictions import Predictions
 from .rates import check_level
@@ -173,11 +174,11 @@ def contest(
     rare = bool(len(sizes) > 1 and 0 < sizes.min() < 30)  # a resample without the rare class would have no score
     strata, codes = draw_codes(model, rare and groups is None, groups)
     samples = bootstrap_values(jobs, n_resamples, random_state, strata, codes)
-    intervals = {name: _interval(name, value, samples[:, i], level) for i, (name, value) in enumerate(values.items())}
+    intervals = {name: _interval((METRICS[name], model), value, samples[:, i], level, codes) for i, (name, value) in enumerate(values.items())}
     scores, differences = {"model": intervals[first.name]}, {}
     for i, (name, p) in enumerate(others.items(), len(values)):
         value = first.of(p)
-        scores[name] = _interval(name, value, samples[:, i], level)
+        scores[name] = _interval((first, p), value, samples[:, i], level, codes)
         differences[name] = _lead(first, values[first.name] - value, samples[:, 0] - samples[:, i], level)
     scheme = "rows within classes" if strata is not None else "groups" if codes is not None else "rows"
     guess = chance(model, first, random_state)
@@ -195,15 +196,16 @@ def _values(p: Predictions, metrics: Sequence[Metric]) -> tuple[dict[str, float]
     return values, skipped
 
 
-def _interval(name: str, value: float, samples: np.ndarray, level: float) -> dict[str, float]:
-    i = percentile_interval(name, value, samples, level)
+def _interval(job: Job, value: float, samples: np.ndarray, level: float, groups: np.ndarray | None) -> dict[str, float]:
+    i = method_interval(job, value, samples, level, groups=groups)
     return {"value": i.value, "low": i.low, "high": i.high}
 
 
 def _lead(metric: Metric, value: float, samples: np.ndarray, level: float) -> dict[str, Any]:
     "The difference, and on what share of the resamples the model is better."
     kept = samples[~np.isnan(samples)] * (1 if metric.greater_is_better else -1)
-    found: dict[str, Any] = _interval(metric.name, value, samples, level)
+    i = percentile_interval(metric.name, value, samples, level)
+    found: dict[str, Any] = {"value": i.value, "low": i.low, "high": i.high}
     ahead = found["low"] > 0 if metric.greater_is_better else found["high"] < 0
     behind = found["high"] < 0 if metric.greater_is_better else found["low"] > 0
     share = float(np.mean(kept > 0) + np.mean(kept == 0) / 2)

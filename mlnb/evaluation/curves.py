@@ -115,15 +115,17 @@ class OneVsRest:
 # %% ../../nbs/04k_evaluation.curves.ipynb #c5b66f79
 @dataclass(frozen=True)
 class Share:
-    "The share of hits among the top k, shape (b,)."
+    "Hits among the top k, as a share of the k and of all hits, shape (b,)."
 
     precision_at_k: np.ndarray
+    recall_at_k: np.ndarray
 
 
 class Top:
     "The top k of a list as a statistic of row weights."
 
     needs = "score"
+    family = "top"
 
     def __init__(self, p: Predictions, title: str = "Precision@k") -> None:
         score = p.need("score", title)
@@ -149,4 +151,5 @@ class Top:
         hits = np.cumsum(weights.counts * self.hit, axis=1, dtype=kind)[:, self.ends]
         size, hits = (np.diff(a, axis=1, prepend=kind(0)) for a in (upto, hits))
         taken = np.clip(self.k - (upto - size), 0, size)
-        return Share(ratio((taken * ratio(hits, size)).sum(axis=1), np.minimum(self.k, upto[:, -1]), np.nan))
+        found, total = (taken * ratio(hits, size)).sum(axis=1), hits.sum(axis=1)
+        return Share(ratio(found, np.minimum(self.k, upto[:, -1]), np.nan), ratio(found, total, np.nan))

@@ -5,16 +5,19 @@
 # %% ../../nbs/04dc_evaluation.groups.ipynb #65360503
 from __future__ import annotations
 
+import dataclasses
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.errors import InputError
-from .intervals import bootstrap
+from .group_samples import group_resamples, group_tables, group_values, is_label_metric
 from .measures import Metric
 from .predictions import Predictions
 from .rates import wilson
 from .segments import conditions
+from .several import joint_level
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,23 +38,49 @@ def slice_scores(
     "A metric for every level of every column."
     if len(frame) != len(p):
         raise InputError(f"There are {len(frame):,} rows and {len(p):,} predictions; each row needs one.")
-    candidates = []
-    for name in frame.columns:
-        codes, words = conditions(frame[name].reset_index(drop=True))
-        sizes = np.bincount(codes[codes >= 0], minlength=len(words))
-        candidates += [(int(n), name, words[i], codes == i) for i, n in enumerate(sizes) if minimum <= n <= len(p) - minimum]
+    coded = {name: conditions(frame[name].reset_index(drop=True)) for name in frame.columns}
+    sizes = {name: np.bincount(codes[codes >= 0], minlength=len(words)) for name, (codes, words) in coded.items()}
+    candidates = [(int(n), name, i) for name, column in sizes.items() for i, n in enumerate(column) if minimum <= n <= len(p) - minimum]
     candidates = sorted(candidates, key=lambda c: -c[0])[:most]
-    whole = metric.of(p)
-    found = []
-    for rows, name, label, mask in candidates:
-        try:
-            part = bootstrap(p.take(mask), metrics=[metric], n_resamples=300, level=1 - (1 - level) / max(len(candidates), 1),
-                             random_state=random_state)[metric.name]
-        except InputError:  # a segment of one class has no score
-            continue
-        weak = part.high < whole if metric.greater_is_better else part.low > whole
-        found.append({"segment": label, "column": str(name), "rows": rows, "value": part.value, "low": part.low, "high": part.high, "weak": bool(weak)})
+    whole, each, found = metric.of(p), joint_level(level, max(len(candidates), 1)), []
+    for name, (codes, words) in coded.items():
+        chosen = [i for _, column, i in candidates if column == name]
+        for i, (value, low, high) in _scores(p, codes, chosen, metric, each, random_state).items():
+            weak = high < whole if metric.greater_is_better else low > whole
+            found.append({"segment": words[i], "column": str(name), "rows": int(sizes[name][i]), "value": value, "low": low, "high": high, "weak": bool(weak)})
     return sorted(found, key=lambda s: s["value"] if metric.greater_is_better else -s["value"])
+
+# %% ../../nbs/04dc_evaluation.groups.ipynb #2c1e2903
+_COUNTS = 4_000_000  # counts of resampled tables kept at a time
+
+
+def _scores(p: Predictions, codes: np.ndarray, chosen: list[int], metric: Metric, level: float,
+            random_state: int) -> dict[int, tuple[float, float, float]]:  # fmt: skip
+    "Value, low and high of the chosen groups; those of one class, which have no score, are left out."
+    place = np.full(codes.max() + 2, len(chosen))
+    place[chosen] = np.arange(len(chosen))
+    rows = place[codes]
+    values = group_values(p, rows, len(chosen) + 1, [metric.name])[0][:-1, 0]
+    if not is_label_metric(metric.name):
+        inside = rows < len(chosen)
+        samples = group_resamples(p.take(inside), rows[inside], len(chosen), [metric.name], 300, random_state)[:, :, 0]
+        return {i: (float(v), *_by_error(v, samples[:, g], level, metric)) for g, (i, v) in enumerate(zip(chosen, values, strict=True)) if not np.isnan(v)}
+    times = int(min(_COUNTS // ((len(chosen) + 1) * len(p.classes) ** 2), max(1000, 40 / (1 - level))))  # ends far out need many
+    samples = group_resamples(p, rows, len(chosen) + 1, [metric.name], times, random_state)[:, :-1, 0]
+    found = {}
+    for g, (i, value) in enumerate(zip(chosen, values, strict=True)):
+        kept = samples[~np.isnan(samples[:, g]), g]
+        if len(kept) > 1 and not np.isnan(value):
+            low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2]).tolist()
+            found[i] = (float(value), low, high)
+    return found
+
+
+def _by_error(value: float, samples: np.ndarray, level: float, metric: Metric) -> tuple[float, float]:
+    "Ends that lie further out than a few hundred resamples reach, by their standard error."
+    kept = samples[~np.isnan(samples)]
+    half = NormalDist().inv_cdf((1 + level) / 2) * float(kept.std(ddof=1)) if len(kept) > 1 else np.inf
+    return max(value - half, metric.range[0]), min(value + half, metric.range[1])
 
 # %% ../../nbs/04dc_evaluation.groups.ipynb #70ee6938
 SMALL = 30  # rows below which a group's rates say little
@@ -68,23 +97,36 @@ def group_rates(
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for name in protected.columns:
         codes, words = conditions(protected[name].reset_index(drop=True))
+        inside = codes >= 0
+        part, codes = (p, codes) if inside.all() else (p.take(inside), codes[inside])
         shown = [word.removeprefix(f"{name} = ") for word in words]
-        found[str(name)] = {shown[i]: _rates(p.take(codes == i), level) for i in range(len(words)) if (codes == i).any()}
+        made = _rates(part, codes, len(words), level) if len(words) else {}
+        found[str(name)] = {shown[i]: rates for i, rates in made.items()}
     return found
 
 
-def _rates(p: Predictions, level: float) -> dict[str, Any]:
-    n = len(p)
+def _rates(p: Predictions, codes: np.ndarray, size: int, level: float) -> dict[int, dict[str, Any]]:
+    "Counts and rates of the groups that occur, from one count of the rows."
+    rows = np.bincount(codes, minlength=size)
+    basic = {g: {"n": int(rows[g]), "small": bool(rows[g] < SMALL)} for g in np.flatnonzero(rows).tolist()}
     if p.task == "regression":
         error = p.value - p.truth  # type: ignore[operator]
-        return {"n": n, "small": n < SMALL, "mae": {"value": float(np.abs(error).mean())}, "mean_error": {"value": float(error.mean())}}
-    if p.label is None or p.task != "binary":
-        return {"n": n, "small": n < SMALL} | ({} if p.label is None else {"accuracy": _rate((p.label == p.truth).sum(), n, level)})
-    tn, fp, fn, tp = np.bincount(p.truth * 2 + p.label, minlength=4).tolist()
+        away, lean = (np.bincount(codes, column, size) for column in (np.abs(error), error))
+        return {g: b | {"mae": {"value": float(away[g] / rows[g])}, "mean_error": {"value": float(lean[g] / rows[g])}} for g, b in basic.items()}
+    if p.label is None:
+        return dict(basic)
+    tables = group_tables(dataclasses.replace(p, weight=None), codes, size)
+    if p.task != "binary":
+        return {g: b | {"accuracy": _rate(np.trace(tables[g]), rows[g], level)} for g, b in basic.items()}
+    return {g: b | _binary_rates(tables[g], level) for g, b in basic.items()}
+
+
+def _binary_rates(counts: np.ndarray, level: float) -> dict[str, Any]:
+    (tn, fp), (fn, tp) = counts.astype(int).tolist()
+    n = tn + fp + fn + tp
     rates = {"tpr": (tp, tp + fn), "fpr": (fp, fp + tn), "fnr": (fn, tp + fn), "ppv": (tp, tp + fp), "selection_rate": (tp + fp, n),
              "base_rate": (tp + fn, n), "accuracy": (tp + tn, n)}
-    counts = {"n": n, "tp": tp, "fp": fp, "fn": fn, "tn": tn, "small": n < SMALL}
-    return counts | {name: _rate(*pair, level) for name, pair in rates.items()}
+    return {"tp": tp, "fp": fp, "fn": fn, "tn": tn} | {name: _rate(*pair, level) for name, pair in rates.items()}
 
 
 def _rate(hits: float, trials: float, level: float) -> dict[str, float] | None:

@@ -15,7 +15,8 @@ from ..core.checks import finding
 from ..core.errors import InputError
 from ..core.findings import Findings, plain
 from ..core.render import PALETTE, Raw, figure, figure_img, panel, table
-from .bootstrap import bootstrap_values, draw_codes, percentile_interval
+from .accelerated import method_interval
+from .bootstrap import bootstrap_values, draw_codes
 from .measures import METRICS, Metric, get_metric, metrics_for
 from .predictions import Predictions, predictions
 from .comparison import Difference as Difference
@@ -129,9 +130,11 @@ def bootstrap(
     random_state: int = 0,  # seed; the same seed gives the same intervals
     stratify: object = None,  # True for the classes of the truth, or shape (n,)
     groups: object = None,  # shape (n,): what a row belongs to, such as a customer
+    block: int | bool | None = None,  # rows of a block, where the rows are in the order of time; True for about n^(1/3)
+    method: str = "auto",  # "percentile", "bca", or what each metric calls for
     **options: Any,  # task, positive, classes, sample_weight, query, threshold, k: see `predictions`
 ) -> Intervals:  # an interval for each metric
-    "Metrics with bootstrap percentile intervals (Efron, 1979)."
+    "Metrics with bootstrap intervals (Efron, 1979; BCa: 1987; blocks: Künsch, 1989)."
     check_level(level)
     p = y_true if isinstance(y_true, Predictions) else predictions(y_true, y_pred, y_score, **options)
     named = [metrics] if isinstance(metrics, (str, Metric)) else metrics
@@ -140,8 +143,9 @@ def bootstrap(
         raise InputError(f"No metric of a {p.task} task can be computed from what was given. Give y_pred or y_score.")
     found = [m.of(p) for m in chosen]
     strata, codes = draw_codes(p, stratify, groups)
-    samples = bootstrap_values([(m, p) for m in chosen], n_resamples, random_state, strata, codes)
-    columns = zip(chosen, found, samples.T, strict=True)
-    made = tuple(percentile_interval(m.name, value, column, level) for m, value, column in columns)
-    scheme = "rows within strata" if strata is not None else "groups" if codes is not None else "rows"
+    jobs, rows = [(m, p) for m in chosen], max(1, round(len(p) ** (1 / 3))) if block is True else block or None
+    samples = bootstrap_values(jobs, n_resamples, random_state, strata, codes, block=rows)
+    columns = zip(jobs, found, samples.T, strict=True)
+    made = tuple(method_interval(job, value, column, level, method, codes) for job, value, column in columns)
+    scheme = "rows within strata" if strata is not None else "groups" if codes is not None else f"blocks of {rows} rows" if rows else "rows"
     return Intervals(made, samples, len(p), scheme)

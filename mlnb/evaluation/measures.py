@@ -46,6 +46,7 @@ class Metric:
     statistic: Callable[[Predictions, str], Any] = field(repr=False)  # rows -> function of row weights
     formula: Callable[[Any], np.ndarray] = field(default=np.ravel, repr=False)  # what that gives -> the values
     by_list: bool = False  # observations are lists of rows, not rows
+    interval: str = "percentile"  # bootstrap interval that keeps its level: "percentile" or "bca"
 
     def __call__(
         self,
@@ -71,9 +72,8 @@ class Metric:
         if self.by_list and p.weight is not None:
             raise InputError(f"{self.title} counts every list the same; it takes no sample_weight.")
         statistic = self.statistic(p, self.title)
-        if self.by_list:
-            return float(self.formula(statistic(Weights(np.ones((1, len(statistic.columns))))))[0])
-        return float(self.formula(statistic(Weights.of(p).arranged(statistic.order)))[0])
+        weights = Weights(np.ones((1, len(statistic.columns)))) if self.by_list else Weights.of(p).arranged(statistic.order)
+        return float(self.formula(statistic(weights))[0])
 
     def _repr_html_(self) -> Raw:
         low, high = self.range
@@ -159,11 +159,11 @@ _ANY = (0.0, float("inf"))
 _add("mae", "MAE", ("regression",), "value", _ANY, False,
      "The mean distance between prediction and truth, in the unit of the target.",
      "All errors count by their size; if one large error is worse than many small ones, look at RMSE.",
-     MeanOf(absolute_errors))
+     MeanOf(absolute_errors), interval="bca")
 _add("rmse", "RMSE", ("regression",), "value", _ANY, False,
      "The root of the mean squared error, in the unit of the target; large errors count more.",
      "A few outliers can decide it.",
-     MeanOf(squared_errors), _root)
+     MeanOf(squared_errors), _root, interval="bca")
 _add("r2", "R²", ("regression",), "value", (float("-inf"), 1.0), True,
      "The share of the variance of the truth that the prediction explains; 0 is predicting the mean.",
      "It depends on how varied the truth is, so values from different data cannot be compared.",
@@ -186,8 +186,12 @@ _add("map", "MAP", ("ranking",), "score", _UNIT, True,
      MeanOf(list_average_precision), by_list=True)
 _add("precision_at_k", "Precision@k", ("anomaly",), "score", _UNIT, True,
      "Of the k rows with the highest scores, the share that is a hit.",
-     "It says nothing about what is missed; where a miss is dangerous, look at recall.",
+     "It says nothing about what is missed; where a miss is dangerous, look at recall@k.",
      Top, attrgetter("precision_at_k"))
+_add("recall_at_k", "Recall@k", ("anomaly",), "score", _UNIT, True,
+     "Of all hits, the share that is among the k rows with the highest scores.",
+     "It cannot exceed k over the number of hits, and says nothing about how many of the alarms are false.",
+     Top, attrgetter("recall_at_k"))
 _add("mean_rating", "Mean rating", ("generation",), "value", (float("-inf"), float("inf")), True,
      "The mean of the ratings that people gave, on their scale.",
      "Raters differ: use several, tell them the scale, and keep automatic scores beside it, never instead of it.",

@@ -66,7 +66,7 @@ class MetricChoice:
 _ROWS = {  # row of the table -> metric, metrics beside it
     "METRIC1": ("f1", ("precision", "recall", "roc_auc")), "METRIC2": ("pr_auc", ("precision", "recall", "roc_auc")),
     "METRIC3": ("macro_f1", ("micro_f1", "balanced_accuracy")), "METRIC4": ("mae", ("rmse", "r2")),
-    "METRIC5": ("ndcg_at_k", ("map",)), "METRIC6": ("mean_rating", ()), "METRIC7": ("precision_at_k", ("recall",)),
+    "METRIC5": ("ndcg_at_k", ("map",)), "METRIC6": ("mean_rating", ()), "METRIC7": ("precision_at_k", ("recall_at_k",)),
 }
 
 # %% ../../nbs/04a_evaluation.metrics.ipynb #44984438
@@ -91,7 +91,7 @@ def choose_metric(
         choice = _choice("METRIC5", "Relevance has grades." if graded else "Relevance is yes or no.", task)
         return choice if graded else replace(choice, metric=METRICS["map"], beside=("ndcg_at_k",))
     if task == "generation":
-        return _choice("METRIC6", "Quality is a matter of judgement, so people rate it.", task)
+        return _choice("METRIC6", "Quality is a matter of judgement, so people rate it; automatic scores (evaluation.generation) stand beside their ratings.", task)
     span = f"from {values.min():g} to {values.max():g}"
     return _choice("METRIC4", f"A quantity {span}; no single large error should decide.", task)
 

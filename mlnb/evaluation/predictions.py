@@ -85,9 +85,20 @@ def _probabilities(part: np.ndarray, metric: str) -> None:
                 f"{int(wrong.sum()):,} rows do not (row {row}: {sums[row]:.4g})."
             )
 
-
+# %% ../../nbs/04i_evaluation.predictions.ipynb #bd338f29
 def _kind(values: np.ndarray) -> str:
     return "text" if values.dtype == object else "numbers"
+
+
+def _alike(truth: np.ndarray, label: np.ndarray) -> str:
+    "A hint where labels differ in type only, such as '1' and 1."
+    import pandas as pd
+
+    words = [{str(name).casefold() for name in scalars(pd.unique(side))} for side in (truth, label)]
+    kind = type(scalars(truth[:1])[0]).__name__
+    if kind == "bool":  # the text 'False' would become True
+        return ""
+    return f" They are the same when written out: y_pred.astype({kind}) makes them alike." if words[0] & words[1] else ""
 
 
 def _classes(truth: np.ndarray, label: np.ndarray | None, given: Sequence[object] | None) -> list[object]:
@@ -100,7 +111,7 @@ def _classes(truth: np.ndarray, label: np.ndarray | None, given: Sequence[object
             raise InputError(
                 f"The true labels are {_kind(truth)} (such as {truth[:1].tolist()[0]!r}) "
                 f"and the predicted ones are {_kind(label)} (such as "
-                f"{label[:1].tolist()[0]!r}). Give both in the same form."
+                f"{label[:1].tolist()[0]!r}). Give both in the same form.{_alike(truth, label)}"
             )
         found = scalars(pd.unique(label))
         if not set(names) & set(found) and len(set(names) | set(found)) > 2:
@@ -140,7 +151,8 @@ def predictions(
         score = None if y_score is None else _same_rows(_scores(y_score), truth, "y_score")
         return _classified(truth, label, score, positive, classes, threshold, common)
     given = y_score if y_pred is None else y_pred
-    values = None if given is None else _same_rows(numbers(given, "The prediction"), truth, "The prediction")
+    read = _ranked if task == "ranking" else numbers
+    values = None if given is None else _same_rows(read(given, "The prediction"), truth, "The prediction")
     if task in ("ranking", "anomaly"):
         if task == "anomaly" or truth.dtype.kind in "bO":
             truth = (truth == positive_label(truth, positive)).astype(np.int64)
@@ -206,6 +218,15 @@ def _same_rows(values: np.ndarray, truth: np.ndarray, name: str) -> np.ndarray:
             f"{len(truth):,}; they must be the same rows in the same order."
         )
     return values
+
+
+def _ranked(values: object, name: str) -> np.ndarray:
+    "Scores of a ranking; minus infinity stands for an item that the ranking did not return."
+    array = column(values, name)
+    if array.dtype.kind != "f" or not np.isneginf(array).any():
+        return numbers(array, name)
+    lost = np.isneginf(array)
+    return np.where(lost, -np.inf, numbers(np.where(lost, 0.0, array), name))
 
 
 def _scores(values: object) -> np.ndarray:

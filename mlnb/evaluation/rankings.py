@@ -28,7 +28,8 @@ def list_ndcg(
     order = np.lexsort((-p.need("score", "NDCG"), query))
     new = _changes(query[order], p.score[order])  # type: ignore[index]
     size = np.diff(np.append(new, len(p)))
-    gain = np.add.reduceat(p.truth[order], new) * np.add.reduceat(discount, new) / size
+    returned = np.isfinite(p.score[order][new])  # type: ignore[index]
+    gain = np.add.reduceat(p.truth[order], new) * np.add.reduceat(discount, new) / size * returned
     best = np.add.reduceat(p.truth[np.lexsort((-p.truth, query))] * discount, starts)
     return ratio(np.bincount(query[order][new], gain), best)
 
@@ -44,7 +45,7 @@ def list_average_precision(
     first = np.searchsorted(query[order], query[order])
     before = np.append(0, np.cumsum(hit))
     found = (before[1:] - before[first])[ends]
-    gained = np.diff(before[ends + 1], prepend=0)
+    gained = np.diff(before[ends + 1], prepend=0) * np.isfinite(p.score[order][ends])  # type: ignore[index]
     total = np.bincount(query, p.truth > 0)
     return ratio(np.bincount(query[order][ends], gained * found / (ends - first[ends] + 1)), total)
 

@@ -69,7 +69,7 @@ def resample_counts(
 
 # %% ../../nbs/04o_evaluation.resampling.ipynb #b8c8866e
 class Resampler:
-    "Draws bootstrap counts for rows, in strata, by groups, or for cells of equal rows."
+    "Draws bootstrap counts for rows, in strata, by groups, in blocks of time, or for cells of equal rows."
 
     def __init__(
         self,
@@ -77,10 +77,13 @@ class Resampler:
         strata: np.ndarray | None = None,  # shape (n,): codes from 0
         groups: np.ndarray | None = None,  # shape (n,): codes from 0
         sizes: np.ndarray | None = None,  # shape (n,): how many rows each cell stands for
+        block: int | None = None,  # rows of a block; the rows are in the order of time
     ) -> None:
-        if strata is not None and groups is not None:
-            raise InputError("Give strata or groups, not both: a group may spread over several strata.")
-        self.n, self.groups, self.sizes = n, groups, sizes
+        if (strata is not None) + (groups is not None) + (block is not None) > 1:
+            raise InputError("Give one of strata, groups and block, not both: a group may spread over several strata, and so may a block.")
+        if block is not None and not 1 <= block <= n // 2:
+            raise InputError(f"A block has between 1 row and half of them, {n // 2:,}; block is {block}. Take about n^(1/3) = {round(n ** (1 / 3))}.")
+        self.n, self.groups, self.sizes, self.block = n, groups, sizes, block
         self.total = None if groups is not None else n if sizes is None else int(sizes.sum())
         self.parts = [np.flatnonzero(strata == code) for code in range(strata.max() + 1)] if strata is not None else []
         if groups is not None and groups.max() == 0:
@@ -94,6 +97,8 @@ class Resampler:
         size: int,  # resamples
     ) -> Weights:  # shape (size, n)
         "Counts of `size` resamples."
+        if self.block is not None:
+            return Weights(_block_counts(rng, self.n, self.block, size), self.total)
         if self.groups is not None:
             return Weights(resample_counts(rng, int(self.groups.max()) + 1, size)[:, self.groups])
         if not self.parts:
@@ -107,5 +112,32 @@ class Resampler:
     def _part(self, rng: np.random.Generator, rows: np.ndarray | slice, size: int) -> np.ndarray:
         if self.sizes is None:
             return resample_counts(rng, self.n if isinstance(rows, slice) else len(rows), size)
-        sizes = self.sizes[rows]
+        return _cell_counts(rng, self.sizes[rows], size)
+
+# %% ../../nbs/04o_evaluation.resampling.ipynb #66572fa1
+def _cell_counts(rng: np.random.Generator, sizes: np.ndarray, size: int) -> np.ndarray:
+    "Multinomial counts of cells; the many cells of one row are one cell first, whose draws are then dealt to its rows."
+    single = sizes == 1
+    rows = int(single.sum())
+    if rows < 64:
         return rng.multinomial(sizes.sum(), sizes / sizes.sum(), size)
+    large = np.append(sizes[~single], rows)
+    drawn = rng.multinomial(large.sum(), large / large.sum(), size)
+    counts = np.empty((size, len(sizes)), np.int64)
+    counts[:, ~single] = drawn[:, :-1]
+    dealt = rng.integers(0, rows, int(drawn[:, -1].sum())) + np.repeat(np.arange(size) * rows, drawn[:, -1])
+    first = int(single.argmax())
+    together = single[first : first + rows].all()
+    counts[:, slice(first, first + rows) if together else single] = np.bincount(dealt, minlength=size * rows).reshape(size, rows)
+    return counts
+
+
+def _block_counts(rng: np.random.Generator, n: int, block: int, size: int) -> np.ndarray:
+    "How often each row is covered by enough random blocks to make n rows; the last block is cut."
+    starts = rng.integers(0, n - block + 1, (size, -(-n // block)))
+    lengths = np.full(starts.shape[1], block)
+    lengths[-1] = n - block * (len(lengths) - 1)
+    line = np.arange(size)[:, None] * (n + 1)
+    edges = np.bincount((starts + line).ravel(), minlength=size * (n + 1))
+    edges -= np.bincount((starts + lengths + line).ravel(), minlength=size * (n + 1))
+    return np.cumsum(edges.reshape(size, n + 1)[:, :-1], axis=1, dtype=np.int32)

@@ -23,6 +23,7 @@ FOUR = ("roc_auc", "pr_auc", "f1", "log_loss")  # of one task, so they share a r
 LABELS = ("f1", "precision", "recall", "accuracy", "balanced_accuracy", "mcc", "macro_f1", "micro_f1")
 SCORES = ("roc_auc", "pr_auc", "log_loss", "brier", "roc_auc_ovr")
 NUMBERS = ("mae", "rmse", "r2", "medae", "mape")
+RANKED = ("ndcg_at_k", "precision_at_k", "recall_at_k")  # lists of ten; the hundred highest scores
 
 
 def data(name: str) -> tuple:
@@ -37,17 +38,38 @@ def data(name: str) -> tuple:
         prob = rng.dirichlet([3, 2, 1], ROWS)
         truth = (prob.cumsum(axis=1) < rng.random((ROWS, 1))).sum(axis=1)
         return truth, prob.argmax(axis=1), prob
+    if name == "ndcg_at_k":
+        return rng.integers(0, 4, ROWS), None, rng.random(ROWS)
+    if name in RANKED:
+        truth = (rng.random(ROWS) < 0.01).astype(int)
+        return truth, None, rng.normal(0, 1, ROWS) + 2 * truth
     score = rng.beta(1, 5, ROWS)
     return (rng.random(ROWS) < score).astype(int), (score >= 0.3).astype(int), score
+
+
+def options(name: str) -> dict:
+    """What `predictions` has to be told."""
+    import numpy as np
+
+    if name == "ndcg_at_k":
+        return {"task": "ranking", "query": np.repeat(np.arange(ROWS // 10), 10)}
+    return {"task": "anomaly", "k": 100} if name in RANKED else {}
 
 
 def function(name: str):
     """The metric of scikit-learn."""
     from functools import partial
 
+    import numpy as np
     from sklearn import metrics as sk
 
+    def top(truth, score):
+        return truth[np.argpartition(-score, 100)[:100]]
+
     named = {
+        "ndcg_at_k": lambda truth, score: sk.ndcg_score(truth.reshape(-1, 10), score.reshape(-1, 10), k=10),
+        "precision_at_k": lambda truth, score: top(truth, score).mean(),
+        "recall_at_k": lambda truth, score: top(truth, score).sum() / truth.sum(),
         "f1": sk.f1_score,
         "precision": sk.precision_score,
         "recall": sk.recall_score,
@@ -79,7 +101,7 @@ def ours(names: list[str]) -> dict:
     truth, label, score = data(names[0])
     bootstrap_values([(METRICS["mae"], predictions([0.5, 1.5], [1, 2]))], 2)  # imports are no part of it
     start = time.perf_counter()
-    p = predictions(truth, label, score)
+    p = predictions(truth, label, score, **options(names[0]))
     jobs = [(METRICS[name], p) for name in names]
     samples = bootstrap_values(jobs, RESAMPLES)
     found = [percentile_interval(m.name, m.of(p), samples[:, j], 0.95) for j, (m, p) in enumerate(jobs)]
@@ -92,13 +114,13 @@ def theirs(names: list[str]) -> dict:
 
     warnings.simplefilter("ignore")
     truth, label, score = data(names[0])
-    calls = [(function(name), score if name in SCORES else label) for name in names]
+    calls = [(function(name), score if name in SCORES + RANKED else label) for name in names]
     for call, given in calls:
         call(truth, given)  # imports are no part of it
     rng, values = np.random.default_rng(1), []
     start = time.perf_counter()
     for _ in range(PEER_RESAMPLES):
-        rows = rng.integers(0, ROWS, ROWS)
+        rows = rng.integers(0, ROWS, ROWS) if names[0] != "ndcg_at_k" else (rng.integers(0, ROWS // 10, ROWS // 10)[:, None] * 10 + range(10)).ravel()
         values.append([call(truth[rows], given[rows]) for call, given in calls])
     seconds = time.perf_counter() - start
     columns = np.array(values).T
@@ -136,7 +158,7 @@ def main(each: bool) -> None:
     peers.row("bootstrap, peak memory", found["peak_mb"], unit="MB", limit=500)
     singles = {}
     if each:
-        for name in (*LABELS, *SCORES, *NUMBERS):
+        for name in (*LABELS, *SCORES, *NUMBERS, *RANKED):
             one = compare((name,))
             singles[name] = round(one["ratio"], 1)
             peers.row(f"bootstrap, {name}", one["ours"], one["theirs"], unit="s", peer="scikit-learn", goal=25)
