@@ -175,7 +175,9 @@ def _kept(run: Underway, m: Material, result: Measured, e: Experiment, began: fl
     note = f"{m.unlabelled:,} rows without a target were left out." if m.unlabelled else ""
     with tempfile.TemporaryDirectory(dir=results, ignore_cleanup_errors=True) as scratch:
         digest = save_model(result.model, Path(scratch) / "model", rows.head(5))
-        oof.frame().to_parquet(Path(scratch) / "oof.parquet")
+        whom = run.project.config.entity
+        groups = {"group": m.frame[whom].factorize(use_na_sentinel=False)[0][oof.rows]} if whom in m.frame else {}  # who answers belong together
+        oof.frame().assign(**groups).to_parquet(Path(scratch) / "oof.parquet")
         for place in (results, results / "experiments" / e.id):
             write_atomic(place / "oof.parquet", (Path(scratch) / "oof.parquet").read_bytes())
         places = _drawn(run, _confusion(m, oof, e.threshold)) if oof.classes else {}
