@@ -92,9 +92,11 @@ def _finder(owner: ExperimentsPanel, call: Callable[[Callable[[], object]], obje
     query.layout.flex = "1 1 360px"
 
     def show(*_: object) -> None:
+        wanted = state.order if state.order in state.orders else NEWEST
         if tuple(order.options) != tuple(state.orders):
-            order.options = state.orders
-        order.value = state.order if state.order in state.orders else NEWEST
+            order.options = state.orders  # falls back to the newest first, which goes into the state
+            state.order = wanted
+        order.value = wanted
         query.value, down.value = state.query, state.descending
         wrong.value, shown.value = note_html("", state.problem), browser_html(state)
 
@@ -111,26 +113,33 @@ def _chooser(owner: ExperimentsPanel, call: Callable[[Callable[[], object]], obj
     "Which one is looked at, which it is compared with, and what there is to see."
     import ipywidgets as w
 
-    state, shown, none = owner.state, _note(), "nothing"
+    state, shown, none, quiet = owner.state, _note(), "nothing", threading.Event()
     first, second = _field(w.Dropdown, "Experiment", options=[]), _field(w.Dropdown, "Compare with", options=[none])
 
     def show(*_: object) -> None:
         ids = [e.id for e in state.items]
-        for each, options, value in ((first, ids, state.first or None), (second, [none, *(i for i in ids if i != state.first)], state.second or none)):
-            if tuple(each.options) != tuple(options):
-                with each.hold_trait_notifications():
+        quiet.set()  # new options set a widget back to the first of them, which nobody has chosen
+        try:
+            for each, options, value in ((first, ids, state.first or None), (second, [none, *(i for i in ids if i != state.first)], state.second or none)):
+                if tuple(each.options) != tuple(options):
                     each.options = options
-                    each.value = value if value in options else (options[0] if options else None)
-            elif each.value != value and value in options:
-                each.value = value
+                if value in options or value is None:
+                    each.value = value
+        finally:
+            quiet.clear()
         shown.value = comparison_html(state.comparison) if state.comparison is not None else detail_html(state.chosen(), owner.project.path)
 
     def choose(*_: object) -> None:
         if state.first and state.second and state.comparison is None and not state.running:
             owner.start(state.compare)
 
-    first.observe(lambda change: setattr(state, "first", change["new"] or ""), "value")
-    second.observe(lambda change: setattr(state, "second", "" if change["new"] in (none, None) else change["new"]), "value")
+    def pick(**changes: str) -> None:
+        if not quiet.is_set():
+            for name, value in changes.items():
+                setattr(state, name, value)
+
+    first.observe(lambda change: pick(first=change["new"] or ""), "value")
+    second.observe(lambda change: pick(second="" if change["new"] in (none, None) else change["new"]), "value")
     state.observe(lambda _: call(show), ["items", "first", "second", "comparison"])
     state.observe(lambda _: call(choose), ["first", "second"])
     show()

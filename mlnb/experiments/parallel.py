@@ -56,7 +56,7 @@ def axis_of(
             marks = np.unique(np.array(known, float))
         ticks = [(float((scale(m) - scale(low)) / span) if high > low else 0.5, f"{m:.3g}") for m in marks]
         return Axis(name, np.asarray(place, float), tuple(ticks))
-    words = [None if v is None else str(v) for v in values]
+    words = [None if v is None else "".join(c if c.isprintable() else "·" for c in str(v)) for v in values]
     levels = [word for word, _ in Counter(word for word in words if word is not None).most_common(LEVELS)]
     levels = sorted(levels)
     steps = {word: (i / (len(levels) - 1) if len(levels) > 1 else 0.5) for i, word in enumerate(levels)}
@@ -131,9 +131,10 @@ def _frame(ax: Any, axes: Sequence[Axis], shown: int, hidden: int) -> None:
         ax.axvline(place, color=PALETTE["grey"], linewidth=1, alpha=0.6)
         for at, label in axis.ticks:
             last = place == len(axes) - 1
-            ax.annotate(label, (place, at), (5 if last else -5, 0), textcoords="offset points", fontsize=8, color=PALETTE["grey"], va="center",
+            ax.annotate(label.replace("$", r"\$"), (place, at), (5 if last else -5, 0), textcoords="offset points", fontsize=8, color=PALETTE["grey"], va="center",
                         ha="left" if last else "right", zorder=5)
-    ax.set_xticks(range(len(axes)), [axis.name if len(axis.name) < 18 else f"{axis.name[:16]}…" for axis in axes])
+    names = [axis.name if len(axis.name) < 18 else f"{axis.name[:16]}…" for axis in axes]
+    ax.set_xticks(range(len(axes)), [name.replace("$", r"\$") for name in names])
     ax.set_yticks([])
     ax.set_xlim(-0.35, len(axes) - 0.65)
     ax.grid(False)

@@ -165,19 +165,21 @@ def runs_table(
     "The runs as a table."
     if not runs.items:
         return Raw('<div style="opacity:.75">No experiment matches, or there is none yet.</div>')
-    names, shown = runs.varying(3), []
+    names, shown, faint = runs.varying(3), [], "opacity:.75;font-size:12px;white-space:nowrap"
+    several = len({e.dataset_version for e in runs.items}) > 1  # the data are named where they differ
     for e, row in zip(runs.items[:most], runs.rows[:most], strict=True):
         word = e.verdict if e.status == "finished" else e.status
         mark = f' <span title="{esc(f"by {e.verdict_by}: {e.verdict_reason}; computed: {e.computed_verdict}")}">✎</span>' if e.verdict_by else ""
         said = Raw(f'<span style="color:{PALETTE[_COLOURS.get(word, "grey")]};font-weight:600">{esc(word)}</span>{mark}')
-        number = "" if "value" not in row else f"{row['metric']} {row['value']:.3g}" + (f" ({row['low']:.3g} to {row['high']:.3g})" if "low" in row else "")
+        interval = f"{row['low']:.3g} to {row['high']:.3g}" if "low" in row else ""
+        number = Raw("" if "value" not in row else f'<div style="white-space:nowrap">{esc(row["metric"])} {row["value"]:.3g}</div><div style="{faint}">{interval}</div>')
         lead = "" if "lead" not in row else f"{row['lead']:+.3g}"
-        about = Raw(f'<div style="max-width:300px;overflow-wrap:anywhere">{cell(e.hypothesis or e.error)}'
+        about = Raw(f'<div style="min-width:190px;max-width:300px;overflow-wrap:anywhere">{cell(e.hypothesis or e.error)}'
                     + ('<div style="opacity:.75">kept here only</div>' if e.problem else "") + "</div>")
-        shown.append((Raw(f'<span style="white-space:nowrap">{esc(e.id)}</span>'), said, about, row.get("model", ""), number, lead,
-                      row.get("data", "")[:7], *(e.hyperparameters.get(name, "") for name in names)))
+        shown.append((Raw(f'<div style="white-space:nowrap">{esc(e.id)}</div><div style="{faint}">{esc(e.model_type)}</div>'), said, about, number, lead,
+                      *([row.get("data", "")[:7]] if several else []), *(e.hyperparameters.get(name, "") for name in names)))
     rest = f'<div style="opacity:.75">and {len(runs.items) - most:,} more</div>' if len(runs.items) > most else ""
-    return Raw(table(shown, ["experiment", "verdict", "hypothesis", "model", "score", "lead", "data", *names]) + rest)
+    return Raw(table(shown, ["experiment", "verdict", "hypothesis", "score", "lead", *(["data"] if several else []), *names]) + rest)
 
 
 def runs(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import re
 import shutil
@@ -22,7 +23,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ..core.errors import MissingError, MlnbError
-from ..core.files import unwritable
+from ..core.files import unwritable, write_atomic
 from ..core.findings import plain
 from ..core.fingerprint import file_fingerprint, fingerprint
 from .models import quiet_mlflow
@@ -192,9 +193,16 @@ def _send_files(client: Any, there: Any, run: Run) -> None:
     if there.data.tags.get("mlnb.files") == mark:
         return
     for name, document in run.documents.items():
-        (client.log_text if isinstance(document, str) else client.log_dict)(key, document, name)
+        if own is not None:  # MLflow remembers folders of runs for as long as a process lives, also of a project that was moved
+            write_atomic(own / name, document if isinstance(document, str) else json.dumps(plain(document), indent=1))
+        else:
+            (client.log_text if isinstance(document, str) else client.log_dict)(key, document, name)
     for name, path in files.items():
-        client.log_artifacts(key, str(path), name) if path.is_dir() else client.log_artifact(key, str(path))
+        if own is not None:
+            own.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(path, own / name, dirs_exist_ok=True) if path.is_dir() else shutil.copy2(path, own / path.name)
+        else:
+            client.log_artifacts(key, str(path), name) if path.is_dir() else client.log_artifact(key, str(path))
     client.set_tag(key, "mlnb.files", mark)
 
 # %% ../../nbs/03ab_experiments.store.ipynb #825dd25f
@@ -211,7 +219,9 @@ def log_run(
         try:
             client = mlflow.MlflowClient(tracking_uri=uri)
             where = None if artifacts is None else Path(artifacts).absolute().as_uri()
-            there = _found(mlflow, client, _experiment(mlflow, client, experiment, where), run)
+            place = _experiment(mlflow, client, experiment, where)
+            _rehome(client, uri, place, where)
+            there = _found(mlflow, client, place, run)
             _fill(mlflow, client, there, run)
         except MlnbError:
             raise
@@ -219,6 +229,18 @@ def log_run(
             raise MissingError(f"The run could not be recorded in MLflow: {_safe(error)}") from error
     home = urlsplit(there.info.artifact_uri)
     return str(there.info.run_id), Path(unquote(home.path)) if home.scheme in ("", "file") else None
+
+
+def _rehome(client: Any, uri: str, place: str, where: str | None) -> None:
+    "A project that was moved or copied: its database gets to know where its files are now, so that nothing is written to the old place."
+    old = client.get_experiment(place).artifact_location.rstrip("/")
+    if where is None or old == where or not uri.startswith("sqlite:///"):
+        return
+    with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"), timeout=30)) as database:
+        database.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", (where, place))
+        database.execute("UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) WHERE experiment_id = ? AND substr(artifact_uri, 1, ?) = ?",
+                         (where, len(old) + 1, place, len(old) + 1, f"{old}/"))
+        database.commit()
 
 
 def _safe(error: Exception) -> str:

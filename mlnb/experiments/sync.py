@@ -120,11 +120,11 @@ def push(
 
 
 def _placed(project: Project, e: Experiment, home: Path | None) -> dict[str, Any]:
-    "Where the model lies, if MLflow's folder has it."
+    "Where the model lies, if MLflow's folder has it and is one of the project."
     file = home / "model" / FILE if home is not None else None
-    if file is None or not file.is_file():
+    if file is None or not file.is_file() or not file.is_relative_to(project.path):
         return {}
-    shown = str(file.relative_to(project.path)) if file.is_relative_to(project.path) else str(file)
+    shown = str(file.relative_to(project.path))
     return {"model_file": shown, "artifacts": {**e.artifacts, "model_path": shown}}
 
 
