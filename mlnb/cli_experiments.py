@@ -99,7 +99,7 @@ def show_command(key: Key, project: Folder = "", as_json: Json = False) -> Answe
     e = fetch(open_project(project), key)
     return Answer({"experiment": e.to_dict()}, list(_one_lines(e)))
 
-
+# %% ../nbs/12cj_cli_experiments.ipynb #4d923b20
 @commands.command("compare")
 @guarded
 def compare_command(
@@ -147,7 +147,7 @@ def reproduce_command(
     lines = [*wrapped(found.words), "", *(f"{name:<22}{then:>12.6g}{now:>12.6g}" for name, (then, now) in found.metrics.items())]
     return Answer(found.to_dict(), lines, int(not found.same))
 
-
+# %% ../nbs/12cj_cli_experiments.ipynb #ba482b44
 @commands.command("verdict")
 @guarded
 def verdict_command(

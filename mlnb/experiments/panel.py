@@ -81,7 +81,7 @@ def _note(**layout: str) -> Any:
     made.add_class("mlnb-note")
     return made
 
-
+# %% ../../nbs/03z_experiments.panel.ipynb #95a89587
 def _finder(owner: ExperimentsPanel, call: Callable[[Callable[[], object]], object]) -> Any:
     "Filter, order, table and picture."
     import ipywidgets as w
@@ -108,7 +108,7 @@ def _finder(owner: ExperimentsPanel, call: Callable[[Callable[[], object]], obje
     bar = w.HBox([query, order, down], layout={"flex_flow": "row wrap", "grid_gap": "12px", "align_items": "flex-end"})
     return w.VBox([bar, wrong, shown])
 
-
+# %% ../../nbs/03z_experiments.panel.ipynb #5453e843
 def _chooser(owner: ExperimentsPanel, call: Callable[[Callable[[], object]], object]) -> Any:
     "Which one is looked at, which it is compared with, and what there is to see."
     import ipywidgets as w
@@ -120,7 +120,7 @@ def _chooser(owner: ExperimentsPanel, call: Callable[[Callable[[], object]], obj
         ids = [e.id for e in state.items]
         quiet.set()  # new options set a widget back to the first of them, which nobody has chosen
         try:
-            for each, options, value in ((first, ids, state.first or None), (second, [none, *(i for i in ids if i != state.first)], state.second or none)):
+            for each, options, value in ((first, ids, state.first or None), (second, [none, *ids], state.second or none)):
                 if tuple(each.options) != tuple(options):
                     each.options = options
                 if value in options or value is None:
@@ -168,7 +168,7 @@ def _decider(owner: ExperimentsPanel) -> Any:
     box.add_class("mlnb-group")
     return box
 
-
+# %% ../../nbs/03z_experiments.panel.ipynb #eeb372aa
 def _doer(owner: ExperimentsPanel, call: Callable[[Callable[[], object]], object]) -> Any:
     "Rerun, stop, send, and what came of it."
     import ipywidgets as w

@@ -5,7 +5,6 @@
 # %% ../../nbs/03za_experiments.panel_state.ipynb #ecdeee41
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
 import sys
@@ -48,9 +47,8 @@ class _Browsed(traitlets.HasTraits):
 
     def __init__(self, project: Project) -> None:  # an open project
         super().__init__()
-        self.project = project
+        self.project, self.checks = project, ChecklistState(project, "experiments")
         self._stamp: tuple[tuple[str, int], ...] = ()
-        self.checks = ChecklistState(project, "experiments")
         self.observe(self._choose, ["items", "query", "order", "descending"])
         self.refresh()
 
@@ -62,8 +60,7 @@ class _Browsed(traitlets.HasTraits):
             return False
         self._stamp, before = now, self.items
         found = read_experiments(self.project)
-        if found != before:
-            self.items = found
+        self.items = found
         return bool(found != before)
 
     def _choose(self, *_: object) -> None:
@@ -74,10 +71,8 @@ class _Browsed(traitlets.HasTraits):
         except MlnbError as error:
             self.problem = str(error)
         known = [e.id for e in self.items]
-        if self.first not in known:
-            self.first = next((e.id for e in self.shown.items), "")
-        if self.second not in known:
-            self.second = ""
+        self.first = self.first if self.first in known else next((e.id for e in self.shown.items), "")
+        self.second = self.second if self.second in known else ""
 
     @property
     def orders(self) -> list[str]:
@@ -89,8 +84,8 @@ class _Browsed(traitlets.HasTraits):
         return next((e for e in self.items if e.id == self.first), None)
 
 # %% ../../nbs/03za_experiments.panel_state.ipynb #dae9f68e
-class ExperimentsState(_Browsed):
-    "The experiments of a project, and what is done with them."
+class _Working(_Browsed):
+    "One slow thing at a time."
 
     running = traitlets.Bool(False)  # whether something slow is going on
     doing = traitlets.Unicode("")  # what, in a line for people
@@ -103,10 +98,30 @@ class ExperimentsState(_Browsed):
         self._process: subprocess.Popen[str] | None = None
         self.observe(lambda _: setattr(self, "comparison", None), ["first", "second"])
 
+    def _do(self, words: str, work: Any) -> None:
+        "Something slow; what went wrong is said where its result would be."
+        if not self._busy.acquire(blocking=False):
+            return
+        self.running, self.doing = True, words
+        try:
+            said = work()
+        except MlnbError as error:
+            said = str(error)
+        except Exception as error:  # a defect here must not leave the panel waiting for ever
+            said = f"It broke off: {type(error).__name__}: {error}"
+        finally:
+            self._busy.release()
+        self.refresh()
+        self.running, self.doing = False, said or ""
+
+# %% ../../nbs/03za_experiments.panel_state.ipynb #c64624ed
+class ExperimentsState(_Working):
+    "The experiments of a project, and what is done with them."
+
     def compare(self) -> None:
         "Compare the two that are chosen."
         if self.first and self.second:
-            self._do(f"Comparing {self.first} and {self.second} …", self._compare)
+            self._do(f"Comparing {self.first} and {self.second} …", lambda: setattr(self, "comparison", compare_runs(self.project, self.first, self.second)))
 
     def send(self) -> None:
         "Send to MLflow what waits."
@@ -135,26 +150,6 @@ class ExperimentsState(_Browsed):
             self.checks.refresh()
         return wrong
 
-    def _do(self, words: str, work: Any) -> None:
-        "Something slow; what went wrong is said where its result would be."
-        if not self._busy.acquire(blocking=False):
-            return
-        self.running, self.doing = True, words
-        try:
-            said = work()
-        except MlnbError as error:
-            said = str(error)
-        except Exception as error:  # a defect here must not leave the panel waiting for ever
-            said = f"It broke off: {type(error).__name__}: {error}"
-        finally:
-            self._busy.release()
-        self.refresh()
-        self.running, self.doing = False, said
-
-    def _compare(self) -> str:
-        self.comparison = compare_runs(self.project, self.first, self.second)
-        return ""
-
     def _reproduce(self) -> str:
         code = "import sys; from mlnb.cli import main; main(sys.argv[1:])"
         command = [sys.executable, "-c", code, "experiments", "reproduce", self.first, "--project", str(self.project.path), "--json"]
@@ -162,13 +157,12 @@ class ExperimentsState(_Browsed):
         said, _ = process.communicate()
         if process.returncode < 0:
             return "The rerun was stopped; nothing of it is kept."
-        with contextlib.suppress(ValueError):
+        try:
             answer = json.loads(said)
-            if "error" in answer:
-                return str(answer["error"])
-            self.again = _read(answer)
-            return str(self.again.words)
-        return "The rerun broke off without saying why. In a terminal it says more: mlnb experiments reproduce " + self.first
+        except ValueError:
+            return f"The rerun broke off without saying why. In a terminal it says more: mlnb experiments reproduce {self.first}"
+        self.again = None if "error" in answer else _read(answer)
+        return str(answer.get("error") or answer["words"])
 
 
 def _read(answer: dict[str, Any]) -> Reproduction:

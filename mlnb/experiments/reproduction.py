@@ -61,8 +61,7 @@ class Reproduction:
     @property
     def words(self) -> str:
         "What came of it, in a few sentences."
-        exact = "the very same model" if "model" not in self.other else "a model that answers alike"
-        first = f"{self.id} was reproduced: every metric and answer is the same, by {exact}." if self.same else f"{self.id} was not reproduced."
+        first = f"{self.id} was reproduced: every metric and answer is the same." if self.same else f"{self.id} was not reproduced."
         moved = sorted(((abs(now - then), name, then, now) for name, (then, now) in self.metrics.items() if abs(now - then) > CLOSE), reverse=True)
         said = [f"{name} was {then:.6g} and is {now:.6g} ({now - then:+.3g})" for _, name, then, now in moved[:3]]
         if not self.same and self.answers.get("largest", 0) > CLOSE:
@@ -74,8 +73,8 @@ class Reproduction:
         "One row a metric."
         import pandas as pd
 
-        rows = [(name, then, now, now - then) for name, (then, now) in self.metrics.items()]
-        return pd.DataFrame(rows, columns=["metric", "then", "now", "difference"]).set_index("metric")
+        found = pd.DataFrame(self.metrics, index=["then", "now"]).T.rename_axis("metric")
+        return found.assign(difference=found["now"] - found["then"])
 
     def to_dict(self) -> dict[str, Any]:
         "Plain JSON types."
@@ -85,14 +84,14 @@ class Reproduction:
     def plot(self) -> Figure:
         "Then against now, a dot a metric, on the line where nothing changed."
         fig, ax = figure(4.2, 3)
-        known = [(then, now) for then, now in self.metrics.values() if abs(then) <= 1]
         ax.plot([0, 1], [0, 1], color=PALETTE["grey"], linewidth=1, linestyle=":")
-        ax.plot(*(zip(*known, strict=True) if known else ((), ())), "o", color=PALETTE["blue" if self.same else "orange"])
+        for then, now in self.metrics.values():
+            ax.plot(then, now, "o", color=PALETTE["blue" if self.same else "orange"])
         ax.set(xlabel="then", ylabel="now")
         return fig
 
     def _repr_html_(self) -> Raw:
-        rows = [(name, then, now, f"{now - then:+.2g}" if then != now else "") for name, (then, now) in self.metrics.items()]
+        rows = [(name, *pair, "" if pair[0] == pair[1] else f"{pair[1] - pair[0]:+.2g}") for name, pair in self.metrics.items()]
         changed = [(name, *pair) for name, pair in {**self.packages, **self.other}.items()]
         more = table(changed, ["differs", "then", "now"]) if changed else ""
         return panel(f"{self.id}, again", f"<div>{esc(self.words)}</div>{more}" + details("every metric", table(rows, ["metric", "then", "now", "change"])))

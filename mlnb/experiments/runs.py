@@ -9,7 +9,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ..core.errors import InputError, did_you_mean, listed
 from ..core.findings import plain
@@ -90,8 +90,8 @@ _FIRST = ("id", "status", "verdict", "hypothesis", "model", "metric", "value", "
 
 
 @dataclass(frozen=True, eq=False)
-class Runs:
-    "Experiments side by side."
+class _Rows:
+    "Experiments that can be filtered and sorted."
 
     items: tuple[Experiment, ...]  # newest first unless sorted otherwise
 
@@ -106,15 +106,15 @@ class Runs:
         names = dict.fromkeys(name for row in self.rows for name in row)
         return [*(name for name in _FIRST if name in names), *(name for name in names if name not in _FIRST)]
 
-    def where(self, query: str) -> Runs:
+    def where(self, query: str) -> Self:
         "The runs for which all conditions of a filter hold."
         rows, asked, known = self.rows, conditions(query), set(self.columns) | {f.name for f in dataclasses.fields(Experiment)}
         for name, _, _ in asked:
             if name and self.items and name not in known:
                 raise InputError(f"No run has {name!r}. There are {listed(self.columns, 20)}.{did_you_mean(name, self.columns)}")
-        return Runs(tuple(e for e, row in zip(self.items, rows, strict=True) if all(_holds(row, *each) for each in asked)))
+        return dataclasses.replace(self, items=tuple(e for e, row in zip(self.items, rows, strict=True) if all(_holds(row, *each) for each in asked)))
 
-    def sort(self, by: str, descending: bool = False) -> Runs:
+    def sort(self, by: str, descending: bool = False) -> Self:
         "By a column; runs that lack it come last."
         if self.items and by not in self.columns:
             raise InputError(f"No run has {by!r} to sort by. There are {listed(self.columns, 20)}.{did_you_mean(by, self.columns)}")
@@ -122,7 +122,11 @@ class Runs:
         known = [(value, e) for value, e in pairs if value is not None]
         number = all(isinstance(value, (int, float)) for value, _ in known)
         known.sort(key=lambda pair: pair[0] if number else str(pair[0]).casefold(), reverse=descending)
-        return Runs((*(e for _, e in known), *(e for value, e in pairs if value is None)))
+        return dataclasses.replace(self, items=(*(e for _, e in known), *(e for value, e in pairs if value is None)))
+
+# %% ../../nbs/03ag_experiments.runs.ipynb #06a29727
+class Runs(_Rows):
+    "Experiments side by side."
 
     def varying(self, most: int = 8) -> list[str]:
         "Settings that differ between finished runs, those with the most values first."

@@ -146,7 +146,7 @@ class RunComparison:
     def _repr_html_(self) -> Raw:
         return comparison_html(self)
 
-
+# %% ../../nbs/03ai_experiments.runs_compare.ipynb #9b101d63
 def comparison_html(
     found: RunComparison,  # what to show
 ) -> Raw:  # HTML
