@@ -151,10 +151,9 @@ class ExperimentsState(_Working):
         return wrong
 
     def _reproduce(self) -> str:
-        code = "import sys; from mlnb.cli import main; main(sys.argv[1:])"
-        command = [sys.executable, "-c", code, "experiments", "reproduce", self.first, "--project", str(self.project.path), "--json"]
+        command = [sys.executable, "-c", "from mlnb.cli import main; main()", "experiments", "reproduce", self.first, "--project", str(self.project.path), "--json"]
         process = self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        said, _ = process.communicate()
+        said = process.communicate()[0]
         if process.returncode < 0:
             return "The rerun was stopped; nothing of it is kept."
         try:

@@ -73,8 +73,7 @@ class Reproduction:
         "One row a metric."
         import pandas as pd
 
-        found = pd.DataFrame(self.metrics, index=["then", "now"]).T.rename_axis("metric")
-        return found.assign(difference=found["now"] - found["then"])
+        return pd.DataFrame(self.metrics, index=["then", "now"]).T.rename_axis("metric").eval("difference = now - then")
 
     def to_dict(self) -> dict[str, Any]:
         "Plain JSON types."

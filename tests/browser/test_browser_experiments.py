@@ -71,7 +71,7 @@ def test_runs_are_found_and_told_apart(notebook: Callable, project: Project, wai
     page.get_by_label("Experiment", exact=True).select_option(first)
     page.get_by_label("Compare with", exact=True).select_option(second)
     page.get_by_text("Row by row on the same").wait_for(timeout=60_000)
-    page.get_by_text("n_estimators").first.wait_for()
+    page.locator("td").filter(has_text="n_estimators").first.wait_for()
     assert book.page.locator(".jp-Notebook .jp-Cell").count() == 1
 
 
