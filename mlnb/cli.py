@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import mlnb
-from . import cli_data, cli_features, cli_guide, cli_integrity, cli_project, cli_run, cli_selftest, cli_store
+from . import cli_data, cli_experiments, cli_features, cli_guide, cli_integrity, cli_project, cli_run, cli_selftest, cli_store
 
 # %% auto #0
 __all__ = ['ORDER', 'app', 'options', 'main']
@@ -28,6 +28,7 @@ app = typer.Typer(
 _all = [command for part in (cli_run, cli_project, cli_data, cli_integrity, cli_features, cli_selftest, cli_guide) for command in part.commands.registered_commands]
 app.registered_commands += sorted(_all, key=lambda command: ORDER.index(str(command.name)))
 app.add_typer(cli_store.commands, name="store")
+app.add_typer(cli_experiments.commands, name="experiments")
 
 
 def _version(wanted: bool) -> None:

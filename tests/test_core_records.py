@@ -80,7 +80,8 @@ FIELDS["data_quality"] = {
     "dimensions": dict.fromkeys(("completeness", "accuracy", "consistency", "timeliness", "relevance", "volume"), SCORED)}
 EXTRA = {  # what goes beyond the templates
     "problem_brief": {"signals", *(f"signals.{name}" for name in SIGNALS), "roi_estimate"},
-    "experiment": {"seed", "git_commit", "packages"}, "feature_plan": {"columns", "pairs", "left_out", "reasons", "lags", "windows", "pairs_measured"},
+    "experiment": {"seed", "git_commit", "packages", "computed_verdict", "verdict_by", "verdict_reason"},
+    "feature_plan": {"columns", "pairs", "left_out", "reasons", "lags", "windows", "pairs_measured"},
     "feature_store": {"version", "entities", *(f"entities.{name}" for name in ("name", "keys", "description")), "online_store.url",
                       "views", *(f"views.{name}" for name in ("name", "entity", "source", "event_time", "known_time", "ttl", "features")),
                       *(f"views.features.{name}" for name in ("name", "column", "window", "aggregation", "description", "data_type",

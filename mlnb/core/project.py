@@ -47,7 +47,8 @@ PROVIDERS: Mapping[str, str] = {  # part -> function that takes the project
     "drift": "monitoring.batch:project_drift",
 }
 OTHER_FILES = ("data_rules",)  # files beside the records that the data phase reads by itself
-PHASE_PANELS: Mapping[str, str] = {"framing": "framing.panel:FramingPanel", "data": "data.panel:DataPanel"}
+PHASE_PANELS: Mapping[str, str] = {"framing": "framing.panel:FramingPanel", "data": "data.panel:DataPanel",
+                                   "experiments": "experiments.panel:ExperimentsPanel"}
 
 
 def _read_json(path: Path) -> dict[str, object] | None:

@@ -52,6 +52,9 @@ class Experiment(Record):
     seed: int | None = note(None, "Seed", "Random state of the run", optional=True)
     git_commit: str = note("", "Commit", "Commit of the code", optional=True)
     packages: dict[str, str] = note({}, "Packages", "Versions of the packages it ran with", optional=True)
+    computed_verdict: Literal["", "promoted", "archived", "iterate"] = note("", "Computed verdict", "What the comparison with the baseline says", optional=True)
+    verdict_by: str = note("", "Overruled by", "Who set another verdict than the computed one", optional=True)
+    verdict_reason: str = note("", "Reason", "Why the computed verdict was overruled", optional=True)
 
     @field_validator("id", mode="before")
     @classmethod

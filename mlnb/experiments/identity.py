@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import platform
 import re
 import subprocess
@@ -14,10 +15,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..core.errors import InputError
-from ..core.files import unwritable
+from ..core.files import unwritable, write_atomic
 
 # %% auto #0
-__all__ = ['EXAMPLE', 'ID', 'PACKAGES', 'check_hypothesis', 'next_id', 'package_versions', 'git_commit']
+__all__ = ['EXAMPLE', 'ID', 'PACKAGES', 'RECORDED', 'check_hypothesis', 'next_id', 'package_versions', 'git_commit',
+           'notebook_path']
 
 # %% ../../nbs/03aa_experiments.identity.ipynb #59e5caf5
 EXAMPLE = "Adding tenure raises PR-AUC by at least 0.02 over the majority class"
@@ -41,7 +43,8 @@ ID = re.compile(r"EXP-(\d{4}-\d{2}-\d{2})-(\d{3,})")
 def next_id(
     folder: str | Path,  # where the experiments' files are; made when absent
     day: str,  # YYYY-MM-DD
-) -> str:  # the id, reserved by an empty file of that name
+    taken: Iterable[str] = (),  # ids that are known to be in use elsewhere, such as on a tracking server
+) -> str:  # the id, reserved by a file of that name that holds it and the count of all experiments
     "Reserve the next experiment id of a day."
     from filelock import FileLock
 
@@ -49,16 +52,29 @@ def next_id(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
-            taken = [int(m[2]) for path in folder.glob("EXP-*.json") if (m := ID.fullmatch(path.stem)) and m[1] == day]
-            name = f"EXP-{day}-{max(taken, default=0) + 1:03d}"
+            given = _given(folder)
+            names = [*(path.stem for path in folder.glob("EXP-*.json")), *taken]
+            used = [int(m[2]) for name in names if (m := ID.fullmatch(name)) and m[1] == day]
+            number, count = max([*used, given.get(day, 0)]) + 1, given.get("", 0) + 1
+            name = f"EXP-{day}-{number:03d}"
+            write_atomic(folder / ".given.json", json.dumps(given | {day: number, "": count}))
             with open(folder / f"{name}.json", "x", encoding="utf-8") as file:
-                file.write(json.dumps({"id": name, "status": "started"}))
+                file.write(json.dumps({"id": name, "status": "started", "number": count}))
     except OSError as error:
         raise unwritable(folder, error) from error
     return name
 
+
+def _given(folder: Path) -> dict[str, int]:
+    "The highest number of each day, and under the empty name how many experiments there were; what is lost is counted again."
+    try:
+        return {str(day): int(number) for day, number in json.loads((folder / ".given.json").read_text()).items()}
+    except (OSError, ValueError, AttributeError):
+        return {"": len(list(folder.glob("EXP-*.json")))}
+
 # %% ../../nbs/03aa_experiments.identity.ipynb #d5ad0a33
-PACKAGES = ("mlnb", "numpy", "pandas", "scikit-learn", "xgboost", "mlflow")
+PACKAGES = ("mlnb", "numpy", "pandas", "scikit-learn", "xgboost", "mlflow")  # what a kept model is pinned to
+RECORDED = (*PACKAGES, "scipy", "joblib", "skops", "pyarrow", "lightgbm", "catboost", "optuna", "duckdb", "ibis-framework")
 
 
 def package_versions(
@@ -83,6 +99,22 @@ def git_commit(
         return done.stdout.strip()
 
     try:
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
+        commit = git("rev-parse", "HEAD")
     except (OSError, subprocess.SubprocessError):
         return ""
+    try:
+        return commit + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):  # a repository so large that it does not answer in time
+        return f"{commit}+unknown"
+
+# %% ../../nbs/03aa_experiments.identity.ipynb #a19a2749
+def notebook_path(
+    project: str | Path,  # folder of the project
+) -> str:  # the notebook, relative to the project where it lies in it; empty when it is none
+    "The notebook this code runs in."
+    name = os.environ.get("MLNB_NOTEBOOK") or os.environ.get("JPY_SESSION_NAME") or ""
+    path = Path(name).absolute() if name.endswith(".ipynb") else None
+    if path is None:
+        return ""
+    folder = Path(project).absolute()
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else path.name

@@ -6,20 +6,26 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
+import json
 import os
+import re
 import shutil
-import socket
 import sqlite3
+import ssl
 import tempfile
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from ..core.errors import MissingError
-from ..core.files import unwritable
+from ..core.errors import MissingError, MlnbError
+from ..core.files import unwritable, write_atomic
 from ..core.findings import plain
+from ..core.fingerprint import file_fingerprint, fingerprint
 from .models import quiet_mlflow
 
 # %% auto #0
@@ -80,14 +86,18 @@ class Run:
     "What one run records."
 
     name: str  # name of the run: the experiment's id
+    uid: str = ""  # tells it from every other run, so that it is found again; the name when empty
     params: Mapping[str, object] = field(default_factory=dict)  # settings
     metrics: Mapping[str, float | list[float]] = field(default_factory=dict)  # numbers; a list is one number a fold
     tags: Mapping[str, str] = field(default_factory=dict)  # text
     documents: Mapping[str, object] = field(default_factory=dict)  # file name -> JSON or text
-    folders: Mapping[str, Path] = field(default_factory=dict)  # name -> folder to keep
+    files: Mapping[str, Path] = field(default_factory=dict)  # name -> file or folder to keep
     data: tuple[str, str, str] = ("", "", "")  # name, content hash and source of the data
+    status: str = "FINISHED"  # or RUNNING, FAILED, KILLED
+    started: int = 0  # milliseconds since 1970
+    ended: int = 0  # milliseconds since 1970
 
-
+# %% ../../nbs/03ab_experiments.store.ipynb #9a788077
 def reachable(
     uri: str,  # a tracking URI
     timeout: float = 3.0,  # seconds
@@ -96,65 +106,144 @@ def reachable(
     parts = urlsplit(uri)
     if parts.scheme not in ("http", "https"):
         return
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        socket.create_connection((parts.hostname or "", port), timeout).close()
-    except OSError as error:
-        raise MissingError(f"The tracking server {parts.hostname}:{port} does not answer ({error.strerror or error}). Start it, or remove "
-                           "tracking_uri from mlnb.yaml to keep runs in the project.") from error
+        where = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+        urllib.request.urlopen(f"{parts.scheme}://{where}{parts.path.rstrip('/')}/health", timeout=timeout).close()
+    except urllib.error.HTTPError as error:
+        if error.code not in (502, 503, 504):
+            return  # it wants a password or knows no such page: it is there
+        reason = f"{error.code} {error.reason}"
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        cause = getattr(error, "reason", error)
+        if isinstance(cause, ssl.SSLError):
+            return  # whether its certificate will do is MLflow's to decide
+        reason = "no answer in time" if isinstance(cause, TimeoutError) else str(getattr(cause, "strerror", None) or cause)
+    else:
+        return
+    raise MissingError(f"The tracking server {parts.netloc.rpartition('@')[2]} does not answer ({reason}). Start it and run `mlnb experiments sync`, "
+                       "or remove tracking_uri from mlnb.yaml to keep runs in the project.")
 
 # %% ../../nbs/03ab_experiments.store.ipynb #b01b742d
-def _parameters(mlflow: Any, params: Mapping[str, object]) -> list[Any]:
-    return [mlflow.entities.Param(_name(key), str(plain(value))[:6000]) for key, value in params.items()]
-
-
 def _name(text: str) -> str:
     return "".join(c if c.isalnum() or c in "_-. /" else "_" for c in str(text))[:250]
 
 
-def _numbers(mlflow: Any, metrics: Mapping[str, float | list[float]], time: int) -> list[Any]:
-    return [mlflow.entities.Metric(_name(key), float(number), time, step) for key, value in metrics.items()
-            for step, number in enumerate(value if isinstance(value, list) else [value]) if number is not None and number == number]
+def _experiment(mlflow: Any, client: Any, name: str, artifacts: str | None) -> str:
+    "The MLflow experiment of that name; a new one beside those that were deleted."
+    for number in range(1, 1000):
+        wanted = name if number == 1 else f"{name} ({number})"
+        found = client.get_experiment_by_name(wanted)
+        if found is None:
+            try:
+                return str(client.create_experiment(wanted, artifact_location=artifacts))
+            except mlflow.exceptions.MlflowException:  # another process was faster
+                found = client.get_experiment_by_name(wanted)
+        if found is not None and found.lifecycle_stage == "active":
+            return str(found.experiment_id)
+    raise MissingError(f"The tracking server takes no experiment called {name!r}.")
 
 
-def _experiment(client: Any, name: str, artifacts: str | None) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is not None and found.lifecycle_stage == "active":
-        return str(found.experiment_id)
-    return str(client.create_experiment(name if found is None else f"{name} (2)", artifact_location=artifacts))
+def _found(mlflow: Any, client: Any, place: str, run: Run) -> Any:
+    "The run, made when it is not there; copies that a broken connection has left are removed."
+    uid = run.uid or run.name
+
+    def look() -> list[Any]:
+        found = client.search_runs([place], f"tags.`mlnb.uid` = '{uid}'", mlflow.entities.ViewType.ALL)
+        active = [each for each in found if each.info.lifecycle_stage == "active"]
+        if found and not active:
+            raise MissingError(f"{run.name} was deleted from the tracking server, and stays deleted. Restore run {found[0].info.run_id} there to have it back.")
+        return sorted(active, key=lambda each: (-len(each.data.params), each.info.run_id))
+
+    if not look():
+        client.create_run(place, run_name=run.name, start_time=run.started, tags={"mlnb.uid": uid, **run.tags})
+    first, *copies = look()
+    for copy in copies:
+        client.delete_run(copy.info.run_id)
+    return first
 
 # %% ../../nbs/03ab_experiments.store.ipynb #27b706ac
+def _fill(mlflow: Any, client: Any, there: Any, run: Run) -> None:
+    "Add to a run what it lacks."
+    key, known, kind = there.info.run_id, there.data, mlflow.entities
+    params = [kind.Param(_name(name), str(plain(value))[:6000]) for name, value in run.params.items() if _name(name) not in known.params]
+    have = {(name, m.step) for name in known.metrics for m in client.get_metric_history(key, name)}
+    steps = [(_name(name), step, value) for name, values in run.metrics.items()
+             for step, value in enumerate(values if isinstance(values, list) else [values])]
+    metrics = [kind.Metric(name, float(value), run.ended, step) for name, step, value in steps
+               if (name, step) not in have and value is not None and value == value]
+    tags = [kind.RunTag(name, text) for name, text in run.tags.items() if known.tags.get(name) != text]
+    for start in range(0, max(len(params), len(metrics), len(tags)), 90):
+        part = slice(start, start + 90)
+        client.log_batch(key, metrics[part], params[part], tags[part])
+    if run.data[1] and not (there.inputs and there.inputs.dataset_inputs):
+        data = kind.Dataset(run.data[0], run.data[1][:36], "local", run.data[2])
+        client.log_inputs(key, [kind.DatasetInput(data, [kind.InputTag("mlflow.data.context", "training")])])
+    _send_files(client, there, run)
+    if run.status != "RUNNING" and (there.info.status, there.info.end_time) != (run.status, run.ended):
+        client.set_terminated(key, run.status, run.ended or None)
+
+
+def _send_files(client: Any, there: Any, run: Run) -> None:
+    "Documents and files, unless these very ones were sent to their end before; what is MLflow's own already stays."
+    key, home = there.info.run_id, urlsplit(there.info.artifact_uri)
+    own = Path(unquote(home.path)) if home.scheme in ("", "file") else None
+    files = {name: path for name, path in run.files.items() if own is None or not path.is_relative_to(own)}
+    inside = {name: sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path] for name, path in files.items()}
+    mark = fingerprint({"documents": run.documents, "files": {name: [file_fingerprint(p) for p in found] for name, found in inside.items()}})
+    if there.data.tags.get("mlnb.files") == mark:
+        return
+    for name, document in run.documents.items():
+        if own is not None:  # MLflow remembers folders of runs for as long as a process lives, also of a project that was moved
+            write_atomic(own / name, document if isinstance(document, str) else json.dumps(plain(document), indent=1))
+        else:
+            (client.log_text if isinstance(document, str) else client.log_dict)(key, document, name)
+    for name, path in files.items():
+        if own is not None:
+            own.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(path, own / name, dirs_exist_ok=True) if path.is_dir() else shutil.copy2(path, own / path.name)
+        else:
+            client.log_artifacts(key, str(path), name) if path.is_dir() else client.log_artifact(key, str(path))
+    client.set_tag(key, "mlnb.files", mark)
+
+# %% ../../nbs/03ab_experiments.store.ipynb #825dd25f
 def log_run(
     uri: str,  # tracking URI
     experiment: str,  # name of the MLflow experiment: the project
     run: Run,  # what to record
     artifacts: str | Path | None = None,  # folder for artifacts; the server's own when not given
-    started: int = 0,  # milliseconds since 1970
-    ended: int = 0,  # milliseconds since 1970
 ) -> tuple[str, Path | None]:  # run id, and the folder of its artifacts where that is on this machine
-    "Record a run in MLflow."
+    "Record a run in MLflow, or add what the run that is there lacks."
     reachable(uri)
     prepare_database(uri)
     with quiet_mlflow() as mlflow:
         try:
             client = mlflow.MlflowClient(tracking_uri=uri)
             where = None if artifacts is None else Path(artifacts).absolute().as_uri()
-            made = client.create_run(_experiment(client, experiment, where), run_name=run.name, start_time=started, tags=dict(run.tags))
-            key = made.info.run_id
-            params, metrics = _parameters(mlflow, run.params), _numbers(mlflow, run.metrics, ended)
-            for start in range(0, max(len(params), 1), 90):
-                client.log_batch(key, params=params[start:start + 90], metrics=metrics[:900] if start == 0 else ())
-            if run.data[1]:
-                entity = mlflow.entities
-                data = entity.Dataset(run.data[0], run.data[1][:36], "local", run.data[2])
-                client.log_inputs(key, [entity.DatasetInput(data, [entity.InputTag("mlflow.data.context", "training")])])
-            for name, document in run.documents.items():
-                (client.log_text if isinstance(document, str) else client.log_dict)(key, document, name)
-            for name, folder in run.folders.items():
-                client.log_artifacts(key, str(folder), name)
-            client.set_terminated(key, "FINISHED", ended or None)
-        except mlflow.exceptions.MlflowException as error:
-            first = str(error).splitlines()[0]
-            raise MissingError(f"The run could not be recorded in MLflow: {first}") from error
-    place = urlsplit(made.info.artifact_uri)
-    return key, Path(place.path) if place.scheme in ("", "file") else None
+            place = _experiment(mlflow, client, experiment, where)
+            _rehome(client, uri, place, where)
+            there = _found(mlflow, client, place, run)
+            _fill(mlflow, client, there, run)
+        except MlnbError:
+            raise
+        except Exception as error:  # MLflow, its HTTP library, its database and its stores of files each have errors of their own
+            raise MissingError(f"The run could not be recorded in MLflow: {_safe(error)}") from error
+    home = urlsplit(there.info.artifact_uri)
+    return str(there.info.run_id), Path(unquote(home.path)) if home.scheme in ("", "file") else None
+
+
+def _rehome(client: Any, uri: str, place: str, where: str | None) -> None:
+    "A project that was moved or copied: its database gets to know where its files are now, so that nothing is written to the old place."
+    old = client.get_experiment(place).artifact_location.rstrip("/")
+    if where is None or old == where or not uri.startswith("sqlite:///"):
+        return
+    with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"), timeout=30)) as database:
+        database.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", (where, place))
+        database.execute("UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) WHERE experiment_id = ? AND substr(artifact_uri, 1, ?) = ?",
+                         (where, len(old) + 1, place, len(old) + 1, f"{old}/"))
+        database.commit()
+
+
+def _safe(error: Exception) -> str:
+    "The first line of an error, without passwords."
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0].partition(" See http")[0]
+    return re.sub(r"//[^/@\s]+@", "//", first)[:300]

@@ -6,32 +6,22 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.checks import Context, finding, verifier
 from ..core.errors import MissingError
-from ..core.files import write_atomic
-from ..core.findings import Finding, Findings, plain
+from ..core.findings import Finding, plain
 from ..core.optional import resolve
 from ..core.render import Raw, esc, panel, table
 from .identity import ID
-from .models import FILE
-from .store import Run, log_run
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['Template', 'Experiment', 'experiment_record', 'experiment_html', 'log_experiment', 'current_experiment',
-           'experiments']
+__all__ = ['Template', 'Experiment', 'experiment_record', 'experiment_html', 'current_experiment']
 
 # %% ../../nbs/03a_experiments.tracking.ipynb #f68bd418
 @dataclass(frozen=True)
@@ -47,12 +37,15 @@ class Template:
     training_time: str = ""  # seconds on the clock
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # primary and secondary, cross-validated
     baseline_comparison: str = ""  # difference to the baseline, with its interval
-    verdict: str = ""  # promoted, archived or iterate
+    verdict: str = ""  # promoted, archived or iterate: what holds
     notes: str = ""  # anything worth knowing later
     artifacts: Mapping[str, str] = field(default_factory=dict)  # model_path, notebook_path, confusion_matrix
     seed: int = 0  # random state
     git_commit: str = ""  # commit of the project's folder
     packages: Mapping[str, str] = field(default_factory=dict)  # versions
+    computed_verdict: str = ""  # what the comparison with the baseline and the rule says
+    verdict_by: str = ""  # who overruled it
+    verdict_reason: str = ""  # and why
 
 # %% ../../nbs/03a_experiments.tracking.ipynb #38a6024a
 @dataclass(frozen=True)
@@ -72,13 +65,20 @@ class Experiment(Template):
     baseline: Mapping[str, Any] = field(default_factory=dict)  # the constant model
     heuristic: Mapping[str, Any] = field(default_factory=dict)  # the one-rule model
     compared_with: tuple[str, ...] = ()  # other models tried on the same folds
+    status: str = ""  # started, running, finished, failed, killed, unfinished or unreadable
+    number: int = 0  # counts all experiments of the project
+    uid: str = ""  # tells it from every other run on a tracking server
+    settings: Mapping[str, Any] = field(default_factory=dict)  # how it was run: what `reproduce` needs beside the seed
     created: str = ""  # when it was started, ISO 8601 in UTC
+    ended: str = ""  # when it was over
+    host: str = ""  # machine it ran on
     run_id: str = ""  # MLflow run; empty when the server could not be reached
     model_uri: str = ""  # where MLflow finds the model
     model_file: str = ""  # the model's file, relative to the project
     model_hash: str = ""  # hash of that file
     model_fingerprint: str = ""  # what the model is, told by its answers
     problem: str = ""  # why it is not in MLflow
+    error: str = ""  # what stopped it
 
     def to_dict(self) -> dict[str, Any]:
         "The experiment as plain JSON types."
@@ -112,76 +112,16 @@ def experiment_html(
     e = experiment
     numbers = [(f"{name} (primary)", value) for name, value in e.metrics.get("primary", {}).items()]
     numbers += list(e.metrics.get("secondary", {}).items())
+    said = f"{e.verdict}, overruled by {e.verdict_by}: {e.verdict_reason} (computed: {e.computed_verdict})" if e.verdict_by else e.verdict
     facts: list[tuple[str, object]] = [
-        ("hypothesis", e.hypothesis), ("verdict", e.verdict), ("against the baseline", e.baseline_comparison),
+        ("status", "" if e.status == "finished" else e.status), ("stopped by", e.error),
+        ("hypothesis", e.hypothesis), ("verdict", said), ("against the baseline", e.baseline_comparison),
         ("model", e.model_type), ("rows", f"{e.rows:,}"), ("features", str(len(e.features_used))),
-        ("folds", e.validation.get("words", "")), ("data", e.dataset_version[:12]), ("seed", str(e.seed))]
-    facts += [("not in MLflow", e.problem)] if e.problem else []
+        ("folds", e.validation.get("words", "")), ("data", e.dataset_version[:12]), ("seed", str(e.seed)), ("not in MLflow", e.problem)]
     out = f"<div>Left out: {esc(', '.join(e.excluded))}</div>" if e.excluded else ""
     return panel(e.id, table([f for f in facts if f[1] != ""]) + table(numbers, ["metric", "cross-validated"]) + out)
 
-# %% ../../nbs/03a_experiments.tracking.ipynb #5a7781bd
-def _run(e: Experiment, findings: Findings, documents: Mapping[str, object], folders: Mapping[str, Path]) -> Run:
-    "The experiment as MLflow wants it."
-    both = ("primary", "secondary")
-    numbers: dict[str, Any] = {f"cv {k}": v for part in both for k, v in e.metrics.get(part, {}).items()}
-    primary = next(iter(e.metrics.get("primary", {})), "")
-    folds = e.comparison.get("folds", {})
-    numbers |= {f"{who} {primary} by fold": [float(v) for v in values] for who, values in folds.items()}
-    params = {**e.hyperparameters, "model_type": e.model_type, "seed": e.seed, "rows": e.rows,
-              "features": len(e.features_used), "folds": e.validation.get("words", "")}
-    shown = ("id", "hypothesis", "dataset_version", "verdict", "baseline_comparison")
-    tags = {f"mlnb.{name}": str(getattr(e, name)) for name in shown}
-    tags |= {"mlflow.note.content": f"{e.hypothesis}\n\n{e.notes}", "mlflow.source.name": "mlnb",
-             "mlflow.source.git.commit": e.git_commit}
-    tags = {key: text[:5000] for key, text in tags.items() if text.strip()}
-    kept = {"experiment.json": e.to_dict(), "findings.json": findings.to_dict(), "packages.json": dict(e.packages)}
-    return Run(e.id, params, numbers, tags, kept | dict(documents), folders, (e.target, e.dataset_version, "{}"))
-
 # %% ../../nbs/03a_experiments.tracking.ipynb #590bbfe2
-def log_experiment(
-    project: Project,  # where it belongs
-    experiment: Experiment,  # what was run
-    model: str | Path | None = None,  # folder made by `save_model`; it is moved
-    findings: Findings | None = None,  # what was found on the way
-    documents: Mapping[str, object] | None = None,  # further files by name: JSON or text
-    now: float = 0.0,  # end of the run, seconds since 1970
-) -> Experiment:  # the same with run id and the place of the model
-    "Keep an experiment: as a file of the project, as an MLflow run, and as the current one."
-    path = project.path / "results" / "experiments" / f"{experiment.id}.json"
-    write_atomic(path, json.dumps(experiment.to_dict() | {"status": "finished"}, indent=1))
-    started = datetime.datetime.fromisoformat(experiment.created).timestamp() if experiment.created else now
-    run = _run(experiment, findings or Findings(), documents or {}, {"model": Path(model)} if model else {})
-    name = project.config.name or project.path.name
-    folder = None if project.config.tracking_uri else project.path / "mlartifacts"
-    try:
-        times = int(started * 1000), int(max(now, started) * 1000)
-        key, place = log_run(project.tracking_uri, name, run, folder, *times)
-        made = dataclasses.replace(experiment, run_id=key, model_uri=f"runs:/{key}/model" if model else "")
-    except MissingError as error:
-        place, made = None, dataclasses.replace(experiment, problem=str(error))
-    if model:
-        made = _place(project.path, made, Path(model), place)
-    write_atomic(path, json.dumps(made.to_dict() | {"status": "finished"}, indent=1))
-    project.save_record("experiment", experiment_record(made))
-    project.save_result("experiment", made.to_dict(), inputs=("data", "holdout"))
-    return made
-
-
-def _place(project: Path, e: Experiment, model: Path, place: Path | None) -> Experiment:
-    "Where the model lies: in MLflow's folder if that is on this machine, otherwise in one of the project."
-    if place is not None and (place / "model" / FILE).is_file():
-        shutil.rmtree(model, ignore_errors=True)
-        folder = place / "model"
-    else:
-        folder = project / "results" / "models" / e.id
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(str(model), folder)
-    file = folder / FILE
-    shown = str(file.relative_to(project)) if file.is_relative_to(project) else str(file)
-    return dataclasses.replace(e, model_file=shown, artifacts={**e.artifacts, "model_path": shown})
-
-# %% ../../nbs/03a_experiments.tracking.ipynb #0dfe269f
 def current_experiment(
     project: Project,  # a project
 ) -> Experiment:  # the experiment whose model is in use
@@ -190,26 +130,6 @@ def current_experiment(
     if not kept:
         raise MissingError("No model is trained yet. Run: mlnb run training")
     return Experiment.from_dict(kept)
-
-
-def experiments(
-    project: Project,  # a project
-) -> pd.DataFrame:  # one row an experiment, newest first
-    "All experiments of a project, those that never finished included."
-    import pandas as pd
-
-    rows = []
-    for path in sorted((project.path / "results" / "experiments").glob("EXP-*.json"), reverse=True):
-        try:
-            kept = json.loads(path.read_text())
-        except ValueError:
-            kept = {"id": path.stem, "status": "unreadable"}
-        e = Experiment.from_dict({"id": path.stem, "hypothesis": ""} | kept)
-        metric, value = next(iter(e.metrics.get("primary", {}).items()), ("", None))
-        rows.append((e.id, kept.get("status", ""), e.hypothesis, e.model_type, metric, value, e.baseline_comparison,
-                     e.verdict, e.rows, e.dataset_version[:12], e.run_id[:8]))
-    return pd.DataFrame(rows, columns=["id", "status", "hypothesis", "model", "metric", "value", "against the baseline",
-                                       "verdict", "rows", "data", "run"])
 
 # %% ../../nbs/03a_experiments.tracking.ipynb #42b1beaf
 _NEEDED = ("hypothesis", "dataset_version", "features_used", "model_type", "hyperparameters", "training_time",
@@ -228,5 +148,6 @@ def _recorded(context: Context) -> Finding:
     if missing:
         return finding("EXP-RECORD", "fail", f"{e.id or 'The experiment'} lacks {', '.join(missing)}.", **facts)
     where = f"recorded as MLflow run {e.run_id[:8]}" if e.run_id else f"kept in the project only: {e.problem}"
-    asked = f"{e.id} asked “{e.hypothesis}” of data {e.dataset_version[:12]} and is {e.verdict}; {where}"
+    said = f"{e.verdict} (by {e.verdict_by}: {e.verdict_reason}; computed: {e.computed_verdict})" if e.verdict_by else e.verdict
+    asked = f"{e.id} asked “{e.hypothesis}” of data {e.dataset_version[:12]} and is {said}; {where}"
     return finding("EXP-RECORD", "pass" if e.run_id else "warn", asked.rstrip(".") + ".", **facts)

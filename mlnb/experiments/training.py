@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 import tempfile
 import time as clock
 from dataclasses import dataclass, field
@@ -23,14 +24,17 @@ from ..core.findings import Findings, plain
 from ..core.fingerprint import file_fingerprint
 from ..core.optional import resolve
 from ..core.render import PALETTE, Raw, esc, figure, figure_img, legend, panel
+from .baselines import SimpleModel
 from .crossval import OutOfFold, fitted, out_of_fold, plain_models
 from .folds import Folds, make_folds
-from .identity import check_hypothesis, git_commit, next_id, package_versions
+from .identity import check_hypothesis
+from .lifecycle import Underway, begin
+from .labelled import LabelledClassifier
 from .material import Material, material
 from .models import load_skops, model_fingerprint, save_model
 from .scoring import compare, verdict
 from .selection import starting_pipeline
-from .tracking import Experiment, current_experiment, experiment_html, log_experiment
+from .tracking import Experiment, current_experiment, experiment_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +44,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['Training', 'train', 'load_model', 'ensure_trained']
+__all__ = ['Training', 'train', 'Measured', 'measured', 'load_model', 'ensure_trained']
 
 # %% ../../nbs/03d_experiments.training.ipynb #5f823dfc
 @dataclass(frozen=True, eq=False)
@@ -94,65 +98,110 @@ def train(
     now: float | None = None,  # seconds since 1970 that stand for the present; the clock when not given
 ) -> Training:  # what was run, and what came of it
     "Train, score and record a model. Raises `InputError` for data that cannot be learned from."
-    from sklearn.base import clone
-
     asked, began, start = check_hypothesis(hypothesis), now or clock.time(), clock.perf_counter()
     m, config = material(project, use_protected), project.config
     when, whom = (m.frame.get(name) for name in (config.time, config.entity))
     split = make_folds(m.y, m.task, when, whom, folds, random_state)
-    day = datetime.datetime.fromtimestamp(began, datetime.UTC)
-    key = next_id(project.path / "results" / "experiments", day.date().isoformat())
     kinds = dict(m.features.kinds)
     made = pipeline if pipeline is not None else starting_pipeline(kinds, m.task, len(m.y), config.time, random_state)
-    oof = out_of_fold(made, m.frame, m.y, split, kinds, m.task, config.time)
-    simple = plain_models(m.frame, kinds, m.y, m.task, config.time)
-    model = fitted(clone(made), m.frame, m.y)
-    names = {"model": "model"} | {part: plain_model.name for part, plain_model in simple.items()}
-    comparison, threshold = compare(m, oof, names, n_resamples, random_state)
-    e = _experiment(project, m, split, model, comparison, Experiment(
-        key, asked, seed=random_state, notes=notes, threshold=threshold, classes=oof.classes, created=day.isoformat(),
-        baseline=simple["baseline"].to_dict(), heuristic=simple["heuristic"].to_dict()))
-    e = _kept(project, m, model, e, oof, clock.perf_counter() - start)
+    how = {"folds": folds, "use_protected": use_protected, "n_resamples": n_resamples, "time": config.time, "entity": config.entity}
+    with begin(project, asked, random_state, notes, began) as run:
+        run.record(True, settings=how, **_planned(m, split, made), target=config.target)
+        result = measured(m, split, made, config.time, n_resamples, random_state)
+        e = run.record(threshold=result.threshold, classes=result.oof.classes, **_numbers(result.comparison),
+                       baseline=result.simple["baseline"].to_dict(), heuristic=result.simple["heuristic"].to_dict())
+        e = _kept(run, m, result, e, began, clock.perf_counter() - start)
     found = run_checks(["EXP-RECORD", "EXP-SELECT"], Context(experiment=e))
     return Training(e, split, project.note(found, source="run training", inputs=("data", "holdout", "model")))
 
 # %% ../../nbs/03d_experiments.training.ipynb #7d21a246
+@dataclass(frozen=True, eq=False)
+class Measured:
+    "What a pipeline came to."
+
+    oof: OutOfFold  # answers to unseen training rows
+    simple: dict[str, SimpleModel]  # the baseline and the rule, fitted to all training rows
+    comparison: dict[str, Any]  # scores beside them, with intervals
+    threshold: float  # probability from which the positive label is predicted
+    model: Any  # fitted to all training rows
+
+
+def measured(
+    m: Material,  # what is learned from
+    split: Folds,  # how the rows are split
+    pipeline: Any,  # unfitted
+    time: str = "",  # the time column, if there is one
+    n_resamples: int = 1000,  # resamples for the intervals
+    random_state: int = 0,  # seed of the resamples
+) -> Measured:  # scores, and the model
+    "Answer every training row by a model that has not seen it, compare, and fit to all of them."
+    from sklearn.base import clone
+
+    kinds = dict(m.features.kinds)
+    oof = out_of_fold(pipeline, m.frame, m.y, split, kinds, m.task, time)
+    simple = plain_models(m.frame, kinds, m.y, m.task, time)
+    names = {"model": "model"} | {part: each.name for part, each in simple.items()}
+    comparison, threshold = compare(m, oof, names, n_resamples, random_state)
+    return Measured(oof, simple, comparison, threshold, fitted(clone(pipeline), m.frame, m.y))
+
+# %% ../../nbs/03d_experiments.training.ipynb #f32e3532
 def _settings(model: Any) -> tuple[str, dict[str, Any]]:
-    "Name and settings of what learns in a pipeline."
-    inner = getattr(model[-1], "estimator_", model[-1]) if hasattr(model, "steps") else model
+    "Name and settings of what learns in a pipeline, fitted or not."
+    last = model[-1] if hasattr(model, "steps") else model
+    inner = last.estimator if isinstance(last, LabelledClassifier) else last
     known = {name: plain(value) for name, value in inner.get_params(deep=False).items()}
     return type(inner).__name__, {name: value for name, value in known.items() if value is not None}
 
 
-def _experiment(project: Project, m: Material, split: Folds, model: Any, comparison: dict[str, Any],
-                e: Experiment) -> Experiment:
-    "The experiment with everything but the place of its model."
-    kind, settings = _settings(model)
-    primary = comparison["primary"]
+def _planned(m: Material, split: Folds, pipeline: Any) -> dict[str, Any]:
+    "What is known before anything is fitted."
+    kind, settings = _settings(pipeline)
+    return {"dataset_version": m.version, "features_used": tuple(m.features.kinds), "kinds": dict(m.features.kinds), "excluded": dict(m.features.excluded),
+            "model_type": kind, "hyperparameters": settings, "task": m.task, "positive": plain(m.positive), "rows": len(m.y), "validation": split.to_dict()}
+
+
+def _numbers(comparison: dict[str, Any]) -> dict[str, Any]:
+    "What the comparison with the simple ones says."
+    primary, said = comparison["primary"], verdict(comparison)
     metrics = {name: values["value"] for name, values in comparison["metrics"].items()}
-    note = f"{m.unlabelled:,} rows without a target were left out." if m.unlabelled else ""
-    return dataclasses.replace(
-        e, dataset_version=m.version, features_used=tuple(m.features.kinds), model_type=kind,
-        hyperparameters=settings, metrics={"primary": {primary: metrics.pop(primary)}, "secondary": metrics},
-        baseline_comparison="; ".join(comparison["leads"]), verdict=verdict(comparison),
-        notes=f"{e.notes} {note}".strip(), git_commit=git_commit(project.path), packages=package_versions(), task=m.task,
-        target=project.config.target,
-        positive=plain(m.positive), rows=len(m.y), kinds=dict(m.features.kinds), excluded=dict(m.features.excluded),
-        validation=split.to_dict(), comparison=comparison, artifacts={"confusion_matrix": "confusion_matrix.json"},
-        model_fingerprint=model_fingerprint(model, m.frame[list(m.features.kinds)].head(2000)))
+    return {"metrics": {"primary": {primary: metrics.pop(primary)}, "secondary": metrics}, "comparison": comparison, "verdict": said,
+            "computed_verdict": said, "baseline_comparison": "; ".join(comparison["leads"])}
 
 
-def _kept(project: Project, m: Material, model: Any, e: Experiment, oof: OutOfFold, seconds: float) -> Experiment:
+def _kept(run: Underway, m: Material, result: Measured, e: Experiment, began: float, seconds: float) -> Experiment:
     "Save the model and the out-of-fold answers, and record the run."
-    results = project.path / "results"
+    results, oof, rows = run.project.path / "results", result.oof, m.frame[list(e.features_used)]
+    kind, settings = _settings(result.model)
+    note = f"{m.unlabelled:,} rows without a target were left out." if m.unlabelled else ""
     with tempfile.TemporaryDirectory(dir=results, ignore_cleanup_errors=True) as scratch:
-        digest = save_model(model, Path(scratch) / "model", m.frame[list(e.features_used)].head(5))
-        e = dataclasses.replace(e, training_time=f"{seconds:.1f} s", model_hash=digest)
-        oof.frame().to_parquet(Path(scratch) / "oof.parquet")
-        write_atomic(results / "oof.parquet", (Path(scratch) / "oof.parquet").read_bytes())
-        documents = {"confusion_matrix.json": _confusion(m, oof, e.threshold)} if oof.classes else {}
-        finished = datetime.datetime.fromisoformat(e.created).timestamp() + seconds
-        return log_experiment(project, e, Path(scratch) / "model", project.findings(), documents, finished)
+        digest = save_model(result.model, Path(scratch) / "model", rows.head(5))
+        whom = run.project.config.entity
+        groups = {"group": m.frame[whom].factorize(use_na_sentinel=False)[0][oof.rows]} if whom in m.frame else {}  # who answers belong together
+        oof.frame().assign(**groups).to_parquet(Path(scratch) / "oof.parquet")
+        for place in (results, results / "experiments" / e.id):
+            write_atomic(place / "oof.parquet", (Path(scratch) / "oof.parquet").read_bytes())
+        places = _drawn(run, _confusion(m, oof, e.threshold)) if oof.classes else {}
+        over = datetime.datetime.fromtimestamp(began + seconds, datetime.UTC).isoformat()
+        e = dataclasses.replace(
+            e, training_time=f"{seconds:.1f} s", model_type=kind, hyperparameters=settings, model_hash=digest, notes=f"{e.notes} {note}".strip(), ended=over,
+            model_fingerprint=model_fingerprint(result.model, rows.head(2000)), artifacts={**e.artifacts, **places})
+        return run.finish(e, Path(scratch) / "model", run.project.findings())
+
+# %% ../../nbs/03d_experiments.training.ipynb #e722bd50
+def _drawn(run: Underway, confusion: dict[str, Any]) -> dict[str, str]:
+    "The confusion matrix as a table and as a picture."
+    run.keep("confusion_matrix.json", json.dumps(confusion))
+    labels, counts = confusion["labels"], np.asarray(confusion["counts"], float)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    fig, ax = figure(1.6 + 0.8 * min(len(labels), 12), 1.2 + 0.6 * min(len(labels), 12))
+    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, alpha=0.8)
+    for (row, column), share in np.ndenumerate(shares) if len(labels) <= 12 else ():
+        ax.text(column, row, f"{counts[row, column]:,.0f}", ha="center", va="center", fontsize=9, color="white" if share > 0.5 else PALETTE["grey"])
+    ax.set_xticks(range(len(labels)), [str(each)[:20] for each in labels], rotation=0 if len(labels) < 5 else 90)
+    ax.set_yticks(range(len(labels)), [str(each)[:20] for each in labels])
+    ax.set(xlabel="predicted", ylabel="true")
+    ax.grid(False)
+    return {"confusion_matrix": run.keep("confusion_matrix.png", fig._repr_png_())}  # type: ignore[attr-defined]
 
 
 def _confusion(m: Material, oof: OutOfFold, threshold: float) -> dict[str, Any]:
