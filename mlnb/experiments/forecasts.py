@@ -130,10 +130,10 @@ class LagForecaster(Step):
 
         frame = _known(self, X, y)
         self.naive_ = SeasonalNaive(self.target, self.time, self.entity, self.season).fit(frame)
-        length = self.naive_.season_
         longest = int(np.bincount(_series(frame, self.entity)[0]).max())
-        back = sorted({lag for lag in (1, 2, 3, length - 1, length, length + 1, 2 * length) if 1 <= lag < max(2, longest // 2)})
-        self.window_ = max(2, min(length, 60) if length > 1 else min(7, longest // 2))
+        rounds = [n for n in {self.naive_.season_, *(() if self.season else self.naive_.steps_.seasons)} if 1 < n <= longest // 3]
+        back = sorted({1, 2, 3} | {lag for n in rounds for lag in (n, 2 * n)} | {max(rounds, default=1) + 1})
+        self.window_ = max(rounds, default=max(2, min(7, longest // 3)))
         shared: dict[str, Any] = {"columns": [self.target], "time": self.time, "entity": self.entity or None, "keep": max(*back, self.window_, 2) + 1}
         self.lags_ = Lags(lags=back, **shared).fit(frame)
         self.rolling_ = Rolling(windows=[self.window_], statistics=("mean", "std", "min", "max"), **shared).fit(frame)

@@ -16,7 +16,7 @@ from .columns import Step
 from .labelled import LabelledClassifier
 
 # %% auto #0
-__all__ = ['LEARNERS', 'Setting', 'learner', 'Levels', 'Numbers']
+__all__ = ['LEARNERS', 'Setting', 'CategoriesFirst', 'learner', 'Levels', 'Numbers']
 
 # %% ../../nbs/03bf_experiments.learners.ipynb #fb6fb976
 @dataclass(frozen=True)
@@ -59,11 +59,39 @@ def _lightgbm(s: Setting) -> Any:
 
 def _catboost(s: Setting) -> Any:
     found = require("catboost", why="for this candidate")
-    settings: dict[str, Any] = {"iterations": 200 if s.small else 400, "depth": 4 if s.small else 6, "learning_rate": 0.1 if s.small else 0.08,
+    settings = {"iterations": 200 if s.small else 400, "depth": 4 if s.small else 6, "learning_rate": 0.1 if s.small else 0.08,
                 "random_seed": s.random_state, "thread_count": s.jobs, "verbose": False, "allow_writing_files": False}
-    if s.categories:
-        settings["cat_features"] = list(range(s.categories))
-    return (found.CatBoostRegressor if s.task == "regression" else found.CatBoostClassifier)(**settings)
+    return CategoriesFirst((found.CatBoostRegressor if s.task == "regression" else found.CatBoostClassifier)(**settings), s.categories)
+
+
+class CategoriesFirst(Step):
+    "CatBoost, told when it is fitted that the first columns hold categories; given any earlier, scikit-learn cannot copy it."
+
+    _names = ("estimator", "categories")
+
+    def __init__(self, estimator: Any, categories: int = 0) -> None:
+        self.estimator = estimator  # a model of CatBoost
+        self.categories = categories  # how many of the first columns hold categories
+
+    def fit(self, X: Any, y: Any) -> CategoriesFirst:
+        "Fit the inner model."
+        from sklearn.base import clone
+
+        self.estimator_ = clone(self.estimator).fit(X, y, cat_features=list(range(self.categories)) or None)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        "What the inner model says."
+        return self.estimator_.predict(X).ravel()
+
+    def predict_proba(self, X: Any) -> Any:
+        "Probabilities of the inner model."
+        return self.estimator_.predict_proba(X)
+
+    def __sklearn_tags__(self) -> object:
+        from sklearn.utils import get_tags
+
+        return get_tags(self.estimator)
 
 # %% ../../nbs/03bf_experiments.learners.ipynb #edbc1757
 def _forest(s: Setting) -> Any:

@@ -77,7 +77,7 @@ def _target_encoder(task: str, random_state: int) -> Any:
 
 # %% ../../nbs/03bg_experiments.pipelines.ipynb #51a1f39e
 class Vocabulary(Step):
-    "A column of texts as weighted words; a column without any word gives no features instead of an error."
+    "A column of texts as weighted words; a column without any word gives one feature that is always 0."
 
     _names = ("words", "rows")
 
@@ -98,7 +98,7 @@ class Vocabulary(Step):
         "Weights, a row a text, sparse."
         from scipy.sparse import csr_matrix
 
-        return csr_matrix((len(X), 0), dtype="float32") if self.vectors_ is None else self.vectors_.transform(X)
+        return csr_matrix((len(X), 1), dtype="float32") if self.vectors_ is None else self.vectors_.transform(X)
 
     def fit_transform(self, X: pd.Series, y: object = None) -> Any:
         "Fit, then transform."
@@ -108,7 +108,7 @@ class Vocabulary(Step):
         "The words."
         import numpy as np
 
-        return np.array([], dtype=object) if self.vectors_ is None else self.vectors_.get_feature_names_out()
+        return np.array(["(no word)"], dtype=object) if self.vectors_ is None else self.vectors_.get_feature_names_out()
 
 # %% ../../nbs/03bg_experiments.pipelines.ipynb #fbab4a2e
 def _vectors(words: str, rows: int) -> Any:

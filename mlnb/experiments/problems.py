@@ -87,7 +87,7 @@ class Problem(_Rows):
         "What a fitted model says of rows: probabilities, numbers, scores, or ranks of items."
         if self.kind == "recommendation" and isinstance(model, Popularity):
             return model.ranks(frame)
-        return answers_of(model, frame, self.classes)
+        return answers_of(model, frame, () if self.kind == "anomaly" else self.classes)
 
     def value(self, given: np.ndarray, threshold: float = 0.5) -> float:
         "The metric of answers to all rows of this problem; NaN where it cannot be computed."

@@ -60,6 +60,9 @@ def read_problem(
         task = infer_task(frame[target])
         task = "text" if task in ("binary", "multiclass") and used and set(used.values()) == {"text"} else task
     made = _READ[check_task(task)](frame, target, used, dict(roles), positive, settings, notes)
+    if made["kind"] in ("binary", "multiclass", "regression", "anomaly") and task != "time_series" and not made["kinds"]:
+        raise InputError("No column is left to learn from: " + listed(f"{name} ({kind})" for name, kind in kinds.items()) + ". Identifiers, constant and empty "
+                         "columns cannot be used.")
     chosen, wanted = _metric(made, task), metric
     if wanted:
         get: Any = resolve("evaluation.measures:get_metric")

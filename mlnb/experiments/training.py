@@ -119,7 +119,9 @@ def train(
 # %% ../../nbs/03d_experiments.training.ipynb #7d21a246
 def _settings(model: Any) -> tuple[str, dict[str, Any]]:
     "Name and settings of what learns in a pipeline."
-    inner = getattr(model[-1], "estimator_", model[-1]) if hasattr(model, "steps") else model
+    inner = model
+    while hasattr(inner, "steps") or hasattr(inner, "estimator_") and hasattr(inner, "_names"):  # pipelines and mlnb's own wrappers
+        inner = inner[-1] if hasattr(inner, "steps") else inner.estimator_
     known = {name: plain(value) for name, value in inner.get_params(deep=False).items()}
     return type(inner).__name__, {name: value for name, value in known.items() if value is not None}
 
