@@ -63,7 +63,7 @@ def _catboost(s: Setting) -> Any:
                 "random_seed": s.random_state, "thread_count": s.jobs, "verbose": False, "allow_writing_files": False}
     return CategoriesFirst((found.CatBoostRegressor if s.task == "regression" else found.CatBoostClassifier)(**settings), s.categories)
 
-
+# %% ../../nbs/03bf_experiments.learners.ipynb #89e5bb1a
 class CategoriesFirst(Step):
     "CatBoost, told when it is fitted that the first columns hold categories; given any earlier, scikit-learn cannot copy it."
 

@@ -63,25 +63,24 @@ def read_problem(
     if made["kind"] in ("binary", "multiclass", "regression", "anomaly") and task != "time_series" and not made["kinds"]:
         raise InputError("No column is left to learn from: " + listed(f"{name} ({kind})" for name, kind in kinds.items()) + ". Identifiers, constant and empty "
                          "columns cannot be used.")
-    chosen, wanted = _metric(made, task), metric
-    if wanted:
-        get: Any = resolve("evaluation.measures:get_metric")
-        found = get(wanted)
-        allowed = {"recommendation": ("ndcg_at_k",)}.get(made["kind"], found.name if made["kind"] in found.tasks else ())
-        if found.name not in ([allowed] if isinstance(allowed, str) else allowed):
-            raise InputError(f"{found.title} is for {listed(found.tasks)}, and this is {made['kind']}. Leave it out, and {chosen or 'none'} decides.")
-        chosen = found.name
+    chosen = _metric(made, task, metric)
     return Problem(task=task, metric=chosen, settings=settings, notes=tuple(notes), roles=dict(roles), **made)
 
-
-def _metric(made: Mapping[str, Any], task: str) -> str:
-    "The metric that the methodology calls for."
-    if made["y"] is None:
-        return "ndcg_at_k" if task == "recommendation" else ""
-    if task == "recommendation":
-        return "ndcg_at_k"
-    choose: Any = resolve("evaluation.metrics:choose_metric")
-    return str(choose(made["y"], made["kind"], made.get("positive")).metric.name)
+# %% ../../nbs/03bla_experiments.reading.ipynb #143ecd1a
+def _metric(made: Mapping[str, Any], task: str, wanted: str) -> str:
+    "The metric that decides; empty where nothing can be scored."
+    kind, chosen = made["kind"], "ndcg_at_k" if task == "recommendation" else ""
+    if made["y"] is not None and not chosen:
+        choose: Any = resolve("evaluation.metrics:choose_metric")
+        chosen = str(choose(made["y"], kind, made.get("positive")).metric.name)
+    if not wanted:
+        return chosen
+    get: Any = resolve("evaluation.measures:get_metric")
+    found = get(wanted)
+    if not (found.name == "ndcg_at_k" if kind == "recommendation" else kind in found.tasks and made["y"] is not None):
+        raise InputError(f"{found.title} is for {listed(found.tasks)}, and this is {kind}{'' if made['y'] is not None else ' without labels'}. Leave it out, "
+                         f"and {chosen or 'nothing'} decides.")
+    return str(found.name)
 
 # %% ../../nbs/03bla_experiments.reading.ipynb #6b6cdb50
 def _labels(frame: Any, target: str, used: dict[str, str], roles: dict[str, str], positive: Any, settings: Any, notes: list[str],

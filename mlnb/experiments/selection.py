@@ -92,8 +92,8 @@ def _reason(s: Selection) -> str:
         plainer = [name for name in s.nested.names[:s.nested.names.index(winner)]]
         return f"{winner} is clearly better than every plainer candidate." if plainer else f"{winner}, the plainest, has the best mean."
     lead = s.choice.leads[winner]
-    return (f"No clear winner: {best} has the best mean, its lead over {winner} is {lead.value:.3g} ({lead.low:.3g} to {lead.high:.3g}), and {winner} is plainer. More repeats make "
-            "smaller leads visible.")
+    return (f"No clear winner: {best} has the best mean, its lead over {winner} is {lead.value:.3g} ({lead.low:.3g} to {lead.high:.3g}), and {winner} is "
+            "plainer. More repeats make smaller leads visible.")
 
 
 def _document(s: Selection) -> dict[str, Any]:
