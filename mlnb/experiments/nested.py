@@ -33,6 +33,7 @@ class Nested:
     higher_is_better: bool  # whether larger scores are better
     words: str  # the outer folds in a sentence
     inner_words: str  # the inner folds in a sentence
+    limits: tuple[float, float] = (-np.inf, np.inf)  # values the metric can have
     failed: dict[str, str] = field(default_factory=dict)  # candidate that could not be fitted -> why
 
     @property
@@ -52,7 +53,7 @@ class Nested:
 
     def score(self, level: float = 0.95) -> Lead:
         "The score of choosing among these candidates: no fold was scored by what it helped to choose."
-        return corrected_interval(self.picked, self.share, level)
+        return corrected_interval(self.picked, self.share, level, self.limits)
 
     def best_inner(self) -> float:
         "The mean of the scores that made the choice."
@@ -141,4 +142,4 @@ def nested(
                          "Use fewer folds or collect more.")
     share = float(np.mean([len(test) / len(train) for _, train, test in plan]))
     words = plan[0][0].words + (f", dealt {repeats} times" if len(plan) > len(plan[0][0]) else "")
-    return Nested(tuple(names), tables[0][kept], tables[1][kept], share, problem.higher_is_better, words, said, failed)
+    return Nested(tuple(names), tables[0][kept], tables[1][kept], share, problem.higher_is_better, words, said, problem.limits, failed)

@@ -42,6 +42,7 @@ def corrected_interval(
     values: object,  # differences (or scores) of folds, shape (J,)
     share: float,  # test rows over training rows, such as 1/4 for five folds
     level: float = 0.95,  # confidence
+    limits: tuple[float, float] = (-np.inf, np.inf),  # values that are possible; the interval ends there
 ) -> Lead:  # mean, interval, p-value
     "The mean of values from cross-validation, with the variance of Nadeau and Bengio (2003)."
     from scipy.stats import t as student
@@ -55,7 +56,7 @@ def corrected_interval(
     if error == 0:
         return Lead(mean, mean, mean, 1.0 if mean == 0 else 0.0)
     wide = float(student.ppf((1 + level) / 2, len(v) - 1)) * error
-    return Lead(mean, mean - wide, mean + wide, float(2 * student.sf(abs(mean) / error, len(v) - 1)))
+    return Lead(mean, max(mean - wide, limits[0]), min(mean + wide, limits[1]), float(2 * student.sf(abs(mean) / error, len(v) - 1)))
 
 # %% ../../nbs/03cd_experiments.paired.ipynb #11dfe498
 @dataclass(frozen=True)

@@ -73,6 +73,12 @@ class Problem(_Rows):
         return bool(metrics[self.metric].greater_is_better)
 
     @property
+    def limits(self) -> tuple[float, float]:
+        "The smallest and the largest value the metric can have."
+        metrics: Any = resolve("evaluation.measures:METRICS")
+        return tuple(metrics[self.metric].range)  # type: ignore[return-value]
+
+    @property
     def title(self) -> str:
         "The metric as people write it."
         metrics: Any = resolve("evaluation.measures:METRICS")

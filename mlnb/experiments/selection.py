@@ -110,7 +110,7 @@ def _frame(s: Selection) -> pd.DataFrame:
 
     rows = []
     for place, name in enumerate(s.nested.names):
-        own, lead = corrected_interval(s.nested.outer[:, place], s.nested.share, s.level), s.choice.leads.get(name)
+        own, lead = corrected_interval(s.nested.outer[:, place], s.nested.share, s.level, s.nested.limits), s.choice.leads.get(name)
         rows.append({"name": name, "score": own.value, "low": own.low, "high": own.high, "inner": float(s.nested.inner[:, place].mean()),
                      "picked": int((s.nested.picks == place).sum()), "behind": None if lead is None else lead.value,
                      "behind_low": None if lead is None else lead.low, "behind_high": None if lead is None else lead.high,
