@@ -62,6 +62,10 @@ def guidance_lines(
     if found.table is not None and found.table.note:
         yield ""
         yield from wrapped(found.table.note, 2)
+    if found.code:
+        yield ""
+        yield "  Code to start from:"
+        yield from (f"    {line}".rstrip() for line in found.code.splitlines())
     if found.options:
         yield ""
         yield "  Facts that can be given:"
@@ -83,6 +87,7 @@ def guide_command(
     Examples:
       mlnb guide
       mlnb guide model --task tabular_classification --rows 5000
+      mlnb guide model --data customers.csv --target churned
       mlnb guide metric --task binary --positive-rate 0.02
       mlnb guide deploy --latency-ms 50 --model-mb 200
       mlnb guide drift --psi 0.3

@@ -29,13 +29,14 @@ class Guidance:
     items: tuple[Item, ...] = ()  # items of the methodology
     table: DecisionTable | None = None  # where the rows are from
     options: Mapping[str, str] | None = None  # further facts that can be given, with their question
+    code: str = ""  # code to start from
 
     def to_dict(self) -> dict[str, object]:
         "As plain JSON types."
         return {"topic": self.topic, "title": self.title, "facts": dict(self.facts or {}), "because": list(self.because),
                 "rows": [dict(row) for row in self.rows], "items": [item.to_dict() for item in self.items],
                 "table": self.table.id if self.table else None, "note": self.table.note if self.table else "",
-                "options": dict(self.options or {})}
+                "options": dict(self.options or {}), "code": self.code}
 
     def _repr_html_(self) -> str:
         from mlnb.core.render import Raw, esc, panel, table
@@ -44,7 +45,8 @@ class Guidance:
         chosen = table([list(row.values()) for row in self.rows], list(self.rows[0])) if self.rows else ""
         listing = table([(i.id, i.title, i.why, i.fix) for i in self.items], ["id", "item", "why", "fix"]) if self.items else ""
         note = f'<div style="opacity:.75">{esc(self.table.note)}</div>' if self.table and self.table.note else ""
-        return panel(self.title, Raw(reasons + chosen + listing + note), self.topic)
+        code = f'<pre style="white-space:pre-wrap;font-size:12px">{esc(self.code)}</pre>' if self.code else ""
+        return panel(self.title, Raw(reasons + chosen + listing + note + code), self.topic)
 
 # %% ../../nbs/00la_core.guide.ipynb #ec6e6fa2
 def _slug(name: str) -> str:
@@ -97,7 +99,7 @@ def _decided(name: str, given: Mapping[str, object]) -> Guidance:
     rows = tuple(row for row in table.records() if row["id"] in ids) or tuple(table.records() if not facts else ())
     undecided = not facts or any(reason.startswith("Open:") for reason in because)
     options = {f"--{fact.option}": fact.question for fact in topic.facts if undecided and fact.name not in facts}
-    return Guidance(name, table.title, rows, tuple(because), facts, table=table, options=options)
+    return Guidance(name, table.title, rows, tuple(because), facts, table=table, options=options, code=topic.code(facts))
 
 
 def _filtered(table: DecisionTable, given: Mapping[str, object]) -> Guidance:

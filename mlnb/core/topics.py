@@ -30,13 +30,15 @@ class Fact:
     "Something a decision asks for."
 
     name: str  # as in --name, with underscores
-    kind: str  # "number", "yes or no" or "word"
+    kind: str  # "number", "yes or no", "word", or "name" for what is taken as it is written
     question: str  # what is asked
     choices: tuple[str, ...] = ()  # words that are understood
 
     def read(self, text: object) -> object:
         "The value of a fact as a person wrote it."
         words = str(text).strip().lower()
+        if self.kind == "name":
+            return str(text).strip()
         if self.kind == "number":
             try:
                 return float(words.rstrip("% ").replace(",", "").replace("_", "")) / (100 if words.endswith("%") else 1)
@@ -76,18 +78,6 @@ def _rules(facts: Mapping[str, object]) -> Decision:
     return [ids[name] for name in decision.decided_by], [advice, decision.reason, *turns]
 
 
-def _model(facts: Mapping[str, object]) -> Decision:
-    rows: Any = resolve("experiments.selection:TASK_ROWS")
-    task = _ALIASES.get(str(facts.get("task", "")), str(facts.get("task", "")))
-    if not task:
-        return [], []
-    if "rows" not in facts:
-        return [rows[task]], ["Open: how many training rows there are."]
-    positives, advise = facts.get("positives"), cast(Any, resolve("experiments.selection:advise"))
-    advice = advise(task, int(cast(Any, facts["rows"])), positives=None if positives is None else int(cast(Any, positives)))
-    return [advice.row["id"]], list(advice.reasons)
-
-
 def _metric(facts: Mapping[str, object]) -> Decision:
     task, rate = facts.get("task"), facts.get("positive_rate")
     ids = {"multiclass": "METRIC3", "regression": "METRIC4", "ranking": "METRIC5", "generation": "METRIC6",
@@ -100,6 +90,39 @@ def _metric(facts: Mapping[str, object]) -> Decision:
     rare = cast(Any, rate) < RARE_POSITIVE
     reason = f"{rate:.2g} positive is {'under' if rare else 'not under'} {RARE_POSITIVE:.0%}."
     return ["METRIC2" if rare else "METRIC1"], [reason]
+
+# %% ../../nbs/00l_core.topics.ipynb #14fe8425
+_NUMBERS = ("rows", "columns", "cardinality", "positives", "classes", "users", "items")
+_COLUMNS = ("target", "time", "entity", "item", "query", "text")
+
+
+def _model(facts: Mapping[str, object]) -> Decision:
+    task = _ALIASES.get(str(facts.get("task", "")), str(facts.get("task", "")))
+    given = {name: int(cast(Any, facts[name])) if name in _NUMBERS else facts[name] for name in (*_NUMBERS, "sparsity", "words") if name in facts}
+    if "data" in facts:
+        columns = {name: facts[name] for name in _COLUMNS if name in facts}
+        return _advised(cast(Any, resolve("experiments.facts:advise_on"))(facts["data"], task, given, **columns))
+    stray = [name for name in _COLUMNS if name in facts]
+    if stray:
+        raise InputError(f"--{stray[0]} names a column of a table; name the table as well: --data FILE.")
+    if not task:
+        return [], []
+    ids, because = _advised(cast(Any, resolve("experiments.selection:advise"))(task, **given))
+    return ids, because if "rows" in given else ["Open: how many training rows there are.", *because]
+
+
+def _advised(advice: Any) -> Decision:
+    "A row, its reasons and the facts they rest on, and where to start here."
+    decided = [f"Decided by: {listed(advice.decided_by)}."] if advice.decided_by else []
+    start = [f"Start here with the candidate {advice.start}: mlnb select --candidates {advice.start}"] if advice.start else []
+    return [advice.row["id"]], [*advice.reasons, *decided, *start]
+
+
+def _model_code(facts: Mapping[str, object]) -> str:
+    "The code to start the task from."
+    outlines: Any = resolve("experiments.outlines:OUTLINES")
+    task = str(facts.get("task", ""))
+    return str(outlines.get(_ALIASES.get(task, task), ""))
 
 # %% ../../nbs/00l_core.topics.ipynb #839bd12d
 def _deploy(facts: Mapping[str, object]) -> Decision:
@@ -206,6 +229,7 @@ class Topic:
     table: str  # id of the table
     decide: Callable[[Mapping[str, object]], Decision]  # from facts to rows
     facts: tuple[Fact, ...]  # what it asks for
+    code: Callable[[Mapping[str, object]], str] = lambda facts: ""  # code to start from
 
 # %% ../../nbs/00l_core.topics.ipynb #1fd2b6d2
 _TASK = "Which task is it?"
@@ -220,7 +244,11 @@ TOPICS: Mapping[str, Topic] = {topic.name: topic for topic in (
         Fact("categories", "number", "How many distinct categories?"))),
     Topic("model", "model_selection", _model, (
         Fact("task", "word", _TASK, _MODEL_TASKS), Fact("rows", "number", "How many training rows?"),
-        Fact("positives", "number", "How many rows of the rarer class?"))),
+        Fact("columns", "number", "How many columns may a model use?"), Fact("cardinality", "number", "How many levels has the largest category?"),
+        Fact("positives", "number", "How many rows of the rarer class?"), Fact("classes", "number", "How many classes?"),
+        Fact("sparsity", "number", "Which share of the cells is empty or zero?"), Fact("words", "number", "How many words has a usual text?"),
+        Fact("users", "number", "How many users, or series?"), Fact("items", "number", "How many items, or steps of a series?"),
+        Fact("data", "name", "Which file holds the data? Facts are read from it."), *(Fact(name, "name", f"Which column is the {name}?") for name in _COLUMNS)), _model_code),
     Topic("tuning", "tuning_strategy", _tune, (Fact("parameters", "number", "How many parameters are searched?"),)),
     Topic("search", "search_spaces", _space, (
         Fact("model", "word", "Which model?", tuple(name.lower().replace(" ", "_") for name in SEARCH_SPACES)),)),

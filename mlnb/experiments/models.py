@@ -53,7 +53,8 @@ def quiet_mlflow() -> Iterator[ModuleType]:  # the module mlflow
                 os.environ.pop(name, None)
 
 # %% ../../nbs/03ac_experiments.models.ipynb #d97bf4b3
-_ALLOWED = ("mlnb.data.features_", "mlnb.experiments.", "sklearn.", "xgboost.", "lightgbm.", "catboost.")
+_ALLOWED = ("mlnb.data.features_", "mlnb.experiments.", "sklearn.", "xgboost.", "lightgbm.", "catboost.",
+            "numpy.dtype", "collections.OrderedDict")  # the last two are plain data
 FILE = "model.skops"
 
 

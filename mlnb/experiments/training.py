@@ -147,8 +147,9 @@ def measured(
 # %% ../../nbs/03d_experiments.training.ipynb #f32e3532
 def _settings(model: Any) -> tuple[str, dict[str, Any]]:
     "Name and settings of what learns in a pipeline, fitted or not."
-    last = model[-1] if hasattr(model, "steps") else model
-    inner = last.estimator if isinstance(last, LabelledClassifier) else last
+    inner = model
+    while hasattr(inner, "steps") or isinstance(inner, LabelledClassifier) or hasattr(inner, "estimator_") and hasattr(inner, "_names"):
+        inner = inner[-1] if hasattr(inner, "steps") else inner.estimator_ if hasattr(inner, "estimator_") else inner.estimator
     known = {name: plain(value) for name, value in inner.get_params(deep=False).items()}
     return type(inner).__name__, {name: value for name, value in known.items() if value is not None}
 
