@@ -82,7 +82,7 @@ def test_the_bound_skips_sets_and_leaves_nothing_out(monkeypatch: pytest.MonkeyP
     frame = pd.DataFrame({f"c{i}": rng.choice(list("abcdefg"), 3000) for i in range(8)})
     loss = (rng.random(3000) < 0.01 + 0.9 * ((frame.c0 == "a") & (frame.c1 == "b") & (frame.c2 == "c"))).astype(float)
     quick = search_segments(frame, loss, minimum=6)
-    monkeypatch.setattr(module, "_alive", lambda job, pair, above: np.ones([len(part.words) for part in pair], bool))
+    monkeypatch.setattr(module, "_alive", lambda job, pair: np.ones([len(part.words) for part in pair], bool))
     full = search_segments(frame, loss, minimum=6)
     assert quick.skipped[3] > 0 == full.skipped[3] and quick.segments == full.segments and len(full.segments) == 1
 

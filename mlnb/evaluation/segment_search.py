@@ -113,17 +113,22 @@ SETS = 5000  # sets of three columns that are counted at the most
 @dataclass(frozen=True, eq=False)
 class _Job:
     axes: Sequence[Axis]  # columns with conditions
-    excess: np.ndarray  # standardised losses
-    tails: Tails
+    measures: Sequence[tuple[np.ndarray, Tails]]  # standardised losses, and their ranks
     minimum: int
     critical: Mapping[int, float]  # conditions at once -> deviate
 
 
-def _worse(job: _Job, axes: Sequence[Axis], codes: np.ndarray | None = None) -> Iterator[tuple[float, tuple[int, ...]]]:
-    "Deviates and conditions of the combinations of these axes that are worse than luck, and than what they are parts of."
-    rows, total = joint(axes, codes=codes), joint(axes, job.excess, codes)
-    n, need = len(job.excess), job.critical[len(axes)]
-    inner = (slice(1, None),) * len(axes)
+def _worse(job: _Job, axes: Sequence[Axis], codes: np.ndarray | None = None) -> Iterator[tuple[float, int, tuple[int, ...]]]:
+    "Deviates, measures and conditions of the combinations of these axes that are worse than luck, and than what they are parts of."
+    rows = joint(axes, codes=codes)
+    for which, (excess, tails) in enumerate(job.measures):
+        yield from ((z, which, at) for z, at in _worse_by(job, tails, rows, joint(axes, excess, codes)))
+
+# %% ../../nbs/04ed_evaluation.segment_search.ipynb #d92ed981
+def _worse_by(job: _Job, tails: Tails, rows: np.ndarray, total: np.ndarray) -> Iterator[tuple[float, tuple[int, ...]]]:
+    n, order = tails.n, rows.ndim
+    need = job.critical[order]
+    inner = (slice(1, None),) * order
     with np.errstate(divide="ignore", invalid="ignore"):
         plain_ = total[inner] / np.sqrt(rows[inner] * (1 - rows[inner] / n))
     far = (rows[inner] >= job.minimum) & (rows[inner] <= n - job.minimum) & (plain_ > 2.5)
@@ -131,7 +136,7 @@ def _worse(job: _Job, axes: Sequence[Axis], codes: np.ndarray | None = None) -> 
     if not len(at[0]):
         return
     keep = np.ones(len(at[0]), bool)
-    for position in range(len(axes) if len(axes) > 1 else 0):
+    for position in range(order if order > 1 else 0):
         parent = tuple(np.zeros_like(index) if i == position else index for i, index in enumerate(at))
         others, rest = rows[parent] - rows[at], total[parent] - total[at]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -139,35 +144,42 @@ def _worse(job: _Job, axes: Sequence[Axis], codes: np.ndarray | None = None) -> 
         keep &= (others > 0) & (lead > need)
     at = tuple(index[keep] for index in at)
     if len(at[0]):
-        found = job.tails.deviates(rows[at], total[at])
+        found = tails.deviates(rows[at], total[at])
         yield from ((float(found[i]), tuple(int(index[i]) for index in at)) for i in np.flatnonzero(found > need))
 
 
-def _alive(job: _Job, pair: Sequence[Axis], above: np.ndarray) -> np.ndarray:
+def _alive(job: _Job, pair: Sequence[Axis]) -> np.ndarray:
     "Which combinations of a pair can hold a segment of three conditions, by the sum of their losses above the mean."
-    rows, most = joint(pair)[1:, 1:], joint(pair, above)[1:, 1:]
-    size = np.maximum(job.minimum, most / job.tails.largest)  # where the bound is weakest
-    bound = size * job.tails.rate(np.minimum(most / size, job.tails.largest))
-    return (rows >= job.minimum) & (bound >= job.critical[3] ** 2 / 2 - 4)  # the constant covers what the exponent leaves out
+    rows = joint(pair)[1:, 1:]
+    hope = np.zeros(rows.shape, bool)
+    for excess, tails in job.measures:
+        most = joint(pair, np.maximum(excess, 0))[1:, 1:]
+        size = np.maximum(job.minimum, most / tails.largest)  # where the bound is weakest
+        bound = size * tails.rate(np.minimum(most / size, tails.largest))
+        hope |= bound >= job.critical[3] ** 2 / 2 - 4  # the constant covers what the exponent leaves out
+    return (rows >= job.minimum) & hope
 
 # %% ../../nbs/04ed_evaluation.segment_search.ipynb #e935b52d
-def _scan(job: _Job, order: int, sets: int) -> tuple[list[tuple[float, tuple[int, ...], tuple[int, ...]]], dict[int, int], dict[int, int], str]:
-    "Candidates as (deviate, axes, conditions), and how many sets of columns were counted and skipped."
-    found: list[tuple[float, tuple[int, ...], tuple[int, ...]]] = []
+_Candidate = tuple[float, int, tuple[int, ...], tuple[int, ...]]  # deviate, measure, axes, conditions
+
+
+def _scan(job: _Job, order: int, sets: int) -> tuple[list[_Candidate], dict[int, int], dict[int, int], str]:
+    "Candidates, and how many sets of columns were counted and skipped."
+    found: list[_Candidate] = []
     counted, skipped, note = dict.fromkeys(range(1, order + 1), 0), dict.fromkeys(range(1, order + 1), 0), ""
     for i, one in enumerate(job.axes):
-        found += [(z, (i,), at) for z, at in _worse(job, [one])]
+        found += [(z, by, (i,), at) for z, by, at in _worse(job, [one])]
         counted[1] += 1
-    above, alive = np.maximum(job.excess, 0), {}
+    alive = {}
     pairs = list(itertools.combinations(range(len(job.axes)), 2)) if order > 1 else []
     for a, b in pairs:
-        found += [(z, (a, b), at) for z, at in _worse(job, [job.axes[a], job.axes[b]])]
+        found += [(z, by, (a, b), at) for z, by, at in _worse(job, [job.axes[a], job.axes[b]])]
         counted[2] += 1
         if order > 2:
-            alive[a, b] = _alive(job, [job.axes[a], job.axes[b]], above)
+            alive[a, b] = _alive(job, [job.axes[a], job.axes[b]])
     use = set(range(len(job.axes)))
     if order > 2 and math.comb(len(use), 3) > sets:
-        best = {i: max((z for z, at, _ in found if i in at), default=0.0) for i in use}
+        best = {i: max((z for z, _, at, _ in found if i in at), default=0.0) for i in use}
         width = next(k for k in range(len(use), 2, -1) if math.comb(k, 3) <= sets)
         use = set(sorted(use, key=lambda i: -best[i])[:width])
         note = f"Three conditions at once were searched in the {width} of {len(best)} columns that stood out alone or in pairs."
@@ -178,24 +190,25 @@ def _scan(job: _Job, order: int, sets: int) -> tuple[list[tuple[float, tuple[int
                 skipped[3] += 1
                 continue
             codes = joined([job.axes[a], job.axes[b]]) if codes is None else codes
-            found += [(z, (a, b, c), at) for z, at in _worse(job, [job.axes[a], job.axes[b], job.axes[c]], codes)]
+            found += [(z, by, (a, b, c), at) for z, by, at in _worse(job, [job.axes[a], job.axes[b], job.axes[c]], codes)]
             counted[3] += 1
-    return sorted(found, key=lambda each: (-each[0], len(each[1]), each[1:])), counted, skipped, note
+    return sorted(found, key=lambda each: (-each[0], len(each[2]), each[1:])), counted, skipped, note
 
 # %% ../../nbs/04ed_evaluation.segment_search.ipynb #2f74a111
-def _distinct(job: _Job, found: Sequence[tuple[float, tuple[int, ...], tuple[int, ...]]], most: int) -> list[tuple[float, np.ndarray, tuple[str, ...]]]:
+def _distinct(job: _Job, found: Sequence[_Candidate], most: int) -> list[tuple[float, np.ndarray, tuple[str, ...]]]:
     "The first of every family: deviate, rows and words."
     taken: list[tuple[float, np.ndarray, tuple[str, ...]]] = []
-    left = np.ones(len(job.excess), bool)
-    for z, at, conditions in found[:500]:
+    left = np.ones(len(job.measures[0][0]), bool)
+    for z, by, at, conditions in found[:500]:
+        excess, tails = job.measures[by]
         mask = np.logical_and.reduce([job.axes[i].rows(c) for i, c in zip(at, conditions, strict=True)])
         if taken:
             new = mask & left
             rows, rest = int(new.sum()), int(left.sum())
             if rows < max(job.minimum / 2, 15) or rest - rows < job.minimum:
                 continue
-            total = job.excess[new].sum() - rows * job.excess[left].mean()
-            if job.tails.deviates(np.array(rows), np.array(total)) <= job.critical[len(at)]:
+            total = excess[new].sum() - rows * excess[left].mean()
+            if tails.deviates(np.array(rows), np.array(total)) <= job.critical[len(at)]:
                 continue
         taken.append((z, mask, tuple(job.axes[i].words[c - 1] for i, c in zip(at, conditions, strict=True))))
         left &= ~mask
@@ -229,7 +242,7 @@ def search_segments(
     metric_name: str = "",  # what it is called
 ) -> SegmentSearch:  # the worst segments, and what was searched
     "Segments whose mean loss is higher than that of the other rows by more than chance allows among so many."
-    from scipy.stats import norm
+    from scipy.stats import norm, rankdata
 
     loss = _checked(frame, loss, order)
     n = len(loss)
@@ -240,9 +253,10 @@ def search_segments(
     bare = SegmentSearch((), n, float(loss.mean()) if n else 0.0, loss_name, minimum, level, candidates, metric_name=metric_name)
     if not candidates or spread <= 1e-12 * max(abs(bare.loss), 1e-300):
         return bare
-    share = {k: (1 - level) / len(candidates) / count for k, count in candidates.items()}
-    excess = (loss - loss.mean()) / spread
-    job = _Job(axes, excess, Tails(excess), minimum, {k: _deviate(each) for k, each in share.items()})
+    measures = [loss, rankdata(loss)] if len(np.unique(loss)) > 2 else [loss]  # of two values the ranks say the same
+    share = {k: (1 - level) / len(candidates) / len(measures) / count for k, count in candidates.items()}
+    standard = [(values - values.mean()) / values.std() for values in measures]
+    job = _Job(axes, [(excess, Tails(excess)) for excess in standard], minimum, {k: _deviate(each) for k, each in share.items()})
     found, counted, skipped, note = _scan(job, max(candidates), SETS)
     segments = []
     for z, mask, words in _distinct(job, found, most):
