@@ -5,6 +5,7 @@
 # %% ../../nbs/04el_evaluation.errors_view.ipynb #d63457c7
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..core.render import PALETTE, Raw, details, esc, panel, table
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from mlnb.evaluation.errors import Case, ErrorReport
 
 # %% auto #0
-__all__ = ['reasons_html', 'neighbours_html', 'errors_html', 'where_else']
+__all__ = ['reasons_html', 'neighbours_html', 'errors_html', 'cases_html', 'where_else', 'Shown', 'Beside']
 
 # %% ../../nbs/04el_evaluation.errors_view.ipynb #209a38cd
 def reasons_html(
@@ -46,6 +47,14 @@ def errors_html(
     most: int = 12,  # cases shown without a click
 ) -> str:  # HTML
     "The report as tables."
+    return report.search._repr_html_() + cases_html(report, most) + where_else(report)
+
+
+def cases_html(
+    report: ErrorReport,  # the report
+    most: int = 12,  # cases shown without a click
+) -> Raw:  # HTML
+    "The worst predictions as a table."
     near = any(c.neighbours for c in report.cases)
     heads = ["row", "truth", "predicted", report.loss_name, f"pushed there by ({report.unit})", *(["nearest training rows"] if near else []), "label"]
     rows = [(str(c.row), c.truth, c.predicted, round(c.loss, 3), reasons_html(c), *([neighbours_html(c)] if near else []), _said(c)) for c in report.cases]
@@ -54,7 +63,7 @@ def errors_html(
         body += details(f"{len(rows) - most} more", table(rows[most:], heads))
     done, counts = sum(report.labels.values()), ", ".join(f"{n} {label}" for label, n in sorted(report.labels.items(), key=lambda pair: -pair[1]))
     note = f"{done} of {len(report.cases)} labelled by a person" + (f": {counts}" if counts else "")
-    return report.search._repr_html_() + panel("The worst predictions", body, note=note) + where_else(report)
+    return panel("The worst predictions", body, note=note)
 
 
 def _said(case: Case) -> Raw:
@@ -85,3 +94,24 @@ def where_else(
         parts.append(details(f"Labels in doubt: {len(report.noise.doubts)} rows", report.noise._repr_html_()))
     notes = "".join(f'<div style="opacity:.75">{esc(note)}</div>' for note in report.notes)
     return panel("Where else to look", "".join(parts) + notes, note=f"contributions from {report.explained:,} rows, {report.method}") if parts or notes else Raw("")
+
+# %% ../../nbs/04el_evaluation.errors_view.ipynb #58ef4f5b
+@dataclass(frozen=True)
+class Shown:
+    "The worst predictions of a report, as a display."
+
+    report: ErrorReport  # the report
+
+    def _repr_html_(self) -> str:
+        return cases_html(self.report)
+
+
+@dataclass(frozen=True)
+class Beside:
+    "Confusions, residuals and doubtful labels of a report, as a display."
+
+    report: ErrorReport  # the report
+
+    def _repr_html_(self) -> str:
+        parts = [*self.report.cells[:3], self.report.residuals, self.report.noise]
+        return "".join(part._repr_html_() for part in parts if part is not None)
