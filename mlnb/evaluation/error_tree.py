@@ -72,7 +72,7 @@ class ErrorTree:
         from mlnb.core.render import Raw, bar, esc, panel, table
 
         rows = [(Raw(f'<div style="min-width:200px">{esc(leaf)}</div>'), leaf.rows, round(leaf.loss, 3), f"{leaf.low:.3f} to {leaf.high:.3f}",
-                 Raw(f"{bar(leaf.share, width=80)} {leaf.share:.0%}")) for leaf in self.leaves]
+                 Raw(f'<div style="white-space:nowrap">{bar(leaf.share, width=80)} {leaf.share:.0%}</div>')) for leaf in self.leaves]
         heads = ["where", "rows", f"mean {self.loss_name}", "interval, over all leaves", "share of all loss"]
         return panel("Error tree", table(rows, heads), note=f"grown on {self.grown:,} rows, measured on {self.measured:,} others, mean {self.loss:.3f}")
 
