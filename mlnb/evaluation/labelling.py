@@ -13,6 +13,7 @@ from ..core.checklist import in_loop
 from ..core.form_editors import BLANK, STYLE
 from ..core.form_keys import keep_keys
 from ..core.forms import watch
+from ..core.optional import require
 from ..core.render import Raw, bar, esc, panel, table
 from .error_cases import Case
 from .error_labels import LABELS, ErrorLabel
@@ -94,8 +95,7 @@ class LabellingPanel:
 
 # %% ../../nbs/04zc_evaluation.labelling.ipynb #625f299c
 def _build(owner: LabellingPanel) -> Any:
-    import ipywidgets as w
-
+    w: Any = require("ipywidgets", why="to label errors in a panel")
     state, call = owner.state, in_loop()
     card, counted, status = w.HTML(), w.HTML(), w.HTML()
     wide = {"description_width": "initial"}
