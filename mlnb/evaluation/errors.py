@@ -5,239 +5,254 @@
 # %% ../../nbs/04e_evaluation.errors.ipynb #3d03d183
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.checks import Context, finding, verifier
-from ..core.errors import InputError, did_you_mean
-from ..core.findings import Finding, Findings, Status, plain
-from ..core.ledger import Ledger
+from ..core.errors import InputError
+from ..core.findings import Finding, Findings, plain
+from .confusion_cells import ConfusionCell, confusion_cells
+from .error_cases import WORST, Case, predicted_codes, row_losses, worst_cases
+from .error_labels import ErrorLabel, error_labels
+from .error_tree import ErrorTree, error_tree
 from .explain import Contributions, contributions, plot_importance
-from .losses import absolute_errors, log_losses
+from .explain_summary import Explanation, explanation
+from .importance import ImportanceCheck, shuffled_increase
+from .label_noise import NoiseReport, label_noise
+from .measures import get_metric
+from .metrics import choose_metric
+from .neighbours import Neighbour, nearest_rows
 from .predictions import Predictions
-from .segments import Segment, plot_segments, worst_segments
+from .residuals import ResidualProfile, residual_profile
+from .segment_search import SegmentSearch, search_segments
+from .segments import Segment
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-    from sklearn.pipeline import Pipeline
 
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['WORST', 'LABELS', 'Case', 'ErrorReport', 'error_report', 'label_error', 'error_labels', 'project_errors',
-           'errors_html']
-
-# %% ../../nbs/04e_evaluation.errors.ipynb #df9a5d09
-WORST = 50  # how many cases a person is asked to read
-LABELS = ("wrong label", "missing feature", "ambiguous", "rare case", "broken data", "model error", "other")
-
-
-@dataclass(frozen=True)
-class Case:
-    "One of the worst predictions."
-
-    row: int  # row number in the holdout, from 0
-    truth: object  # what happened
-    predicted: object  # what was predicted
-    probability: float | None  # given to what happened; None for a quantity
-    loss: float  # log loss, or absolute error
-    reasons: tuple[tuple[str, str, float], ...]  # column, its value, its contribution towards the prediction; largest first
-    label: str = ""  # what a person said about it
+__all__ = ['ErrorReport', 'error_report', 'project_errors']
 
 # %% ../../nbs/04e_evaluation.errors.ipynb #3bf6eb0e
 @dataclass(frozen=True)
-class ErrorReport:
-    "Where and why a model is wrong."
-
+class _Found:
     task: str  # binary, multiclass or regression
     rows: int  # rows looked at
-    loss_name: str  # "log loss" or "absolute error"
+    loss_name: str  # "log loss", "absolute error" or "share of errors"
     cases: tuple[Case, ...]  # the worst, worst first
-    segments: tuple[Segment, ...]  # the worst, worst first
+    search: SegmentSearch  # segments in which the loss is larger
     importance: Mapping[str, float] = field(default_factory=dict)  # column -> mean absolute contribution
     unit: str = ""  # what contributions are measured in
     explained: int = 0  # rows the importance rests on
+    method: str = "exact"  # how contributions were found
+    check: ImportanceCheck | None = None  # importance by shuffling
+    explanation: Explanation | None = None  # contributions in counts
+    tree: ErrorTree | None = None  # None for too few rows
+    cells: tuple[ConfusionCell, ...] = ()  # the largest confusions; empty for a quantity
+    noise: NoiseReport | None = None  # labels in doubt; None without probabilities
+    residuals: ResidualProfile | None = None  # where predictions are off in one direction; None without numbers or probabilities
+    notes: tuple[str, ...] = ()  # what was left out, and why
+
+# %% ../../nbs/04e_evaluation.errors.ipynb #b055dbb1
+@dataclass(frozen=True)
+class ErrorReport(_Found):
+    "Where and why a model is wrong."
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        "The worst segments, worst first."
+        return self.search.segments
 
     @property
     def labels(self) -> dict[str, int]:
-        "How many cases were given each label."
-        return dict(Counter(case.label for case in self.cases if case.label))
+        "How many cases were given each label, of those that speak of this model."
+        return dict(Counter(case.label for case in self.cases if case.label and not case.stale))
 
     @property
     def findings(self) -> Findings:
-        "EVAL09."
-        return Findings([_examined(self)])
+        "EVAL06, as far as the search decides it, and EVAL09."
+        return Findings([*self.search.findings, _examined(self)])
 
     def frame(self) -> pd.DataFrame:
         "One row a case."
         import pandas as pd
 
         return pd.DataFrame([{"row": c.row, "truth": c.truth, "predicted": c.predicted, "probability": c.probability, "loss": c.loss,
-                              "reasons": "; ".join(f"{n} = {v} ({x:+.2f})" for n, v, x in c.reasons), "label": c.label}
-                             for c in self.cases])
+                              "reasons": "; ".join(f"{n} = {v} ({x:+.2f})" for n, v, x in c.reasons), "label": c.label, "note": c.note,
+                              "nearest": ", ".join(str(n.label) for n in c.neighbours)} for c in self.cases])
 
     def to_dict(self) -> dict[str, object]:
         "The report as plain JSON types."
-        return plain(self) | {"labels": self.labels}  # type: ignore[operator]
+        return plain(self) | {"labels": self.labels, "segments": plain(self.segments)}  # type: ignore[operator]
 
     def plot(self) -> Figure:
         "The worst segments against all other rows."
-        return plot_segments(self.segments, f"mean {self.loss_name}")
+        return self.search.plot()
 
     def plot_importance(self) -> Figure:
         "The columns that move the model most."
         return plot_importance(dict(self.importance), self.unit)
 
     def _repr_html_(self) -> str:
+        from mlnb.evaluation.errors_view import errors_html
+
         return errors_html(self)
 
-# %% ../../nbs/04e_evaluation.errors.ipynb #e2010d98
+
+def _examined(report: ErrorReport) -> Finding:
+    done, asked, stale = sum(report.labels.values()), len(report.cases), sum(c.stale for c in report.cases)
+    counts = "; ".join(f"{n} {label}" for label, n in sorted(report.labels.items(), key=lambda pair: -pair[1]))
+    text = f"{done} of the {asked} worst predictions were labelled by a person" + (f": {counts}." if counts else ".")
+    text += f" {stale} labels speak of another model and have to be confirmed." if stale else ""
+    text += f" The worst segment is {report.segments[0]} ({report.segments[0].rows:,} rows)." if report.segments else ""
+    evidence = {"labels": report.labels, "stale": stale, "worst segments": [str(s) for s in report.segments[:5]], "most important columns": list(report.importance)[:5]}
+    return finding("EVAL09", "pass" if done >= asked else "warn", text, value=done, threshold=asked, evidence=evidence)
+
+# %% ../../nbs/04e_evaluation.errors.ipynb #e4f144a9
 def error_report(
-    pipeline: Pipeline,  # the fitted model
-    frame: pd.DataFrame,  # raw rows with the features, n rows
+    pipeline: Any,  # the fitted model; answers raw rows
+    frame: pd.DataFrame,  # raw rows without the target, n rows
     p: Predictions,  # truth and predictions of the same rows
-    columns: list[str] | None = None,  # further columns that may describe a segment; the features when None
-    labels: Mapping[int, str] | None = None,  # row -> what a person said
+    columns: list[str] | None = None,  # columns that may describe a segment; the features when None
+    labels: Mapping[str, ErrorLabel] | None = None,  # name of a row -> what a person said
     worst: int = WORST,  # how many cases
-    sample: int = 2000,  # rows that the importance of columns is measured on
+    sample: int = 2000,  # rows that the importance of columns is measured on; 150 where contributions are sampled
     random_state: int = 0,  # seed of that sample
-) -> ErrorReport:  # cases, segments and importance
+    train: pd.DataFrame | None = None,  # training rows, to find the nearest ones
+    train_labels: Any = None,  # what happened in them
+    time: str = "",  # column that says when a row happened
+    metric: str = "",  # metric of each segment; the one the data call for when empty
+    notes: tuple[str, ...] = (),  # what the caller left out, and why
+) -> ErrorReport:  # cases, segments, and where else to look
     "Look for the worst predictions, the worst segments, and what moves the model."
     if len(frame) != len(p):
         raise InputError(f"There are {len(frame):,} rows and {len(p):,} predictions; each row needs one.")
-    quantity = p.task == "regression"
-    loss = absolute_errors(p) if quantity else log_losses(p) if p.score is not None else np.not_equal(p.label, p.truth).astype(float)  # type: ignore[arg-type]
     frame = frame.reset_index(drop=True)
+    loss, name = row_losses(p)
     order = np.argsort(-loss, kind="stable")[:worst]
     rng = np.random.default_rng(random_state)
-    drawn = np.sort(rng.choice(len(frame), min(sample, len(frame)), replace=False))
-    whole = contributions(pipeline, frame.iloc[np.concatenate([order, drawn])], random_state)
-    few = Contributions(whole.columns, whole.values[len(order):], whole.base[len(order):], whole.unit)
-    towards = _towards(pipeline, whole, p, order)
-    labels = labels or {}
-    cases = tuple(_case(frame, p, loss, int(row), whole.columns, towards[i], labels.get(int(row), "")) for i, row in enumerate(order))
+    drawn = rng.choice(len(frame), min(sample, len(frame)), replace=False)
+    asked = np.concatenate([order, drawn])
+    whole = contributions(pipeline, frame.iloc[asked], random_state, frame.iloc[drawn] if train is None else train, most=len(order) + 150)
+    few, drawn = whole.take(slice(len(order), None)), asked[len(order): len(whole.values)]
+    importance = few.importance()
     described = frame[columns or list(whole.columns)]
-    wrong = None if quantity or p.label is None else p.label != p.truth
-    segments = tuple(worst_segments(described, loss, wrong))
-    name = "absolute error" if quantity else "log loss" if p.score is not None else "share of errors"
-    return ErrorReport(p.task, len(p), name, cases, segments, few.importance(), whole.unit, len(drawn))
+    near = _nearest(frame.iloc[order], train, train_labels, importance)
+    cases = worst_cases(frame, p, loss, order, whole.columns, _towards(pipeline, whole, p, order), labels or {}, near)
+    wrong = None if p.task == "regression" or p.label is None else p.label != p.truth
+    parts: dict[str, Any] = {"notes": notes, "tree": error_tree(described, loss, name, random_state=random_state) if len(frame) >= 40 else None}
+    if name != "share of errors":
+        parts["residuals"] = residual_profile(p, described if time in ("", *described) or time not in frame else described.assign(**{time: frame[time]}), time)
+    if p.task != "regression" and p.label is not None:
+        parts["cells"] = confusion_cells(p, described)
+        parts["noise"] = label_noise(p, most=worst) if name == "log loss" else None
+    chosen, score = _scored(p, metric)
+    search = search_segments(described, loss, wrong, name, score=score, metric_name=chosen)
+    code = predicted_codes(p)[order[0]] if p.task != "regression" and len(order) else 0
+    towards = "" if few.values.ndim == 2 else str(p.classes[code])
+    shown = explanation(few, frame.iloc[drawn], _places(pipeline, p)[code] if towards else 0, towards)
+    check = _checked(pipeline, frame, p, importance, drawn[:1000], name, whole.unit, random_state)
+    return ErrorReport(p.task, len(p), name, cases, search, importance, whole.unit, len(drawn), whole.method, check, shown, **parts)
 
-# %% ../../nbs/04e_evaluation.errors.ipynb #e4f144a9
-def _towards(pipeline: Pipeline, whole: Contributions, p: Predictions, rows: np.ndarray) -> np.ndarray:
-    "Contributions of the worst rows towards what was predicted for them."
-    if p.task == "regression":
-        return whole.values[: len(rows)]
+# %% ../../nbs/04e_evaluation.errors.ipynb #12a29337
+def _nearest(cases: pd.DataFrame, train: pd.DataFrame | None, labels: Any, importance: Mapping[str, float]) -> list[tuple[Neighbour, ...]]:
+    if train is None or not any(importance.values()):
+        return [()] * len(cases)
+    return nearest_rows(cases, train, labels, importance)
+
+
+def _scored(p: Predictions, name: str) -> tuple[str, Callable[[np.ndarray], float | None]]:
+    truth = p.truth if p.task == "regression" else np.asarray(p.classes, dtype=object)[p.truth]
+    metric = get_metric(name or choose_metric(truth, p.task, p.positive).metric)
+
+    def score(mask: np.ndarray) -> float | None:
+        try:
+            value = float(metric.of(p.take(mask)))
+        except InputError:  # a segment of one class has no score, and labels alone have no curve
+            return None
+        return value if np.isfinite(value) else None
+
+    return metric.title, score
+
+
+def _places(pipeline: Any, p: Predictions) -> dict[int, int]:
+    "Where the model has each class of the predictions."
     place = {label: i for i, label in enumerate(np.asarray(pipeline.classes_).tolist())}
-    predicted = np.array([place.get(p.classes[code], 0) for code in _labels(p)[rows]])
+    return {code: place.get(label, 0) for code, label in enumerate(p.classes)}
+
+# %% ../../nbs/04e_evaluation.errors.ipynb #1cff816e
+def _towards(pipeline: Any, whole: Contributions, p: Predictions, rows: np.ndarray) -> np.ndarray:
+    "Contributions of the worst rows towards what was predicted for them."
+    if p.task == "regression" or not hasattr(pipeline, "classes_"):
+        return whole.values[: len(rows)]
+    places = _places(pipeline, p)
+    predicted = np.array([places[code] for code in predicted_codes(p)[rows]], dtype=int)
     if whole.values.ndim == 2:  # contributions are towards the second class of the model
         return whole.values[: len(rows)] * np.where(predicted == 1, 1.0, -1.0)[:, None]
     return whole.values[np.arange(len(rows)), predicted]
 
 
-def _labels(p: Predictions) -> np.ndarray:
-    if p.label is not None:
-        return p.label
-    return (p.score >= 0.5).astype(int) if p.score.ndim == 1 else p.score.argmax(axis=1)  # type: ignore[union-attr, operator]
+def _checked(pipeline: Any, frame: pd.DataFrame, p: Predictions, importance: Mapping[str, float], rows: np.ndarray, name: str, unit: str,
+             random_state: int) -> ImportanceCheck | None:
+    "Importance by shuffling, of the forty columns with the largest contributions."
+    if len(rows) < 2:
+        return None
+    columns, truth, at = list(importance)[:40], p.truth[rows], np.arange(len(rows))
+    few = frame.iloc[rows].reset_index(drop=True)
+    proba = name == "log loss" and hasattr(pipeline, "predict_proba")
+    places = np.array(list(_places(pipeline, p).values())) if proba else None
 
+    def losses(shuffled: pd.DataFrame) -> np.ndarray:
+        mixed = few.assign(**{column: shuffled[column].array for column in columns})
+        if proba:
+            given = np.asarray(pipeline.predict_proba(mixed), dtype=float)[at, places[truth]]  # type: ignore[index]
+            return -np.log(np.clip(given, 1e-15, 1))
+        answer = np.asarray(pipeline.predict(mixed))
+        return np.abs(answer - truth) if p.task == "regression" else (answer != np.asarray(p.classes, dtype=object)[truth]).astype(float)
 
-def _case(frame: pd.DataFrame, p: Predictions, loss: np.ndarray, row: int, columns: tuple[str, ...], towards: np.ndarray,
-          label: str) -> Case:
-    top = np.argsort(-np.abs(towards))[:4]
-    reasons = tuple((columns[i], _shown(frame[columns[i]].iloc[row]), float(towards[i])) for i in top)
-    if p.task == "regression":
-        return Case(row, float(p.truth[row]), float(p.value[row]), None, float(loss[row]), reasons, label)  # type: ignore[index]
-    probability = float(np.exp(-loss[row])) if p.score is not None else None
-    truth, predicted = p.classes[int(p.truth[row])], p.classes[int(_labels(p)[row])]
-    return Case(row, plain(truth), plain(predicted), probability, float(loss[row]), reasons, label)
+    found = shuffled_increase(losses, few[columns], random_state=random_state)
+    return ImportanceCheck(dict(importance), {k: v[0] for k, v in found.items()}, {k: v[1] for k, v in found.items()}, len(rows), name, unit)
 
-
-def _shown(value: Any, most: int = 40) -> str:
-    text = f"{value:.4g}" if isinstance(value, (float, np.floating)) and value == value else str(plain(value))
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-# %% ../../nbs/04e_evaluation.errors.ipynb #12a29337
-def label_error(
-    project: Project,  # the project
-    row: int,  # row number of the case
-    label: str,  # one of `LABELS`
-    by: str = "",  # who says so; the user when empty
-) -> None:  # the label is on disk
-    "Say what is the matter with one of the worst predictions."
-    if label not in LABELS:
-        raise InputError(f"{label!r} is no label for an error. Labels are {', '.join(LABELS)}.{did_you_mean(label, LABELS)}")
-    who = by or os.environ.get("MLNB_USER") or os.environ.get("USER") or "unknown"
-    said = Finding("EVAL09", Status.PASS, message=label, value=row, evidence={"by": who}, inputs=_model(project))
-    Ledger(project.path / "error_labels.jsonl").append([said], source=who)
-
-
-def _model(project: Project) -> dict[str, str]:
-    now = project.fingerprints()
-    return {name: now[name] for name in ("model", "holdout") if name in now}
-
-
-def error_labels(
-    project: Project,  # the project
-) -> dict[int, str]:  # row -> label, for the model and holdout as they are
-    "What people said about the errors of the current model."
-    now, found = _model(project), {}
-    for entry in Ledger(project.path / "error_labels.jsonl").entries():
-        if isinstance(entry.body, Finding) and dict(entry.body.inputs) == now and entry.body.value is not None:
-            found[int(entry.body.value)] = entry.body.message
-    return found
-
-
-def _examined(report: ErrorReport) -> Finding:
-    done, asked = sum(report.labels.values()), len(report.cases)
-    worst = f" The worst segment is {report.segments[0]} ({report.segments[0].rows:,} rows)." if report.segments else ""
-    evidence = {"labels": report.labels, "worst segments": [str(s) for s in report.segments[:5]],
-                "most important columns": list(report.importance)[:5]}
-    text = f"{done} of the {asked} worst predictions were labelled by a person.{worst}"
-    return finding("EVAL09", "pass" if done >= asked else "warn", text, value=done, threshold=asked, evidence=evidence)
-
-# %% ../../nbs/04e_evaluation.errors.ipynb #babb8b8d
+# %% ../../nbs/04e_evaluation.errors.ipynb #740b0d17
 def project_errors(
     project: Project,  # the project, with a trained and evaluated model
 ) -> ErrorReport:  # its errors on the holdout; put into the ledger
     "The error analysis of a project's model on its holdout."
     from mlnb.evaluation.evaluate import project_predictions
+    from mlnb.experiments.tracking import current_experiment
     from mlnb.experiments.training import load_model
 
-    frame, p = project_predictions(project)
-    report = error_report(load_model(project), frame, p, labels=error_labels(project))
+    e, (frame, p) = current_experiment(project), project_predictions(project)
+    train = project.train().frame()
+    train = train[train[e.target].notna()]
+    said = error_labels(project.path, project.fingerprints()["model"])
+    report = error_report(load_model(project), frame.drop(columns=e.target), p, labels=said, train=train, train_labels=train[e.target].to_numpy(),
+                          time=project.config.time or "", metric=e.comparison["primary"])
     project.save_result("errors", report.to_dict(), inputs=("model", "holdout"))
-    project.note(report.findings, source="errors", inputs=("model", "holdout"))
+    project.note([_joined(project, report.search.findings[0]), report.findings[1]], source="errors", inputs=("model", "holdout"))
     return report
+
+
+def _joined(project: Project, found: Finding) -> Finding:
+    "EVAL06 of the search together with what the evaluation found in the segments it was given."
+    from mlnb.evaluation.evaluate import Evaluation
+
+    kept = project.result("evaluation", fresh=True)
+    before = Evaluation.from_dict(kept).findings.get("EVAL06") if kept else None
+    if before is None or before.status.value == "not_checked":
+        return found
+    status = "warn" if "warn" in (before.status.value, found.status.value) else "pass"
+    return finding("EVAL06", status, f"{before.message} Search: {found.message}", value=(before.value or 0) + (found.value or 0), threshold=0,
+                   evidence={**before.evidence, **found.evidence})
 
 
 @verifier("EVAL09")
 def _verify(context: Context) -> Finding:
-    return project_errors(context["project"]).findings[0]  # type: ignore[arg-type]
-
-
-def errors_html(
-    report: ErrorReport,  # the report
-    most: int = 15,  # cases shown without a click
-) -> str:  # HTML
-    "The report as tables: segments, then cases with their reasons."
-    from mlnb.core.render import Raw, cell, details, panel, table
-
-    def reason(c: Case) -> str:
-        return "; ".join(f"{name} = {value} ({x:+.2f})" for name, value, x in c.reasons)
-
-    heads = ["row", "truth", "predicted", report.loss_name, f"pushed there by ({report.unit})", "label"]
-    rows = [(str(c.row), c.truth, c.predicted, round(c.loss, 3), Raw(f'<div style="max-width:520px">{cell(reason(c))}</div>'),
-             c.label) for c in report.cases]
-    segments = [(str(s), s.rows, round(s.loss, 3), round(s.rest, 3), f"{s.low:+.3f} to {s.high:+.3f}",
-                 "–" if s.error is None else f"{s.error:.0%}") for s in report.segments]
-    body = table(segments, ["segment", "rows", f"mean {report.loss_name}", "other rows", "difference (corrected 95 %)", "wrong"],
-                 caption="Segments that are worse than chance allows") if segments else "<div>No segment is worse than chance allows.</div>"
-    body += table(rows[:most], heads, caption=f"The worst of {report.rows:,} predictions")
-    if rows[most:]:
-        body += details(f"{len(rows) - most} more", table(rows[most:], heads))
-    return panel("Error analysis", body, note=f"{len(report.cases)} worst predictions, contributions from {report.explained:,} rows")
+    return project_errors(context["project"]).findings[1]  # type: ignore[arg-type]

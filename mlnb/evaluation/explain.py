@@ -5,22 +5,22 @@
 # %% ../../nbs/04g_evaluation.explain.ipynb #86720db9
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.optional import require
-from ..experiments.selection import encoded_features
+from ..core.errors import InputError
+from .explain_sampling import DRAWS, sampled_values
+from .explain_trees import encode, tree_values
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-    from sklearn.pipeline import Pipeline
 
 # %% auto #0
-__all__ = ['Contributions', 'contributions', 'plot_importance']
+__all__ = ['Contributions', 'contributions', 'answer_of', 'plot_importance']
 
 # %% ../../nbs/04g_evaluation.explain.ipynb #6f88c74b
 @dataclass(frozen=True, eq=False)
@@ -31,6 +31,14 @@ class Contributions:
     values: np.ndarray  # shape (n, columns), or (n, classes, columns) for several classes
     base: np.ndarray  # shape (n,) or (n, classes): the margin before anything is known of the row
     unit: str  # what the values are measured in
+    method: str = "exact"  # "exact", or "sampled" with how many background rows
+
+    def take(
+        self,
+        rows: slice | np.ndarray,  # which rows
+    ) -> Contributions:  # of these rows
+        "Contributions of some of the rows."
+        return replace(self, values=self.values[rows], base=self.base[rows])
 
     def towards(
         self,
@@ -56,46 +64,44 @@ def _summed(raw: np.ndarray, origins: Sequence[str]) -> tuple[tuple[str, ...], n
 
 
 def contributions(
-    pipeline: Pipeline,  # fitted, made by `starting_pipeline` or of the same three steps
+    pipeline: Any,  # a fitted pipeline or estimator that answers raw rows
     frame: pd.DataFrame,  # raw rows to explain
-    random_state: int = 0,  # seed of the sampling for models that are no boosted trees
+    random_state: int = 0,  # seed of the sampling for models that are no trees
+    background: pd.DataFrame | None = None,  # rows that sampling starts from; those to explain when None
+    draws: int = DRAWS,  # how many of them
+    most: int | None = None,  # rows to explain at the most where it has to be sampled; the first ones
 ) -> Contributions:  # per row and column
     "SHAP values of a pipeline's predictions, by column of the table."
-    features = encoded_features(pipeline)
-    encoded = np.asarray(pipeline[:-1].transform(frame), dtype=np.float32)
-    model = pipeline.steps[-1][1]
-    inner = getattr(model, "estimator_", model)
-    classifier = hasattr(pipeline, "predict_proba")
-    if hasattr(inner, "get_booster"):
-        raw = _tree_contributions(inner, encoded)
-        unit = "log odds" if classifier else "units of the target"
-    else:
-        raw = _sampled_contributions(inner, encoded, random_state)
-        unit = "probability" if classifier else "units of the target"
-    columns, values = _summed(raw[..., :-1], [origin for _, origin in features])
-    return Contributions(columns, values, raw[..., -1], unit)
+    if not len(frame):
+        raise InputError("There is no row to explain. Give at least one.")
+    seen = encode(pipeline, frame)
+    exact = None if seen is None else tree_values(seen)
+    if exact is not None:
+        raw, unit = exact
+        columns, values = _summed(raw[..., :-1], seen.origins)  # type: ignore[union-attr]
+        return Contributions(columns, values, raw[..., -1], unit)
+    if hasattr(pipeline, "feature_names_in_"):  # what the model does not read moves nothing
+        frame = frame[list(pipeline.feature_names_in_)]
+    start = frame if background is None else background
+    if not len(start):
+        raise InputError("Sampling contributions needs background rows, and there is none. Give some rows of the training data.")
+    raw = sampled_values(answer_of(pipeline), frame.head(len(frame) if most is None else most), start, draws, random_state)
+    unit = "probability" if hasattr(pipeline, "predict_proba") else "units of the target"
+    return Contributions(tuple(map(str, frame.columns)), raw[..., :-1], raw[..., -1], unit, f"sampled from {min(draws, len(start))} background rows")
 
+# %% ../../nbs/04g_evaluation.explain.ipynb #eef6030a
+def answer_of(
+    pipeline: Any,  # a fitted pipeline or estimator
+) -> Callable[[pd.DataFrame], np.ndarray]:  # raw rows -> shape (n,) or (n, classes)
+    "A model's answer as numbers."
+    if not hasattr(pipeline, "predict_proba"):
+        return lambda rows: np.asarray(pipeline.predict(rows), dtype=float).reshape(len(rows))
 
-def _tree_contributions(model: Any, encoded: np.ndarray) -> np.ndarray:
-    "Exact contributions from XGBoost; the last place of the last axis is the base value."
-    import xgboost
+    def proba(rows: pd.DataFrame) -> np.ndarray:
+        found = np.asarray(pipeline.predict_proba(rows), dtype=float)
+        return found[:, 1] if found.shape[1] == 2 else found
 
-    return model.get_booster().predict(xgboost.DMatrix(encoded), pred_contribs=True)
-
-
-def _sampled_contributions(model: Any, encoded: np.ndarray, random_state: int, background: int = 50) -> np.ndarray:
-    "Contributions estimated by permuting features against a background sample of the rows."
-    shap = require("shap", why="to explain a model that is no boosted tree")
-    rng = np.random.default_rng(random_state)
-    sample = encoded[rng.choice(len(encoded), min(background, len(encoded)), replace=False)]
-    predict = model.predict_proba if hasattr(model, "predict_proba") else model.predict
-    found = shap.explainers.Permutation(predict, sample, seed=random_state)(encoded)
-    values, base = np.asarray(found.values), np.asarray(found.base_values)
-    if values.ndim == 3:  # (n, features, classes)
-        values = np.moveaxis(values, 2, 1)
-        if values.shape[1] == 2:
-            values, base = values[:, 1], base[:, 1]
-    return np.concatenate([values, base[..., None]], axis=-1)
+    return proba
 
 # %% ../../nbs/04g_evaluation.explain.ipynb #14b8ac18
 def plot_importance(
