@@ -65,7 +65,7 @@ def _lines(report: SkewReport) -> Iterator[str]:
         yield from wrapped(note)
     yield summary_line(report.findings)
 
-
+# %% ../nbs/12cm_cli_skew.ipynb #8f72693c
 @commands.command("skew")
 @guarded
 def skew_command(

@@ -251,7 +251,8 @@ def _fingerprints(project: _ProjectFolder) -> dict[str, str]:
     c = project.config
     found = dict.fromkeys(("data", "current", "requests", "holdout", "model", "store", *(f"record:{name}" for name in RECORDS)), "")
     found["config"] = fingerprint(c.model_dump(exclude={"current", "online", "requests", "tracking_uri", "engine", "look_budget"}))
-    found["online"] = fingerprint(c.online) if c.online else ""
+    code = c.online.rpartition(":")[0].removesuffix(".py").replace(".", "/")
+    found["online"] = combine([fingerprint(c.online), *map(file_fingerprint, _files(project.path, f"{code}.py") if "://" not in c.online else [])]) if c.online else ""
     for name, paths in (("data", [c.data]), ("current", [c.current]), ("requests", [c.requests]), ("store", _store_sources(project))):
         files = [file for path in paths if path for file in _files(project.path, path)]
         if files:

@@ -147,10 +147,10 @@ def _compare_moments(a: pd.Series, b: pd.Series, both: np.ndarray) -> _Compared:
     return _Compared(off | unread, tuple(causes), float(gap.max(initial=0.0)))
 
 
-def _compare_words(a: pd.Series, b: pd.Series, both: np.ndarray, others: Mapping[str, Sequence[str]]) -> _Compared:
+def _compare_words(a: pd.Series, b: pd.Series, both: np.ndarray, others: Mapping[str, pd.Series]) -> _Compared:
     x, y = (np.array([_word(v) for v in side], dtype=object) for side in (a, b))
     off = both & (x != y)
-    view = {name: [words[i] for i in np.flatnonzero(off)] for name, words in others.items()} if off.any() else {}
+    view = {name: [_word(v) for v in values[off]] for name, values in others.items()} if off.any() else {}
     return _Compared(off, tuple(word_causes(list(x[off]), list(y[off]), view)) if off.any() else ())
 
 # %% ../../nbs/04ff_evaluation.differences.ipynb #6dea2172
@@ -166,7 +166,7 @@ def _one_sided(a: pd.Series, b: pd.Series, gone: np.ndarray, put: np.ndarray, ki
         there = _numbers(a)[0] if kind == "number" else np.array([])
         there = there[np.isfinite(there)]
         usual = "" if isinstance(value, str) or not len(there) else next((f" (the {name} offline)" for name, of in (("mean", there.mean()), ("median", np.median(there)))
-                                                                         if abs(of - value) <= 0.01 * abs(of)), "")  # type: ignore[operator]
+                                                                         if abs(of - float(value)) <= 0.01 * abs(of)), "")
         causes.append(Cause("default", f"online has {missing_words(value)}{usual} where offline has nothing", n) if n >= max(2, 0.9 * put.sum()) else
                       Cause("filled", "online has values where offline has nothing", int(put.sum())))
     return causes
@@ -195,7 +195,7 @@ def compare_column(
     elif kind == "moment":
         found = _compare_moments(a, b, both)
     else:
-        found = _compare_words(a, b, both, {c: [_word(v) for v in values] for c, values in rest.items() if values.dtype.kind not in "iufM"})
+        found = _compare_words(a, b, both, {c: values for c, values in rest.items() if values.dtype.kind not in "iufM"})
     differ = found.differ | gone | put
     shown = [i for part in (found.differ, put, gone) for i in np.flatnonzero(part)[:3]][:5]
     examples = tuple({"row": plain(ids[i]) if ids is not None else int(i), "offline": plain(a.iloc[i]), "online": plain(b.iloc[i])} for i in shown)

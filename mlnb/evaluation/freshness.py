@@ -142,7 +142,7 @@ def history_ages(
 
 def _same(a: Any, b: Any) -> bool:
     if isinstance(a, (int, float, np.number)) and isinstance(b, (int, float, np.number)):
-        return bool(abs(a - b) <= 1e-5 * max(abs(a), abs(b)))
+        return bool(abs(float(a) - float(b)) <= 1e-5 * max(abs(float(a)), abs(float(b))))
     return bool(a == b)
 
 # %% ../../nbs/04fh_evaluation.freshness.ipynb #d0fde6b5

@@ -114,7 +114,7 @@ def _judge(path: OnlinePath, rows: list[dict[str, Any]], feature: str, probe: st
     change, words = _gap(expected, online, tolerance)
     return Probe(feature, probe, "other" if change else "same", words or "as offline", change)
 
-
+# %% ../../nbs/04fi_evaluation.missing_probe.ipynb #deb48c26
 def probe_missing(
     path: OnlinePath,  # what takes rows
     frame: pd.DataFrame,  # a few rows on which online and offline agree

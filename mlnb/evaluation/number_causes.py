@@ -50,8 +50,8 @@ def _common(values: np.ndarray, digits: int = 5) -> float | None:
     values = values[np.isfinite(values) & (values != 0)]
     if not len(values):
         return None
-    place = digits - 1 - np.floor(np.log10(np.abs(values))).astype(int)
-    rounded = np.array([np.round(v, p) for v, p in zip(values, place, strict=True)])
+    unit = 10.0 ** (np.floor(np.log10(np.abs(values))) - digits + 1)
+    rounded = np.round(values / np.maximum(unit, 1e-300)) * unit
     found, counts = np.unique(rounded, return_counts=True)
     return float(np.median(values[rounded == found[counts.argmax()]]))
 
@@ -91,14 +91,14 @@ def _steps(a: np.ndarray, b: np.ndarray) -> Iterator[Candidate]:
         to = "whole numbers" if digits == 0 else f"{digits} decimals" if digits > 1 else "one decimal" if digits == 1 else f"whole {10 ** -digits:,}s"
         yield "rounded" if kind != "truncated" else kind, f"online is {kind} to {to}", rows
 
-
+# %% ../../nbs/04fd_evaluation.number_causes.ipynb #6cb74f6d
 def _affine(a: np.ndarray, b: np.ndarray, seed: int = 0) -> Iterator[Candidate]:
     "A line through the pairs, as scaling or Fahrenheit gives."
     if len(a) < 8 or len(np.unique(a)) < 5:
         return
     i, j = np.random.default_rng(seed).integers(0, len(a), (2, 400))
     with np.errstate(divide="ignore", invalid="ignore"):
-        slope = _common(((b[i] - b[j]) / np.where(a[i] != a[j], a[i] - a[j], np.nan)))
+        slope = _common((b[i] - b[j]) / np.where(a[i] != a[j], a[i] - a[j], np.nan))
     if slope is None or abs(slope - 1) < 1e-6:
         return
     start = float(np.median(b - slope * a))
@@ -145,7 +145,7 @@ def _candidates(a: np.ndarray, b: np.ndarray, whole: np.ndarray, others: Mapping
     yield from _shaped(a, b)
     yield from _affine(a, b)
 
-
+# %% ../../nbs/04fd_evaluation.number_causes.ipynb #d9870bac
 def _best(found: list[Candidate], n: int) -> Candidate | None:
     "The first that explains enough, or the one that explains most, or none."
     least = max(min(3, n), PARTLY * n)

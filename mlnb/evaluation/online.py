@@ -5,6 +5,7 @@
 # %% ../../nbs/04fa_evaluation.online.ipynb #6037036f
 from __future__ import annotations
 
+import contextlib
 import http.client
 import importlib
 import importlib.util
@@ -130,10 +131,8 @@ def _shown(text: bytes) -> str:
 def _status(error: urllib.error.HTTPError, url: str) -> OnlineError:
     "What a status that is no success means."
     code, said = error.code, ""
-    try:
+    with contextlib.suppress(OSError, http.client.HTTPException):  # the words are a courtesy
         said = _shown(error.read(20_000))
-    except (OSError, http.client.HTTPException):
-        pass  # the words are a courtesy
     words = f": {said}" if said else ""
     if 300 <= code < 400:
         where = urllib.parse.urlsplit(error.headers.get("Location", ""))._replace(query="", fragment="").geturl()
@@ -178,7 +177,7 @@ def online_path(
         raise InputError(f"{module} has no function {name!r}. It has {listed(names)}.{did_you_mean(name, names)}")
     return getattr(found, name)  # type: ignore[no-any-return]
 
-
+# %% ../../nbs/04fa_evaluation.online.ipynb #78eaa454
 def _address(word: str) -> str:
     try:
         parts = urllib.parse.urlsplit(word)
@@ -194,16 +193,15 @@ def _address(word: str) -> str:
 
 def _imported(module: str, folder: Path) -> Any:
     "A module from the folder, or from what is installed."
-    if module.endswith(".py"):
-        file = folder / module
-        if not file.is_file():
-            near = [f"{p.name}" for p in folder.glob("*.py")] if folder.is_dir() else []
-            raise InputError(f"There is no file {module}.{did_you_mean(module, near)}")
-        spec = importlib.util.spec_from_file_location(f"mlnb_online_{file.stem}", file)
+    file = folder / (module if module.endswith(".py") else f"{module.replace('.', '/')}.py")
+    if module.endswith(".py") and not file.is_file():
+        near = [p.name for p in folder.glob("*.py")] if folder.is_dir() else []
+        raise InputError(f"There is no file {module}.{did_you_mean(module, near)}")
     sys.path.insert(0, str(folder.resolve()))
     try:
-        if not module.endswith(".py"):
+        if not file.is_file():
             return importlib.import_module(module)
+        spec = importlib.util.spec_from_file_location(f"mlnb_online_{file.stem}", file)  # another folder may have a module of this name
         made = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
         spec.loader.exec_module(made)  # type: ignore[union-attr]
         return made

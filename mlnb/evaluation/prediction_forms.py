@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import InputError, listed
-from ..core.findings import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +69,7 @@ def offline_model(
     names = [str(name) for name in features or getattr(model, "feature_names_in_", ()) if str(name) not in unused]
     if absent := [name for name in names if name not in columns]:
         raise InputError(f"The model takes {len(names)} columns, of which the data lack {listed(absent, 5)}. The data have {listed(columns, 8)}.")
-    classes = tuple(plain(list(np.asarray(getattr(model, "classes_", ())))))  # type: ignore[arg-type]
+    classes: tuple[Any, ...] = tuple(np.asarray(getattr(model, "classes_", ())).tolist())
     return Offline(model, tuple(names), classes, classes[-1] if positive is None and len(classes) == 2 else positive, threshold)
 
 # %% ../../nbs/04fg_evaluation.prediction_forms.ipynb #2e2a4075
@@ -125,7 +124,7 @@ def _scalars(values: list[Any], classes: Sequence[Any], positive: Any, name: str
         return {"value": values}
     return {f"probability of {positive if positive is not None else classes[-1]}": values}
 
-
+# %% ../../nbs/04fg_evaluation.prediction_forms.ipynb #bd7ef541
 def named_predictions(
     predictions: Sequence[Any],  # one a row; None where there is none
     classes: Sequence[Any] = (),  # labels of the model offline, in the order of its probabilities; none for a quantity

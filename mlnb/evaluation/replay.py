@@ -91,7 +91,9 @@ def _no_number(value: Any) -> bool:
 
 # %% ../../nbs/04fb_evaluation.replay.ipynb #6c9869c9
 @dataclass
-class _Asking:
+class _Asked:
+    "What is known while a path is asked."
+
     path: OnlinePath
     rows: Sequence[Mapping[str, Any]]
     timeout: float | None
@@ -120,6 +122,10 @@ class _Asking:
             except Exception as error:
                 raise OnlineError(f"{type(error).__name__}: {error}", "crashed") from error
         raise AssertionError("unreachable")
+
+# %% ../../nbs/04fb_evaluation.replay.ipynb #7db9a947
+class _Asking(_Asked):
+    "Asks, and narrows down what fails."
 
     def ask(self, places: Sequence[int]) -> None:
         if self.given_up:

@@ -83,7 +83,7 @@ def _each(part: Any, n: int, what: str) -> list[Any]:
         raise ValueError(f"holds {n} rows and {len(part)} {what}")
     return part
 
-
+# %% ../../nbs/04fc_evaluation.request_log.ipynb #4abbd735
 def _entries(line: Any, number: str, names: Mapping[str, str]) -> list[_Entry]:
     "The rows of one line. Raises ValueError with words about the line."
     if not isinstance(line, dict):
@@ -172,7 +172,7 @@ def as_utc(
         found = pd.to_datetime(series, utc=True, errors="coerce", format="mixed")
     return found.dt.tz_localize(None).astype("datetime64[us]")
 
-
+# %% ../../nbs/04fc_evaluation.request_log.ipynb #2bef7d12
 def read_requests(
     source: object,  # path or glob of JSON lines (.jsonl, .json, .ndjson, .log, also .gz) or of tables; or a frame or table
     time: str = "",  # field that says when; found when empty

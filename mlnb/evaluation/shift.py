@@ -96,7 +96,7 @@ def _of_numbers(name: str, a: np.ndarray, b: np.ndarray) -> Shift:
         words = f"median {np.median(x):.4g} in training, {np.median(y):.4g} online"
     return Shift(name, len(a), len(b), psi, chance, p, ks, (), (1 - len(x) / max(len(a), 1), 1 - len(y) / max(len(b), 1)), words)
 
-
+# %% ../../nbs/04fj_evaluation.shift.ipynb #11bad230
 def _of_words(name: str, a: pd.Series, b: pd.Series) -> Shift:
     import pandas as pd
 
@@ -115,7 +115,7 @@ def _of_words(name: str, a: pd.Series, b: pd.Series) -> Shift:
         words = f"{str(level)[:40]!r} {counts[0][bins.index(level)] / max(len(a), 1):.1%} in training, {counts[1][bins.index(level)] / max(len(b), 1):.1%} online"
     return Shift(name, len(a), len(b), psi, chance, p, None, tuple(map(str, new[:20])), (float(left.isna().mean()), float(right.isna().mean())), words)
 
-
+# %% ../../nbs/04fj_evaluation.shift.ipynb #7ae951c4
 def shifts(
     train: pd.DataFrame,  # rows the model was trained on
     online: pd.DataFrame,  # rows it is asked about

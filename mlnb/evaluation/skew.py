@@ -11,20 +11,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..core.checks import Context, finding, verifier
-from ..core.errors import InputError, MissingError, MlnbError, listed
+from ..core.errors import InputError, MissingError, listed
 from ..core.findings import Finding, Findings, plain
 from ..core.tables import Table, open_table
 from ..data.pipeline_file import open_pipeline
-from ..data.sample import held, sample_rows, spread_rows
+from ..data.sample import sample_rows, spread_rows
 from .differences import TOLERANCE, ColumnGap
-from .freshness import FeatureAge, freshness_finding, history_ages, logged_ages
+from .freshness import FeatureAge, freshness_finding
 from .missing_probe import Probe, probe_finding, probe_missing
-from .online import OnlinePath, online_path
-from .prediction_forms import Offline, answer_rows, named_predictions, offline_model
-from .replay import Answers, as_rows, replay
+from .online import online_path
+from .prediction_forms import offline_model
 from .request_log import RequestLog, as_utc, read_requests
 from .shift import Shift, shift_finding, shifts
-from .skew_compare import PREDICTION_TOLERANCE, compare_features, compare_predictions, in_types_of, matched
+from .skew_log import compare_log, served_ages
+from .skew_work import Work
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,154 +78,10 @@ class SkewReport:
         return skew_html(self)
 
 # %% ../../nbs/04f_evaluation.skew.ipynb #8f9f55bb
-SOME = 0.005  # share of rows that may differ before it fails; a tree flips a row where single precision meets a split
+SOME = 0.005  # share of rows that may differ before it fails
 
 
-@dataclass
-class _Work:
-    "What is known while a comparison runs."
-
-    path: OnlinePath | None
-    offline: Offline | None
-    send: list[str]
-    batch: int
-    timeout: float | None
-    tolerance: float
-    gaps: list[ColumnGap] = field(default_factory=list)
-    faults: list[dict[str, Any]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    rows: int = 0
-    agree: pd.DataFrame | None = None  # rows of the data on which both sides agree
-    answered: pd.DataFrame | None = None  # rows of the data that online answers
-
-    def both(self, frame: pd.DataFrame, ids: Sequence[Any], where: str, given: pd.DataFrame | None = None) -> None:
-        "The same rows offline and online; `given` are the rows as they are sent, where that is not the frame."
-        if self.path is None:
-            return
-        answers = replay(self.path, as_rows(frame[self.send] if given is None else given), self.batch, self.timeout)
-        self.rows += len(frame)
-        self.notes += [f"{where}: {note}" for note in answers.notes]
-        self.faults += [{"where": where, "row": plain(ids[i]), "kind": fault.kind, "words": fault.words[:300]} for i, fault in answers.faults.items()]
-        wrong = {*answers.faults}
-        if self.offline is not None:
-            wrong |= self.predictions(self.offline, frame, answers.predictions, ids, where, answers.answered)
-        told = [i for i, row in enumerate(answers.features) if row is not None]
-        if told:
-            import pandas as pd
-
-            echoed = pd.DataFrame([dict(answers.features[i] or {}) for i in told])
-            found = compare_features(frame.iloc[told], echoed, where, [ids[i] for i in told], self.tolerance)
-            unknown = [name for name in echoed.columns if name not in frame.columns]
-            self.notes += [f"{where}: echoed features that the data do not have: {listed(unknown, 5)}"] if unknown else []
-            self.gaps += found
-            wrong |= {told[i] for gap in found for i in gap.off}
-        self.notes += [f"{where}: {note}" for note in self.steady(frame if given is None else given, answers)]
-        if where == "replay":
-            self.agree, self.answered = frame.drop(frame.index[sorted(wrong)]), frame.iloc[answers.answered]
-
-    def predictions(self, model: Offline, frame: pd.DataFrame, online: Sequence[Any], ids: Sequence[Any], where: str, rows: Sequence[int]) -> set[int]:
-        "Compare predictions of rows; says which differ."
-        if not rows:
-            return set()
-        expected, faults = answer_rows(model, frame.iloc[list(rows)])
-        if faults:
-            self.notes.append(f"{where}: the model offline raises on {len(faults):,} rows that online answers, such as row {ids[rows[next(iter(faults))]]} "
-                              f"({next(iter(faults.values()))[:120]})")
-        there = [i for i in range(len(rows)) if i not in faults]
-        made = named_predictions([online[rows[i]] for i in there], model.classes, model.positive)
-        found = compare_predictions(expected.iloc[there], made, where, [ids[rows[i]] for i in there], model)
-        if not found:
-            self.notes.append(f"{where}: the predictions online ({listed(made.columns, 4)}) cannot be laid beside those offline ({listed(expected.columns, 4)})")
-        self.gaps += found
-        return {rows[there[i]] for gap in found for i in gap.off} | {rows[i] for i in faults}
-
-    def steady(self, frame: pd.DataFrame, answers: Answers, most: int = 5) -> list[str]:
-        "Whether a row gets the same answer when it is asked alone."
-        places = answers.answered[:most]
-        if self.path is None or len(frame) < 2 or not places:
-            return []
-        rows = as_rows(frame[[name for name in self.send if name in frame]].iloc[places])
-        alone = replay(self.path, rows, 1, self.timeout)
-        classes = self.offline.classes if self.offline is not None else ()
-        a, b = (named_predictions(part, classes) for part in ([answers.predictions[i] for i in places], list(alone.predictions)))
-        unlike = [g for g in compare_predictions(a, b, "alone", places) if g.differ]
-        return [f"the same rows asked one by one get other answers ({unlike[0].examples[0]['offline']} in a batch, {unlike[0].examples[0]['online']} alone)"] if unlike else []
-
-# %% ../../nbs/04f_evaluation.skew.ipynb #7afc3c30
-def _logged(work: _Work, log: RequestLog, table: Table, train: pd.DataFrame, columns: list[str], key: str, time: str, rows: int) -> pd.DataFrame:
-    "Everything that a log is compared with; the requests in the types of training."
-    there = [name for name in columns if name in log.rows.columns]
-    wanted = list(work.offline.features) if work.offline is not None and work.offline.features else columns
-    absent, extra = [n for n in wanted if n not in there], [n for n in log.rows.columns if n not in (*table.columns, "time", "timestamp", "ts", "id", "request_id")]
-    if not there:
-        raise InputError(f"{log.name} has no column of the data: it has {listed(log.rows.columns, 8)}, the data have {listed(columns, 8)}.")
-    work.notes += [f"requests: {problem}" for problem in log.problems]
-    work.notes += [f"requests: columns that the log lacks: {listed(absent, 6)}; offline takes them as missing"] if absent else []
-    work.notes += [f"requests: columns that the data do not have: {listed(extra, 6)}"] if extra else []
-    made = in_types_of(train, log.rows, columns)
-    some = spread_rows(len(made), rows)[:rows]
-    ids = [log.ids[i] for i in some]
-    part = made.iloc[some].reset_index(drop=True)
-    sent = log.rows.iloc[some].reset_index(drop=True)
-    work.both(part, ids, "requests", sent[[name for name in sent.columns if name in work.send]].astype(object))
-    if log.predictions is not None and work.offline is not None:
-        answered = [i for i, p in enumerate(some) if log.predictions[p] is not None]
-        work.predictions(work.offline, part, [log.predictions[p] for p in some], ids, "logged predictions", answered)
-    if key and log.served is not None or key and key in log.rows.columns:
-        _by_key(work, log, table, columns, key, time)
-    return made
-
-
-def _history(table: Table, log: RequestLog, columns: Sequence[str], key: str) -> pd.DataFrame:
-    "Rows of the data about those who were asked about."
-    if key not in log.rows.columns:
-        raise InputError(f"The requests have no column {key!r}, by which their rows would be found in the data. They have {listed(log.rows.columns, 8)}.")
-    whom = {str(v).removesuffix(".0") for v in log.rows[key].dropna().unique()}
-    small = held(table)
-    frame = small.frame(list(columns)) if small is not table or table.rows <= 200_000 else None
-    if frame is None:
-        import ibis
-
-        asked = ibis.memtable({"key__": sorted(whom)})
-        typed = table.typed.mutate(key__=table.typed[key].cast("string"))
-        frame = typed.semi_join(asked, "key__").select(list(columns)).to_pandas()
-    return frame
-
-
-def _by_key(work: _Work, log: RequestLog, table: Table, columns: list[str], key: str, time: str) -> None:
-    import pandas as pd
-
-    names = list(dict.fromkeys([key, *([time] if time in table.columns else []), *columns]))
-    try:
-        rows, before, which, note = matched(log, _history(table, log, names, key), key, time)
-    except MlnbError as error:
-        work.notes.append(f"requests: {error}")
-        return
-    work.notes.append(f"requests: {note}")
-    features = [name for name in columns if name not in (key, time)]
-    served = log.rows if log.served is None else pd.concat([log.served, log.rows[[n for n in log.rows.columns if n not in log.served]]], axis=1)
-    if len(which):
-        work.gaps += compare_features(rows[features], served.iloc[which].reset_index(drop=True), "logged features", [log.ids[i] for i in which], work.tolerance,
-                                      None if before is None else before[features])
-
-# %% ../../nbs/04f_evaluation.skew.ipynb #7d2df038
-def _ages(log: RequestLog | None, table: Table, columns: list[str], key: str, time: str, needs: Mapping[str, str | float], stated: str) -> list[FeatureAge]:
-    "How old features were, from the log's times or from the history of the data."
-    if log is None or log.times is None:
-        return []
-    if log.written is not None:
-        return logged_ages(log.times, log.written, needs, stated)
-    served = log.rows if log.served is None else log.served
-    features = [name for name in columns if name in served.columns and name not in (key, time)]
-    if not (key and time and key in log.rows.columns and time in table.columns and features):
-        return []
-    past = _history(table, log, [key, time, *features], key)
-    past = past.assign(**{time: as_utc(past[time]), key: past[key].map(lambda v: str(v).removesuffix(".0"))})
-    asked = served[features].assign(**{key: log.rows[key].map(lambda v: str(v).removesuffix(".0")), time: log.times})
-    return history_ages(asked, past, key, time, features, needs, stated)
-
-
-def _same_finding(work: _Work) -> Finding:
+def _same_finding(work: Work) -> Finding:
     "SKEW1."
     hit = sorted((g for g in work.gaps if g.differ), key=lambda g: (g.role != "feature", -g.share))
     compared = max((g.rows for g in work.gaps), default=0)
@@ -234,8 +90,9 @@ def _same_finding(work: _Work) -> Finding:
         return finding("SKEW1", "not_checked", "Nothing could be compared. Give an online path, and a model or features to compare its answers with.", evidence={"missing": missing})
     lost = len(work.faults)
     kinds = dict.fromkeys(str(f["kind"]) for f in work.faults)
-    parts = [str(g) + (f" ({g.where})" if g.where != "replay" else "") for g in hit[:4]]
-    parts += [f"and {len(hit) - 4} more columns"] if len(hit) > 4 else []
+    first = list({g.column: g for g in reversed(hit)}.values())[::-1]  # a column once, where it differs most
+    parts = [str(g) + (f" ({g.where})" if g.where != "replay" else "") for g in first[:4]]
+    parts += [f"and {len(first) - 4} more columns"] if len(first) > 4 else []
     parts += [f"{lost:,} of {work.rows:,} rows got no answer ({listed(kinds, 4)}; row {work.faults[0]['row']}: {str(work.faults[0]['words'])[:100]})"] if lost else []
     shaky = [note for note in work.notes if "asked one by one" in note or "although each of their rows" in note]
     parts += shaky[:2]
@@ -246,9 +103,27 @@ def _same_finding(work: _Work) -> Finding:
     noise = max((g.noise for g in work.gaps), default=0.0)
     fine = f"{len(work.gaps)} columns are the same offline and online in {compared:,} rows" + (f"; they differ by {noise:.1e} at the most." if noise else ".")
     return finding("SKEW1", status, "; ".join(parts) + "." if parts else fine, value=worst, threshold=SOME, columns=tuple(dict.fromkeys(g.column for g in hit)),
-                   evidence={"gaps": [g.to_dict() for g in hit[:20]], "faults": work.faults[:20], "rows": work.rows})
+                   evidence={"columns": {f"{g.column} ({g.where})": f"{g.differ:,} of {g.rows:,}: {'; '.join(c.words for c in g.causes[:3])}"
+                                         for g in hit[:20]},
+                             "rows without an answer": [f"{f['row']} ({f['where']}): {f['kind']}, {str(f['words'])[:120]}" for f in work.faults[:10]], "rows": work.rows})
 
 # %% ../../nbs/04f_evaluation.skew.ipynb #178ead06
+def _opened(data: object, named: Mapping[str, str], exclude: Sequence[str]) -> tuple[Table, list[str], pd.DataFrame]:
+    "The data, the columns that may be sent, and rows in memory."
+    table = open_table(data)
+    for role, name in named.items():
+        if name:
+            table.check_column(name, role)
+    return table, [name for name in table.columns if name not in (named["target"], *exclude)], sample_rows(table, 20_000)
+
+
+def _read(requests: object, time: str) -> RequestLog:
+    log = read_requests(requests)
+    if log.times is None and time in log.rows.columns:
+        return dataclasses.replace(log, times=as_utc(log.rows[time]))
+    return log
+
+# %% ../../nbs/04f_evaluation.skew.ipynb #fb4ec96f
 def skew(
     data: object,  # rows the model was trained on, or others like them: path, frame or table
     online: Any = None,  # function of rows, http(s)://…, module:function or file.py:function; None: compare logs only
@@ -269,36 +144,32 @@ def skew(
     positive: Any = None,  # positive label, where the model does not say
     threshold: float | None = None,  # probability from which it is given
     features: Sequence[str] = (),  # columns that the model takes, where it does not say
+    send: Sequence[str] = (),  # columns of a request; those the model takes, and the key, when empty
     trust: bool = False,  # whether a pickled model may be loaded
     folder: str = ".",  # where module:function is looked for
 ) -> SkewReport:  # SKEW1 to SKEW4
     "Replay, compare, measure and probe. Raises `InputError` for a path that answers nothing, and for data or a log that cannot be read."
-    table = open_table(data)
-    for role, name in (("target", target), ("key", key), ("time", time)):
-        if name:
-            table.check_column(name, role)
-    columns = [name for name in table.columns if name not in (target, *exclude)]
+    table, columns, train = _opened(data, {"target": target, "key": key, "time": time} | {f"column {i} to send": name for i, name in enumerate(send)}, exclude)
     if online is None and requests is None and drift is None:
         raise InputError("Nothing to compare with: give the online path (a function, an address, or module:function), a log of requests, or both.")
-    train = sample_rows(table, 20_000)
     offline = None if model is None else offline_model(open_pipeline(model, trust), columns, positive, threshold, features, (target, *exclude))
-    send = columns if offline is None or not offline.features else list(dict.fromkeys([*offline.features, *([key] if key else [])]))
-    work = _Work(None if online is None else online_path(online, folder, timeout or 3600), offline, send, batch, timeout, tolerance)
-    log = None if requests is None else read_requests(requests)
-    if log is not None and log.times is None and time in log.rows.columns:
-        log = dataclasses.replace(log, times=as_utc(log.rows[time]))
+    taken = list(offline.features) if offline is not None and offline.features else columns
+    path = None if online is None else online_path(online, folder, timeout or 3600)
+    work = Work(path, offline, list(dict.fromkeys(send or [*taken, *([key] if key else [])])), batch, timeout, tolerance)
+    log = None if requests is None else _read(requests, time)
     some = spread_rows(len(train), rows)[:rows]
     work.both(train.iloc[some].reset_index(drop=True), some.tolist(), "replay")
-    asked = None if log is None else _logged(work, log, table, train, columns, key, time, rows)
+    asked = None if log is None else compare_log(work, log, table, train, columns, key, time, rows)
     probes, left_out, compared = _probed(work, train, probe)
-    ages = _ages(log, table, columns, key, time, needs or {}, stated)
-    used = [n for n in (offline.features if offline and offline.features else columns) if n not in (key, time) and log is not None and n in log.rows.columns]
+    ages = served_ages(log, table, columns, key, time, needs or {}, stated)
+    used = [n for n in taken if n not in (key, time) and log is not None and n in log.rows.columns]
     moved = [] if asked is None else shifts(train, asked, used)
     found = Findings([_same_finding(work), freshness_finding(ages), probe_finding(probes, left_out, compared), shift_finding(moved, drift)])
-    return SkewReport(work.rows, tuple(work.gaps), found, tuple(work.faults), tuple(ages), tuple(probes), tuple(moved), {} if log is None else log.to_dict(), tuple(work.notes))
+    return SkewReport(work.rows, tuple(work.gaps), found, tuple(work.faults), tuple(ages), tuple(probes), tuple(moved), {} if log is None else log.to_dict(),
+                      tuple(work.notes))
 
-
-def _probed(work: _Work, train: pd.DataFrame, most: int) -> tuple[list[Probe], int, bool]:
+# %% ../../nbs/04f_evaluation.skew.ipynb #a3eadb7c
+def _probed(work: Work, train: pd.DataFrame, most: int) -> tuple[list[Probe], int, bool]:
     "Probes of features, on rows that both sides agree on; how many were left out; whether answers could be compared."
     if work.path is None or not most:
         return [], 0, False

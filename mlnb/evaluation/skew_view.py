@@ -82,7 +82,7 @@ def _examples(examples: Sequence[Any]) -> Raw:
              f"{esc(str(e['online'])[:60] if isinstance(e['online'], str) else e['online'])}" for e in examples[:3]]
     return Raw(f'<div style="font-size:12px;max-width:320px;overflow-wrap:anywhere">{"<br>".join(lines)}</div>')
 
-
+# %% ../../nbs/04fl_evaluation.skew_view.ipynb #da59fd58
 def skew_html(
     report: SkewReport,  # the report
 ) -> Raw:  # HTML
@@ -94,13 +94,14 @@ def skew_html(
         rows = [(f["where"], f["row"], f["kind"], f["words"]) for f in report.faults[:50]]
         parts.append(details(f"{len(report.faults):,} rows without an answer", table(rows, ["compared in", "row", "what happened", "in words"])))
     if report.ages:
-        old = [(a.feature, a.requests, span_words(a.p50), span_words(a.p95), span_words(a.worst), span_words(a.need), a.late, a.outdated) for a in report.ages if a.requests]
-        parts.append(details("How old features were", table(old, ["feature", "requests", "half were younger than", "95 % than", "oldest", "may be", "too old", "newer one was known"])))
+        old = [(a.feature, a.requests, *map(span_words, (a.p50, a.p95, a.worst, a.need)), a.late, a.outdated) for a in report.ages if a.requests]
+        parts.append(details("How old features were",
+                             table(old, ["feature", "requests", "half were younger than", "95 % than", "oldest", "may be", "too old", "newer one was known"])))
     if report.probes:
         parts.append(details("What happens when a feature is missing", _matrix(report.probes)))
     if report.shifts:
-        rows = [(s.column, s.severity, s.psi, s.psi_chance, s.ks, s.p, s.words) for s in report.shifts[:30]]
-        parts.append(details("Distributions of requests and training", table(rows, ["column", "severity", "PSI", "by chance", "KS", "p", "in words"])))
+        moved = [(s.column, s.severity, s.psi, s.psi_chance, s.ks, s.p, s.words) for s in report.shifts[:30]]
+        parts.append(details("Distributions of requests and training", table(moved, ["column", "severity", "PSI", "by chance", "KS", "p", "in words"])))
     if report.notes:
         parts.append(f'<div style="border-left:3px solid {LINE};padding-left:8px;margin:6px 0">{"<br>".join(esc(note) for note in report.notes)}</div>')
     return panel("From offline to online", "".join(parts), f"{report.rows:,} rows replayed" if report.rows else "nothing replayed")

@@ -60,7 +60,7 @@ def _renamed(offline: Sequence[str], online: Sequence[str]) -> tuple[dict[str, s
     sure = {a: b for a, (b, n) in pairs.items() if n >= 2 and n >= 0.9 * sum(names[a].values())}
     return sure, sum(pairs[a][1] for a in sure)
 
-
+# %% ../../nbs/04fe_evaluation.word_causes.ipynb #839cd183
 def word_causes(
     offline: Sequence[str],  # words that differ from those beside them, shape (n,)
     online: Sequence[str],  # shape (n,)
