@@ -164,13 +164,11 @@ def as_utc(
     import pandas as pd
 
     series = pd.Series(list(values), dtype=object)
-    numbers = pd.to_numeric(series.where(~series.map(lambda v: isinstance(v, bool) or hasattr(v, "year"))), errors="coerce")
-    if numbers.notna().sum() and numbers.notna().sum() >= 0.9 * series.notna().sum():
-        unit = "ms" if numbers.median() > 1e11 else "s"
-        found = pd.to_datetime(numbers, unit=unit, utc=True, errors="coerce")
-    else:
-        found = pd.to_datetime(series, utc=True, errors="coerce", format="mixed")
-    return found.dt.tz_localize(None).astype("datetime64[us]")
+    counted = series.map(lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) or isinstance(v, str) and len(v) >= 10 and v.replace(".", "", 1).isdigit())
+    numbers = pd.to_numeric(series.where(counted), errors="coerce").astype(float)
+    seconds = numbers.where(numbers.abs() < 1e11, numbers / 1000)  # what would be the year 5000 in seconds are milliseconds
+    found = pd.to_datetime(series.where(~counted), utc=True, errors="coerce", format="mixed").fillna(pd.to_datetime(seconds, unit="s", utc=True, errors="coerce"))
+    return found.dt.tz_localize(None).dt.round("ms").astype("datetime64[us]")
 
 # %% ../../nbs/04fc_evaluation.request_log.ipynb #2bef7d12
 def read_requests(

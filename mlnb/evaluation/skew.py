@@ -87,7 +87,8 @@ def _same_finding(work: Work) -> Finding:
     compared = max((g.rows for g in work.gaps), default=0)
     if not work.gaps and not work.faults:
         missing = "online" if work.path is None else "model"
-        return finding("SKEW1", "not_checked", "Nothing could be compared. Give an online path, and a model or features to compare its answers with.", evidence={"missing": missing})
+        return finding("SKEW1", "not_checked", "Nothing could be compared. Give an online path, and a model or features to compare its answers with.",
+                       evidence={"missing": missing})
     lost = len(work.faults)
     kinds = dict.fromkeys(str(f["kind"]) for f in work.faults)
     first = list({g.column: g for g in reversed(hit)}.values())[::-1]  # a column once, where it differs most
