@@ -116,7 +116,7 @@ SKEW = Items((
           missing="The serving path, as `online` in `mlnb.yaml`, and a trained model."),
     _skew("SKEW4", "Features are distributed as they were in training",
           why="A model is only as good as the likeness between its training period and today.",
-          fix="Find the column that moved with `mlnb skew`, look at how it is filled, and watch it with `mlnb drift`.",
+          fix="Look at how the column that moved is filled, and watch it with `mlnb run monitoring` from the release on.",
           how="Logged requests, or a recent batch, are distributed as the training rows, as far as chance can tell.",
           missing="A log of requests or a recent batch, as `requests` or `current` in `mlnb.yaml`.", severity="medium"),
 ))
