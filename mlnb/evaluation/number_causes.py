@@ -123,7 +123,7 @@ def _flat(a: np.ndarray, b: np.ndarray, whole: np.ndarray) -> Iterator[Candidate
     values, counts = np.unique(b, return_counts=True)
     value = float(values[counts.argmax()])
     rows = b == value
-    if rows.sum() < 2 or len(np.unique(a[rows])) < 2:
+    if rows.sum() < 2 or len(np.unique(a[rows])) < 2 or len(values) <= 10 and rows.sum() < ENOUGH * len(b):  # few values repeat by nature
         return
     if (a[rows] > value).all() and value >= whole.max() and len(np.unique(whole)) > 2:
         yield "limited", f"online stops at {value:.6g}", rows
