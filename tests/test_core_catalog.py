@@ -52,6 +52,7 @@ LOGIC = {
     **{f"DQ-{name.upper()}": "data.quality" for name in items_data.DQ_DIMENSIONS},
     **{f"DATA{number:02}": "data.integrity" for number in range(1, 17)},
     **{f"EVAL{number:02}": "evaluation.evaluate" for number in (2, 3, 4, 5, 6, 7, 8, 10)},
+    **{f"SKEW{number}": "evaluation.skew" for number in range(1, 5)},
     **dict.fromkeys(("FS-OFFLINE", "FS-ONLINE", "FS-REGISTRY"), "data.store_checks"),
     **{f"DRIFT-{name}": "monitoring.drift" for name in ("FEATURE", "CONCEPT", "LABEL", "PREDICTION")},
 }

@@ -40,6 +40,7 @@ PARTS: Mapping[str, str] = {  # what a check may ask for, and how a person provi
     "records": "Open a project: mlnb init NAME --data FILE --target COLUMN.",
     "notebook": "Name the notebook or script to read.",
     "traffic": "Give a log of requests.",
+    "skew": "Name the online path (online: http://… or module:function), a log (requests: logs/*.jsonl) or both in mlnb.yaml.",
 }
 
 # %% ../../nbs/00da_core.context.ipynb #2b2fd437

@@ -93,31 +93,32 @@ RIGOUR = Items((
 ))
 
 # %% ../../nbs/00ge_core.items_evaluation.ipynb #9421bc32
-_skew = partial(Item, phase=4, severity="high")
+_skew = partial(Item, phase=4, severity="high", needs=("skew",), logic="evaluation.skew")
 SKEW = Items((
     _skew("SKEW1", "Training and serving compute features the same way",
           why="Batch SQL and a live endpoint written twice drift apart, and the model meets inputs it was never "
               "trained on.",
           fix="Share one implementation, or replay stored rows through the online path and compare value by value.",
           how="Offline rows replayed through the serving path give the same features and predictions.",
-          missing="The serving path, and offline rows to replay.", needs=("pipeline", "traffic")),
+          missing="The serving path, as `online` in `mlnb.yaml`."),
     _skew("SKEW2", "It is known how old a feature may be",
           why="Training saw a snapshot of the moment, serving sees whatever the last refresh left.",
           fix="Measure the age of each feature when served, write the tolerated age into the feature store record, "
               "and alarm above it.",
           how="The age of served features is measured and lies within the documented limit.",
-          missing="Served features with the time they were written.", needs=("traffic",), severity="medium"),
+          missing="A log with the time each served feature was written, as `requests` in `mlnb.yaml`.",
+          severity="medium"),
     _skew("SKEW3", "Missing values behave the same in production",
           why="The pipeline fills gaps in training; a live request may lack the whole field and crash, or score "
               "nonsense.",
           fix="Probe the served model with each field missing, and decide per field: impute, fall back, or refuse.",
           how="Each field left out in turn gives a sensible answer or a clear refusal.",
-          missing="The fitted pipeline to probe.", needs=("pipeline",)),
+          missing="The serving path, as `online` in `mlnb.yaml`, and a trained model."),
     _skew("SKEW4", "Features are distributed as they were in training",
           why="A model is only as good as the likeness between its training period and today.",
-          fix="Compare a recent batch with the reference by `mlnb run monitoring`, before the release and after it.",
-          how="The drift of live features against the training profile stays under its limit.",
-          missing="A recent batch, as `current` in `mlnb.yaml`.", needs=("drift",), severity="medium"),
+          fix="Look at how the column that moved is filled, and watch it with `mlnb run monitoring` from the release on.",
+          how="Logged requests, or a recent batch, are distributed as the training rows, as far as chance can tell.",
+          missing="A log of requests or a recent batch, as `requests` or `current` in `mlnb.yaml`.", severity="medium"),
 ))
 ITEMS = Items(METRIC_ITEMS + RIGOUR + SKEW)
 

@@ -43,6 +43,7 @@ PROVIDERS: Mapping[str, str] = {  # part -> function that takes the project
     "pipeline": "experiments.training:load_model",
     "evaluation": "evaluation.evaluate:project_evaluation",
     "predictions": "evaluation.evaluate:project_predictions",
+    "skew": "evaluation.skew:project_skew",
     "reference": "monitoring.batch:project_reference",
     "drift": "monitoring.batch:project_drift",
 }
@@ -147,6 +148,7 @@ INPUTS: Mapping[str, tuple[str, ...]] = {  # part that a check needs -> what it 
     "integrity": ("data", "holdout", "config"), "store": ("store", "record:feature_store"), "current": ("current", "config"),
     **dict.fromkeys(("train", "holdout"), ("holdout", "data", "config")),
     **dict.fromkeys(("experiment", "model", "pipeline", "evaluation", "predictions", "reference"), _MODEL), "drift": ("current", *_MODEL),
+    "skew": ("requests", "online", "current", *_MODEL),
 }
 
 
@@ -248,9 +250,11 @@ def _store_sources(project: _ProjectFolder) -> list[str]:
 # %% ../../nbs/00i_core.project.ipynb #cf136fff
 def _fingerprints(project: _ProjectFolder) -> dict[str, str]:
     c = project.config
-    found = dict.fromkeys(("data", "current", "holdout", "model", "store", *(f"record:{name}" for name in RECORDS)), "")
-    found["config"] = fingerprint(c.model_dump(exclude={"current", "tracking_uri", "engine", "look_budget"}))
-    for name, paths in (("data", [c.data]), ("current", [c.current]), ("store", _store_sources(project))):
+    found = dict.fromkeys(("data", "current", "requests", "holdout", "model", "store", *(f"record:{name}" for name in RECORDS)), "")
+    found["config"] = fingerprint(c.model_dump(exclude={"current", "online", "requests", "tracking_uri", "engine", "look_budget"}))
+    code = c.online.rpartition(":")[0].removesuffix(".py").replace(".", "/")
+    found["online"] = combine([fingerprint(c.online), *map(file_fingerprint, _files(project.path, f"{code}.py") if "://" not in c.online else [])]) if c.online else ""
+    for name, paths in (("data", [c.data]), ("current", [c.current]), ("requests", [c.requests]), ("store", _store_sources(project))):
         files = [file for path in paths if path for file in _files(project.path, path)]
         if files:
             found[name] = combine(file_fingerprint(file) for file in files)
@@ -288,6 +292,6 @@ def _create(cls: type[Project], path: Path, data: str | Path, target: str, optio
         for column in given.get(role, ()):  # type: ignore[attr-defined]
             table.check_column(column, f"{role} column")
     relative = {key: os.path.relpath(Path(str(value)).expanduser().resolve(), path)
-                for key, value in (("data", data), ("current", given.get("current"))) if value}
+                for key, value in (("data", data), *((name, given.get(name)) for name in ("current", "requests"))) if value}
     save_config(path, new_config({"name": path.name, "target": target} | given | relative))
     return cls(path)
