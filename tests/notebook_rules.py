@@ -122,7 +122,7 @@ class Notebook:
     @property
     def is_page(self) -> bool:
         """Front page and tutorials export nothing."""
-        return self.path.stem == "index" or self.path.stem.startswith("90_tutorial_")
+        return self.path.stem == "index" or self.path.stem[2:].startswith("_tutorial_")
 
 
 def text(value: str | list[str]) -> str:

@@ -192,7 +192,7 @@ def test_a_good_name_passes(name: str, tmp_path: Path) -> None:
     assert violations(written(tmp_path, with_cell(1, code(f"#| default_exp {module}")), name)) == []
 
 
-@pytest.mark.parametrize("name", ["index", "90_tutorial_churn"])
+@pytest.mark.parametrize("name", ["index", "90_tutorial_churn", "91_tutorial_more"])
 def test_a_page_exports_nothing(name: str, tmp_path: Path) -> None:
     assert violations(written(tmp_path, [GOOD[0], GOOD[3]], name)) == []
     assert any("exports nothing" in line for line in violations(written(tmp_path, GOOD, name)))

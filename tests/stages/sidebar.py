@@ -28,7 +28,7 @@ HEAD = "# Written by tests/stages/sidebar.py; `make export` brings it up to date
 def sidebar(nbs: Path) -> str:
     """The YAML that Quarto reads: the front page, tutorials, then one section for each phase that has pages."""
     names = sorted(path.name for path in nbs.glob("*.ipynb"))
-    tutorials = [name for name in names if name.startswith("90_")]
+    tutorials = [name for name in names if name[2:].startswith("_tutorial_")]
     lines = ["website:", "  sidebar:", "    contents:", "      - text: Start", "        href: index.ipynb"]
     sections = {"Tutorials": tutorials} | {
         title: [name for name in names if re.match(rf"{phase}[a-z]", name)] for phase, title in SECTIONS.items()
