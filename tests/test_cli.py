@@ -270,7 +270,7 @@ def test_ctrl_c_in_the_middle_keeps_what_was_finished(project: Project) -> None:
             break
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=180)
     assert process.returncode == 130 and "Interrupted" in err and "Traceback" not in err
     assert not project.ledger.problems() and project.findings().get("DQ-COMPLETENESS").status.value != "not_checked"
     with contextlib.suppress(ProcessLookupError):
