@@ -13,7 +13,7 @@ from ..core.checks import finding
 from ..core.errors import listed
 from ..core.findings import Finding
 from .model_subject import Subject
-from .rates import wilson
+from .rates import rate_interval
 
 # %% auto #0
 __all__ = ['LARGE', 'NAMED', 'FEW', 'RARE', 'PARTS', 'OFF', 'gives_in', 'rare_classes', 'times_overlap', 'meaning_changed']
@@ -37,8 +37,8 @@ def gives_in(
     text = f"The largest class, {s.classes[large]!r}, holds {shares[large]:.1%} of {len(s.z):,} test rows"
     if shares[large] < LARGE:
         return finding("MODEL04", "pass", f"{text}.", value=float(shares[large]), threshold=LARGE)
-    rest, told = int((s.z != large).sum()), wilson(int((named != large).sum()), len(named))
-    found = wilson(int(((named == s.z) & (s.z != large)).sum()), rest) if rest else told
+    rest, told = int((s.z != large).sum()), rate_interval(int((named != large).sum()), len(named))
+    found = rate_interval(int(((named == s.z) & (s.z != large)).sum()), rest) if rest else told
     text += f". The model names another in {told.value:.1%} ({told.low:.1%} to {told.high:.1%}), and finds {found.value:.0%} ({found.low:.0%} to {found.high:.0%}) of the {rest:,} that are"
     evidence = {"share": shares[large], "named": told.value, "named high": told.high, "found": found.value, "found low": found.low, "found high": found.high}
     return finding("MODEL04", "warn" if told.high < NAMED * (1 - shares[large]) else "pass", f"{text}.", value=told.value, threshold=NAMED * (1 - shares[large]), evidence=evidence)
@@ -53,7 +53,7 @@ def rare_classes(
     k, named = len(s.classes), _named(s)
     train, test = (np.bincount(rows.astype(int), minlength=k) for rows in (s.y, s.z))
     right, usual = np.bincount(s.z[named == s.z], minlength=k), float((named == s.z).mean())
-    found: dict[str, Any] = {str(c): wilson(int(right[i]), int(test[i])) for i, c in enumerate(s.classes) if test[i]}
+    found: dict[str, Any] = {str(c): rate_interval(int(right[i]), int(test[i])) for i, c in enumerate(s.classes) if test[i]}
     few = [str(c) for i, c in enumerate(s.classes) if min(train[i], test[i]) < FEW]
     missed = [str(c) for i, c in enumerate(s.classes) if test[i] and k > 2 and train[i] < RARE * len(s.y) and found[str(c)].high < usual / 2]
     said = [f"{c!r} has {train[i]:,} training and {test[i]:,} test rows" for i, c in enumerate(s.classes) if str(c) in few][:3]
@@ -79,7 +79,7 @@ def times_overlap(
         if first.empty or second.empty:
             continue
         late, early = int((first > second.min()).sum()), int((second < first.max()).sum())
-        share = wilson(late, len(first))
+        share = rate_interval(late, len(first))
         if share.value > worst[0]:
             worst = (share.value, name, {"train rows later than the first test row": late, "test rows earlier than the last train row": early, "low": share.low, "high": share.high})
     if not worst[1]:
