@@ -45,9 +45,9 @@ def mean_of(
     values: np.ndarray,  # shape (n,)
     groups: np.ndarray | None = None,  # shape (n,): rows of one group are alike
     tries: int = 1,  # how many comparisons share the five percent (Bonferroni)
-) -> Mean:  # normal interval
+) -> Mean:  # interval by Student's t
     "A mean and how sure it is."
-    from scipy.stats import norm
+    from scipy.stats import t
 
     n, value = len(values), float(np.mean(values))
     off = values - value
@@ -55,7 +55,7 @@ def mean_of(
         off = np.bincount(np.unique(groups, return_inverse=True)[1], off)
     m = len(off)
     error = float(np.sqrt((off**2).sum() * m / max(m - 1, 1)) / n)
-    half = float(norm.isf(0.025 / max(tries, 1))) * error
+    half = float(t.isf(0.025 / max(tries, 1), max(m - 1, 1))) * error
     return Mean(value, error, value - half, value + half)
 
 
@@ -86,6 +86,7 @@ class _Given:
     time: str = ""  # column that says when a row happened
     whens: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)  # column of dates -> its values in train and test
     groups: tuple[np.ndarray | None, np.ndarray | None] = (None, None)  # whom each row is about, in train and test
+    described: Any = None  # test rows with all their columns but the target, to tell segments apart
     baseline: Any = None  # a rival that was given
     study: Any = None  # what was tuned: params, ranges, best, trials
     given_folds: Any = None  # pairs of row numbers of `train`
@@ -269,4 +270,4 @@ def _made(model: Any, frames: list[pd.DataFrame], target: str, time: str, entity
     whens = {n: (train[n], test[n]) for n in dates}
     groups = (None, None) if not entity else tuple(pd.factorize(f[entity], use_na_sentinel=False)[0] for f in (train, test))
     facts = {"train rows": rows[0], "test rows": rows[1], "train rows looked at": len(y), "test rows looked at": len(z)}
-    return Subject(model, train[used], y, test[used], z, task, classes, {n: kinds[n] for n in used}, time, whens, groups, facts=facts, **rest)  # type: ignore[arg-type]
+    return Subject(model, train[used], y, test[used], z, task, classes, {n: kinds[n] for n in used}, time, whens, groups, test.drop(columns=target), facts=facts, **rest)  # type: ignore[arg-type]

@@ -30,8 +30,8 @@ def underserved(
     name = "baseline" if s.baseline is not None else "boosted trees"
     ours, theirs, guess = s.losses["model"][1], s.rival_losses[name][1], s.losses["guess"][1]
     parts: list[tuple[str, np.ndarray]] = []
-    for column in s.test.columns:
-        codes, words = conditions(s.test[column])
+    for column in s.described.columns:
+        codes, words = conditions(s.described[column])
         parts += [(word, codes == i) for i, word in enumerate(words) if (codes == i).sum() >= SMALLEST]
     if not parts:
         return finding("MODEL18", "not_applicable", f"No part of any column has {SMALLEST} test rows.")

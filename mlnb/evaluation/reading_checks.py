@@ -113,7 +113,9 @@ def impurity_led_by_noise(
     if made is None or made.shape[1] < 2:
         return finding("MODEL07", "not_applicable", "The features are sparse, or too few or too many to be compared.")
     rng, width = np.random.default_rng(s.random_state), made.shape[1]
-    order = np.argsort([-len(np.unique(c)) for c in made.T], kind="stable")[np.arange(3) % min(3, width)]
+    levels = np.array([len(np.unique(c)) for c in made.T])
+    many = np.flatnonzero(2 * levels >= levels.max())  # those that impurity favours
+    order = rng.choice(many, 3, replace=len(many) < 3)
     noise = np.column_stack([rng.permutation(made[:, i]) for i in order])
     again = clone(estimator).fit(np.column_stack([made, noise]), s.y[:FITTED])
     sizes = np.asarray(again.feature_importances_, dtype=float)
@@ -158,7 +160,7 @@ def clusters_of(
     numbers = numbers.loc[:, numbers.nunique() > 2].iloc[:5_000, :500]
     if numbers.shape[1] < 2:
         return [], 0.0
-    tie = numbers.rank().corr().abs().fillna(0).to_numpy()
+    tie = numbers.rank().corr().abs().fillna(0).to_numpy().copy()
     np.fill_diagonal(tie, 0)
     low = np.tanh(np.arctanh(np.minimum(tie, 1 - 1e-12)) - 1.96 / np.sqrt(max(len(numbers) - 3, 1)))
     count, part = connected_components(low >= limit, directed=False)

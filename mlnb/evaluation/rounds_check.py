@@ -58,7 +58,7 @@ def rounds_past_best(
     if not len(rounds):
         return finding("MODEL17", "not_applicable", f"{type(last_step(s.model)[1]).__name__} is no booster whose rounds can be told apart.")
     curves, counts = [], []
-    for model, (_, test) in list(zip(s.fold_models, s.folds.splits, strict=True))[:3]:
+    for model, (_, test) in zip(s.fold_models, s.folds.splits, strict=True):
         done, said = staged_answers(model, s.train.iloc[test], len(s.classes))
         if len(done) == len(rounds):  # folds that stopped early have other rounds
             curves.append(np.stack([s.loss(a, s.y[test]) for a in said]))
@@ -67,11 +67,12 @@ def rounds_past_best(
         return finding("MODEL17", "not_checked", "The model stops early by itself, at another round in each fold.")
     loss, done = np.concatenate(curves, axis=1) / max(s.stake, 1e-300), np.mean(counts, axis=0)
     half = np.random.default_rng(s.random_state).permutation(loss.shape[1]) % 2 == 0
-    best = int(loss[:, half].mean(axis=1).argmin())
-    cost = mean_of(loss[-1, ~half] - loss[best, ~half])
+    chosen = [int(loss[:, side].mean(axis=1).argmin()) for side in (half, ~half)]  # each half chooses for the other
+    best = int(loss.mean(axis=1).argmin())
+    cost = mean_of(loss[-1] - np.where(half, loss[chosen[1]], loss[chosen[0]]))
     evidence = {"rounds": done.tolist(), "loss": loss.mean(axis=1).tolist(), "best": float(done[best]), "low": cost.low, "high": cost.high}
     text = f"On unseen rows {done[best]:.0f} of {done[-1]:.0f} rounds are best"
-    if best == len(done) - 1:
+    if best == len(done) - 1 or min(chosen) == len(done) - 1:
         return finding("MODEL17", "pass", f"{text}: no round is past the best.", value=0.0, threshold=PAST, evidence=evidence)
     past = cost.low > 0 and cost.value > PAST
     text += f"; those after it cost {cost.value:.1%} ({cost.low:.1%} to {cost.high:.1%}) of the loss of guessing on rows that did not choose"
