@@ -117,8 +117,8 @@ class _Given:
         return np.array(list(self.classes))[codes.astype(int)] if self.classes else codes
 
 # %% ../../nbs/04ha_evaluation.model_subject.ipynb #1260bfd0
-class Subject(_Given):
-    "A model under examination; what is computed once is kept."
+class _Measured(_Given):
+    "How wrong the model is, and guessing."
 
     @functools.cached_property
     def test_answers(self) -> np.ndarray:
@@ -145,6 +145,10 @@ class Subject(_Given):
     def remaining(self, losses: tuple[np.ndarray, np.ndarray], side: int) -> Mean:
         "Share of the loss of guessing that is left, in train (0) or test (1); one minus skill."
         return ratio_of(losses[side], self.losses["guess"][side], self.groups[side])
+
+# %% ../../nbs/04ha_evaluation.model_subject.ipynb #a30ab77d
+class Subject(_Measured):
+    "A model under examination; what is computed once is kept."
 
     @functools.cached_property
     def rivals(self) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def _fan(given: np.ndarray, residual: np.ndarray) -> dict[str, float]:
     ends = [float(np.sqrt(square[part].mean())) for part in (order[:fifth], order[-fifth:])]
     return {"p": float(chi2.sf(len(given) * rise**2, 1)), "ratio": max(ends) / max(min(ends), 1e-300)}
 
-
+# %% ../../nbs/04hh_evaluation.place_checks.ipynb #bcd96996
 def residual_patterns(
     s: Subject,  # the model
 ) -> Finding:  # MODEL19
