@@ -91,7 +91,7 @@ def test_the_written_list_names_the_same_items(shared_data) -> None:
             span = re.fullmatch(r"([A-Z]+)(\d+)[–-](\d+)", word)
             numbers = range(int(span[2]), int(span[3]) + 1) if span else ()
             found += [f"{span[1]}{number:0{len(span[2])}}" for number in numbers] or [word]
-    beyond = {*_numbered("DATA", 16)}  # mlnb's own codes, which the written methodology does not list
+    beyond = {*_numbered("DATA", 16), *_numbered("MODEL", 21)}  # mlnb's own codes, which the written methodology does not list
     assert sorted(found) == sorted(set(catalog.ITEMS) - beyond) and beyond <= set(catalog.ITEMS)
 
 
