@@ -139,7 +139,7 @@ def test_correlated_useless_and_golden_features() -> None:
 def test_units_that_turn_the_order_of_coefficients() -> None:
     sides = [f.assign(y=f.a + 2 * f.b + 3 * f.c + 4 * f.d + 5 * f.e) for f in (numbers(300, 0), numbers(200, 1))]
     assert status(line(sides[0]), *sides, "MODEL06") == "pass"
-    units = [f.assign(a=f.a / 1000, e=f.e * 1000) for f in sides]
+    units = [f.assign(a=f.a / 30, e=f.e * 30) for f in sides]
     found = inspect_model(line(units[0]), *units, "y", only=("MODEL06",)).findings[0]
     assert found.status == "warn" and found.value == pytest.approx(0.7)  # a against four, e against three, of ten pairs
 
