@@ -155,7 +155,7 @@ def test_one_row_of_overlap_is_told_from_a_random_split() -> None:
     train, test = numbers(400, 0).assign(day=days[:400]), numbers(200, 1).assign(day=days[400:].to_numpy())
     model = line(train)
     assert status(model, train, test, "MODEL13", time="day") == "pass"
-    assert status(model, train.assign(day=days[:399].tolist() + [days[450]]), test, "MODEL13", time="day") == "warn"
+    assert status(model, train.assign(day=[*days[:399].tolist(), days[450]]), test, "MODEL13", time="day") == "warn"
     assert status(model, train, test.assign(day=days[:200].to_numpy()), "MODEL13", time="day") == "fail"
     assert status(model, train.assign(day=days[:400].astype(str)), test.assign(day=days[400:].astype(str).to_numpy()), "MODEL13", time="day") == "pass"
 

@@ -41,7 +41,8 @@ def gives_in(
     found = rate_interval(int(((named == s.z) & (s.z != large)).sum()), rest) if rest else told
     text += f". The model names another in {told.value:.1%} ({told.low:.1%} to {told.high:.1%}), and finds {found.value:.0%} ({found.low:.0%} to {found.high:.0%}) of the {rest:,} that are"
     evidence = {"share": shares[large], "named": told.value, "named high": told.high, "found": found.value, "found low": found.low, "found high": found.high}
-    return finding("MODEL04", "warn" if told.high < NAMED * (1 - shares[large]) else "pass", f"{text}.", value=told.value, threshold=NAMED * (1 - shares[large]), evidence=evidence)
+    return finding("MODEL04", "warn" if told.high < NAMED * (1 - shares[large]) else "pass", f"{text}.",
+        value=told.value, threshold=NAMED * (1 - shares[large]), evidence=evidence)
 
 
 def rare_classes(
@@ -62,7 +63,8 @@ def rare_classes(
     least = int(min(train.min(), test.min()))
     if said:
         return finding("MODEL05", "warn", "; ".join(said) + ".", value=least, threshold=FEW, evidence=evidence)
-    return finding("MODEL05", "pass", f"Each of {k} classes has {least:,} rows at least on either side, and none of the rare ones is missed.", value=least, threshold=FEW, evidence=evidence)
+    return finding("MODEL05", "pass", f"Each of {k} classes has {least:,} rows at least on either side, and none of the rare ones is missed.",
+        value=least, threshold=FEW, evidence=evidence)
 
 # %% ../../nbs/04hc_evaluation.class_checks.ipynb #d16f100c
 def times_overlap(

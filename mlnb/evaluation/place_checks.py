@@ -46,7 +46,8 @@ def underserved(
         return finding("MODEL18", "pass", f"In none of {len(parts)} parts of columns is {name} better beyond luck.", value=0, threshold=0, evidence={"parts": len(parts)})
     first: dict[str, Any] = behind[0]
     text = f"Where {first['segment']} ({first['rows']:,} test rows), {name} is better by {first['behind']:.1%} ({first['low']:.1%} to {first['high']:.1%}) of the loss of guessing there"
-    return finding("MODEL18", "warn", text + (f"; and in {len(behind) - 1} more of {len(parts)} parts." if len(behind) > 1 else "."), value=len(behind), threshold=0, evidence={"segments": behind[:20], "parts": len(parts)})
+    return finding("MODEL18", "warn", text + (f"; and in {len(behind) - 1} more of {len(parts)} parts." if len(behind) > 1 else "."),
+        value=len(behind), threshold=0, evidence={"segments": behind[:20], "parts": len(parts)})
 
 # %% ../../nbs/04hh_evaluation.place_checks.ipynb #eb41a6e9
 DIRECTION, FOLLOWS, FANS, SHUFFLES = 0.25, 0.1, 2.0, 1_000  # mean residual in spreads; autocorrelation; ratio of spreads; shuffles
@@ -107,5 +108,7 @@ def residual_patterns(
         if fan["p"] < 0.01 and fan["ratio"] > FANS:
             said.append(f"the spread of the errors differs {fan['ratio']:.1f} times between low and high predictions (p {fan['p']:.2g}), so one interval does not fit all")
     if said:
-        return finding("MODEL19", "warn", "Residuals: " + "; ".join(said) + ".", value=len(said), threshold=0, columns=tuple(dict.fromkeys(by for by, _ in parts if by in s.test.columns)), evidence=evidence)
-    return finding("MODEL19", "pass", f"Residuals of {len(residual):,} test rows have no direction of a quarter of their spread beyond luck, and no pattern.", value=0, threshold=0, evidence=evidence)
+        return finding("MODEL19", "warn", "Residuals: " + "; ".join(said) + ".",
+            value=len(said), threshold=0, columns=tuple(dict.fromkeys(by for by, _ in parts if by in s.test.columns)), evidence=evidence)
+    return finding("MODEL19", "pass", f"Residuals of {len(residual):,} test rows have no direction of a quarter of their spread beyond luck, and no pattern.",
+        value=0, threshold=0, evidence=evidence)

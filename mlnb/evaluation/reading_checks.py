@@ -174,7 +174,8 @@ def stand_ins(
     "Whether features stand in for each other."
     clusters, strongest = clusters_of(s.train)
     if not clusters:
-        return finding("MODEL08", "pass", f"No two features have a rank correlation of {TIED}, interval included; the strongest is {strongest:.2f}.", value=strongest, threshold=TIED)
+        return finding("MODEL08", "pass", f"No two features have a rank correlation of {TIED}, interval included; the strongest is {strongest:.2f}.",
+            value=strongest, threshold=TIED)
     rng, rows, truth = np.random.default_rng(s.random_state), s.test.iloc[:2_000], s.z[:2_000]
     before, found = s.loss(s.test_answers[:2_000], truth), []
 

@@ -149,7 +149,8 @@ def worth_tuning(
     helpful = {n: {"value": v, "lower": m.value, "low": m.low} for n, v, m in _helpful(s) if n in left}
     evidence = {"tried": {n: {"value": v, "lower": m.value, "low": m.low, "high": m.high} for n, (v, m) in _trials(s).items()}, "left alone": left}
     if not helpful:
-        return finding("MODEL15", "pass", f"Moving {listed([n.rsplit('__', 1)[-1] for n in left])}, one at a time, lowers the loss nowhere beyond luck.", value=0, threshold=GAINS, evidence=evidence)
+        return finding("MODEL15", "pass", f"Moving {listed([n.rsplit('__', 1)[-1] for n in left])}, one at a time, lowers the loss nowhere beyond luck.",
+            value=0, threshold=GAINS, evidence=evidence)
     name, best = next(iter(helpful.items()))
     return finding("MODEL15", "warn", f"{name.rsplit('__', 1)[-1]} = {best['value']} lowers the loss by {best['lower']:.1%} of that of guessing ({best['low']:.1%} at least); {len(helpful)} of {len(left)} settings left alone help beyond luck.",
                    value=best["lower"], threshold=GAINS, evidence=evidence)
@@ -170,5 +171,7 @@ def nothing_tuned(
         return finding("MODEL16", "pass", f"{listed(changed)} differ from the defaults.", evidence={"changed": changed})
     helpful = [n.rsplit("__", 1)[-1] for n, _, _ in _helpful(s)]
     if helpful:
-        return finding("MODEL16", "warn", f"All usual settings of {type(estimator).__name__} are defaults, and {listed(helpful)} would help beyond luck.", value=len(helpful), threshold=0, evidence={"helpful": helpful})
-    return finding("MODEL16", "pass", f"All usual settings of {type(estimator).__name__} are defaults, and moving them one at a time does not help beyond luck.", value=0, threshold=0)
+        return finding("MODEL16", "warn", f"All usual settings of {type(estimator).__name__} are defaults, and {listed(helpful)} would help beyond luck.",
+            value=len(helpful), threshold=0, evidence={"helpful": helpful})
+    return finding("MODEL16", "pass", f"All usual settings of {type(estimator).__name__} are defaults, and moving them one at a time does not help beyond luck.",
+        value=0, threshold=0)

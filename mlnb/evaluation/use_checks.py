@@ -111,7 +111,8 @@ def useless_features(
     if not useless:
         return finding("MODEL12", "pass", f"No feature certainly costs less than {WORTH:.0%} of the gain when it is shuffled.", value=0, threshold=WORTH, evidence=evidence)
     text = f"Shuffled together, {len(useless)} of {len(names)} features cost {kept.value / s.gain:.1%} of the gain, {kept.high / s.gain:.1%} at most: {listed(useless, 6)}"
-    return finding("MODEL12", "warn", text + (f"; {len(unused)} are never used." if unused else "."), value=len(useless), threshold=0, columns=tuple(useless), evidence=evidence)
+    return finding("MODEL12", "warn", text + (f"; {len(unused)} are never used." if unused else "."),
+        value=len(useless), threshold=0, columns=tuple(useless), evidence=evidence)
 
 # %% ../../nbs/04he_evaluation.use_checks.ipynb #ccc86c66
 MATTERS = 0.1  # part of the gain from which a feature matters
@@ -134,7 +135,8 @@ def unstable_features(
              if any(m.value - wide * (m.value - m.low) > MATTERS for m in each) and any(m.value + wide * (m.high - m.value) < WORTH for m in each)}
     spread = {n: [m.value for m in each] for n, each in cost.items()}
     if not apart:
-        return finding("MODEL21", "pass", f"None of {len(names)} features matters in one of {len(s.folds)} folds and certainly not in another.", value=0, threshold=0, evidence={"by fold": spread})
+        return finding("MODEL21", "pass", f"None of {len(names)} features matters in one of {len(s.folds)} folds and certainly not in another.",
+            value=0, threshold=0, evidence={"by fold": spread})
     name = max(apart, key=lambda n: max(apart[n]))
     return finding("MODEL21", "warn", f"{len(apart)} features matter in one fold and do nothing in another; {name} costs {', '.join(f'{v:.0%}' for v in apart[name])} of the gain.", value=len(apart), threshold=0,
                    columns=tuple(apart), evidence={"by fold": spread})
