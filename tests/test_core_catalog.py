@@ -26,7 +26,7 @@ IDS = {
         "FE-NUM", "FE-CAT", "FE-TIME", "FE-TEXT", "FE-INTER", "FS-OFFLINE", "FS-ONLINE", "FS-REGISTRY", *_numbered("LEAK", 8),
         *_numbered("DATA", 16)],
     3: ["EXP-RECORD", "EXP-SELECT", "TUNE"],
-    4: ["METRIC", *_numbered("EVAL", 10), *_numbered("SKEW", 4, 1)],
+    4: ["METRIC", *_numbered("EVAL", 10), *_numbered("SKEW", 4, 1), *_numbered("MODEL", 21)],
     5: ["DEPLOY-TREE", "SERVE-CONFIG", "SERVE-RELIABILITY", "DOCKER", "ABTEST"],
     6: ["LLM-ARCH", "LLM-SELECT", "RAG", *_numbered("RAG", 9), "LLM-COST"],
     7: ["MON-CONFIG", "DRIFT-FEATURE", "DRIFT-CONCEPT", "DRIFT-LABEL", "DRIFT-PREDICTION", "RETRAIN"],
@@ -37,7 +37,7 @@ IDS = {
 }
 ROWS = {
     "rules_or_ml": 6, "dq_anchors": 6, "feature_patterns": 17, "store_docs": 6, "leakage": 8, "integrity": 16, "model_selection": 9,
-    "tuning_strategy": 4, "search_spaces": 4, "metrics": 7, "skew": 4, "deploy_tree": 4, "serving": 7, "ab_decision": 3,
+    "tuning_strategy": 4, "search_spaces": 4, "metrics": 7, "skew": 4, "model": 21, "deploy_tree": 4, "serving": 7, "ab_decision": 3,
     "llm_architecture": 4, "llm_selection": 6, "rag_checklist": 9, "llm_cost": 7, "drift_playbook": 5, "retraining": 5,
     "platform": 8, "cicd": 3, "registry": 3, "bias": 8, "gpu": 5, "inference": 9, "cost": 4, "rubric": 8, "bands": 4,
     "mistakes": 10, "quick_commands": 12,
@@ -52,6 +52,7 @@ LOGIC = {
     **{f"DQ-{name.upper()}": "data.quality" for name in items_data.DQ_DIMENSIONS},
     **{f"DATA{number:02}": "data.integrity" for number in range(1, 17)},
     **{f"EVAL{number:02}": "evaluation.evaluate" for number in (2, 3, 4, 5, 6, 7, 8, 10)},
+    **{f"MODEL{number:02}": "evaluation.model_checks" for number in range(1, 22)},
     **{f"SKEW{number}": "evaluation.skew" for number in range(1, 5)},
     **dict.fromkeys(("FS-OFFLINE", "FS-ONLINE", "FS-REGISTRY"), "data.store_checks"),
     **{f"DRIFT-{name}": "monitoring.drift" for name in ("FEATURE", "CONCEPT", "LABEL", "PREDICTION")},
@@ -90,7 +91,7 @@ def test_the_written_list_names_the_same_items(shared_data) -> None:
             span = re.fullmatch(r"([A-Z]+)(\d+)[–-](\d+)", word)
             numbers = range(int(span[2]), int(span[3]) + 1) if span else ()
             found += [f"{span[1]}{number:0{len(span[2])}}" for number in numbers] or [word]
-    beyond = {*_numbered("DATA", 16)}  # mlnb's own codes, which the written methodology does not list
+    beyond = {*_numbered("DATA", 16), *_numbered("MODEL", 21)}  # mlnb's own codes, which the written methodology does not list
     assert sorted(found) == sorted(set(catalog.ITEMS) - beyond) and beyond <= set(catalog.ITEMS)
 
 
@@ -121,7 +122,7 @@ def test_a_table_is_complete(table: DecisionTable) -> None:
 
 
 def test_rows_have_ids_of_their_own() -> None:
-    checklists = {"leakage", "integrity", "rag_checklist", "bias", "skew", "mistakes", "dq_anchors"}  # rows are items
+    checklists = {"leakage", "integrity", "model", "rag_checklist", "bias", "skew", "mistakes", "dq_anchors"}  # rows are items
     own = [row[0] for table in TABLES if table.id not in checklists for row in table.rows]
     assert len(own) == len(set(own)) and not set(own) & set(catalog.ITEMS)
     assert {row[0] for name in checklists for row in catalog.table(name).rows} <= set(catalog.ITEMS)

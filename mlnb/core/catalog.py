@@ -19,6 +19,7 @@ from mlnb.core import (
     items_leakage,
     items_llm,
     items_mlops,
+    items_model,
     items_monitoring,
     items_responsible,
     items_rubric,
@@ -30,7 +31,7 @@ from .items import PHASES, DecisionTable, Item, Items, Phase
 __all__ = ['ITEMS', 'TABLES', 'phase', 'item', 'items', 'table', 'tables']
 
 # %% ../../nbs/00g_core.catalog.ipynb #ce33e857
-_PAGES = (items_framing, items_data, items_leakage, items_integrity, items_experiments, items_evaluation, items_deployment,
+_PAGES = (items_framing, items_data, items_leakage, items_integrity, items_experiments, items_evaluation, items_model, items_deployment,
           items_llm, items_monitoring, items_mlops, items_responsible, items_cost, items_rubric)
 ITEMS: Mapping[str, Item] = MappingProxyType({item.id: item for page in _PAGES for item in page.ITEMS})
 TABLES: Mapping[str, DecisionTable] = MappingProxyType({table.id: table for page in _PAGES for table in page.TABLES})

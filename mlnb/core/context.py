@@ -40,6 +40,7 @@ PARTS: Mapping[str, str] = {  # what a check may ask for, and how a person provi
     "records": "Open a project: mlnb init NAME --data FILE --target COLUMN.",
     "notebook": "Name the notebook or script to read.",
     "traffic": "Give a log of requests.",
+    "model_checks": "Train a model first: mlnb run training.",
     "skew": "Name the online path (online: http://… or module:function), a log (requests: logs/*.jsonl) or both in mlnb.yaml.",
 }
 

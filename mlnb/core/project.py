@@ -43,6 +43,7 @@ PROVIDERS: Mapping[str, str] = {  # part -> function that takes the project
     "pipeline": "experiments.training:load_model",
     "evaluation": "evaluation.evaluate:project_evaluation",
     "predictions": "evaluation.evaluate:project_predictions",
+    "model_checks": "evaluation.model_checks:project_model_checks",
     "skew": "evaluation.skew:project_skew",
     "reference": "monitoring.batch:project_reference",
     "drift": "monitoring.batch:project_drift",
@@ -147,7 +148,7 @@ INPUTS: Mapping[str, tuple[str, ...]] = {  # part that a check needs -> what it 
     "data": ("data", "config"), "quality": ("data", "config", "record:data_rules"),
     "integrity": ("data", "holdout", "config"), "store": ("store", "record:feature_store"), "current": ("current", "config"),
     **dict.fromkeys(("train", "holdout"), ("holdout", "data", "config")),
-    **dict.fromkeys(("experiment", "model", "pipeline", "evaluation", "predictions", "reference"), _MODEL), "drift": ("current", *_MODEL),
+    **dict.fromkeys(("experiment", "model", "pipeline", "evaluation", "predictions", "model_checks", "reference"), _MODEL), "drift": ("current", *_MODEL),
     "skew": ("requests", "online", "current", *_MODEL),
 }
 
