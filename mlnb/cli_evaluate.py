@@ -28,7 +28,7 @@ def _evaluation_lines(e: Evaluation) -> Iterator[str]:
     "An evaluation in lines."
     from mlnb.evaluation.measures import get_metric
 
-    yield f"{e.contest.n:,} rows, {e.task}; {e.contest.level:.4g} intervals from {e.contest.n_resamples:,} resamples of {e.contest.scheme}"
+    yield f"{e.contest.n:,} rows, {e.task}; {e.contest.level:.1%} intervals from {e.contest.n_resamples:,} resamples of {e.contest.scheme}"
     yield ""
     for name, m in e.metrics.items():
         yield f"{get_metric(name).title:<24}{m['value']:>10.4f}   {m['low']:.4f} to {m['high']:.4f}{'   decides' if name == e.primary else ''}"
@@ -100,6 +100,6 @@ def evaluate_command(
 
         opened = open_project(project)
         made = project_evaluation(opened)
-        found = Findings([*findings(opened, open_holdout(opened)).select("EVAL01"), *made.findings])
+        found = Findings([*(f for f in findings(opened, open_holdout(opened)) if f.code == "EVAL01"), *made.findings])
     code, error = gated(found, gate)
     return Answer({**made.to_dict(), **found.to_dict()}, [*_evaluation_lines(made), "", *finding_lines(found), "", summary_line(found)], code, error)

@@ -34,14 +34,14 @@ def kept_points(
     if p.task != "binary" or p.score is None or p.score.ndim != 1 or len(np.unique(p.truth)) < 2:
         return {}
     points = operating_points(p)
-    value, last = points.threshold[1:], len(points.threshold) - 1
+    value, last = np.unique(p.score)[::-1], len(points.threshold) - 1  # a row is flagged from its own score on
     flagged = points.tp + points.fp
     by_rank = np.searchsorted(flagged, np.linspace(0, flagged[-1], STEPS // 2)).clip(0, last)
     by_score = last - np.searchsorted(value[::-1], np.linspace(value[-1], value[0], STEPS // 2)).clip(0, last - 1)
     some = np.unique(np.concatenate([[1, last], by_rank[by_rank > 0], by_score]))
     if last <= STEPS:
         some = np.arange(1, last + 1)
-    return {"positive": plain(p.positive), "threshold": points.threshold[some].tolist(), "tp": points.tp[some].tolist(), "fp": points.fp[some].tolist(),
+    return {"positive": plain(p.positive), "threshold": value[some - 1].tolist(), "tp": points.tp[some].tolist(), "fp": points.fp[some].tolist(),
             "positives": float(points.tp[-1]), "negatives": float(points.fp[-1])}
 
 # %% ../../nbs/04di_evaluation.evaluation_parts.ipynb #f8e54477
