@@ -56,7 +56,7 @@ def _points(p: Predictions, threshold: float | None, random_state: int) -> dict[
                        "recall": hits / max(positive.sum(), 1), "precision": hits / max(chosen.sum(), 1)}
     return found
 
-
+# %% ../../nbs/04de_evaluation.curve_points.ipynb #f69db25e
 def _bands(p: Predictions, points: OperatingPoints, random_state: int, times: int = 300, level: float = 0.95) -> dict[str, list[list[float]]]:
     "Pointwise bootstrap intervals: recall by false positive rate, precision by recall, and recall by share of rows, each as x, low, high."
     drawn, _ = resampled_points(p, points, times, random_state)
@@ -71,7 +71,7 @@ def _bands(p: Predictions, points: OperatingPoints, random_state: int, times: in
         found[name] = [np.round(column, 5).tolist() for column in (at, low, high)]
     return found
 
-
+# %% ../../nbs/04de_evaluation.curve_points.ipynb #487d965a
 def curve_points(
     p: Predictions,  # with probabilities or scores
     threshold: float | None = None,  # where the model decides (binary only)

@@ -5,6 +5,7 @@
 # %% ../../nbs/04d_evaluation.evaluate.ipynb #b3a28f73
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import numpy as np
 
 from ..core.checks import Context, verifier
 from ..core.findings import Finding, Findings, plain
+from ..core.optional import resolve
 from .contest import Contest, contest
 from .curve_points import curve_points
 from .evaluation_parts import grouped, kept_points, searched
@@ -74,24 +76,21 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         "The evaluation as plain JSON types."
-        parts = {name: plain(getattr(self, name)) for name in ("task", "segments", "groups", "calibration", "calibrated", "curves", "confusion",
-                                                               "residuals", "points", "search", "by_group", "versus", "facts")}
+        parts = {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self) if f.name != "contest"}
         return parts | {"contest": plain(self.contest.to_dict()), "metrics": plain(self.metrics), "primary": self.primary}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Evaluation:
         "An evaluation from what `to_dict` gave."
-        rest = {key: value for key, value in data.items() if key not in ("contest", "metrics", "primary", "segments")}
-        return cls(contest=Contest.from_dict(data["contest"]), segments=tuple(data["segments"]), **rest)
+        rest = {key: value for key, value in data.items() if key not in ("metrics", "primary")}
+        return cls(**rest | {"contest": Contest.from_dict(data["contest"]), "segments": tuple(data["segments"])})
 
     def plot(self) -> Figure:
         "The model against baseline, rule and chance."
         return self.contest.plot()
 
     def _repr_html_(self) -> str:
-        from mlnb.evaluation.evaluation_view import evaluation_html
-
-        return evaluation_html(self)
+        return resolve("evaluation.evaluation_view:evaluation_html")(self)  # type: ignore[operator, return-value, no-any-return]
 
 # %% ../../nbs/04d_evaluation.evaluate.ipynb #dcc7f7b5
 def evaluate(

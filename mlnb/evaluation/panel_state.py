@@ -79,8 +79,8 @@ def _points(points: Mapping[str, Any]) -> OperatingPoints:
     return OperatingPoints(*(np.append(first, points[name]) for first, name in ((np.inf, "threshold"), (0.0, "tp"), (0.0, "fp"))))
 
 # %% ../../nbs/04y_evaluation.panel_state.ipynb #2991a261
-class EvaluationState(traitlets.HasTraits):
-    "An evaluation that is looked at."
+class _Kept(traitlets.HasTraits):
+    "The kept evaluation, a threshold and what errors cost."
 
     evaluation: Any = traitlets.Any(None)  # the kept one; None before there is one
     threshold = traitlets.Float(0.5)  # rows with at least this score are flagged
@@ -107,6 +107,10 @@ class EvaluationState(traitlets.HasTraits):
             self.threshold = float(made.facts["threshold"])
         self.evaluation = made
         return True
+
+# %% ../../nbs/04y_evaluation.panel_state.ipynb #1632ba9f
+class EvaluationState(_Kept):
+    "An evaluation that is looked at."
 
     @property
     def points(self) -> Mapping[str, Any]:

@@ -41,7 +41,8 @@ def _seen_findings(e: Evaluation) -> list[Finding]:
     shared, rows = e.facts.get("shared_rows"), e.facts.get("train_rows")
     if shared is None:
         return []
-    text = f"{shared:,} of {e.contest.n:,} rows are among the {rows:,} training rows as well." if shared else f"None of the {e.contest.n:,} rows is among the {rows:,} training rows."
+    text = f"{shared:,} of {e.contest.n:,} rows" if shared else f"None of the {e.contest.n:,} rows"
+    text += f" are among the {rows:,} training rows as well." if shared else f" is among the {rows:,} training rows."
     return [finding("EVAL01", "fail" if shared else "pass", text, value=shared, threshold=0, evidence={"rows": e.contest.n, "train rows": rows})]
 
 
@@ -83,7 +84,7 @@ def _segment_finding(e: Evaluation) -> Finding:
     evidence = ({"worst": list(e.segments[:5])} if e.segments else {}) | ((found or {}).get("evidence") or {})
     return finding("EVAL06", "warn" if count else "pass", " ".join(parts), value=count, threshold=0, evidence=evidence)
 
-
+# %% ../../nbs/04dg_evaluation.rigour.ipynb #618618e9
 def _group_finding(e: Evaluation) -> Finding:
     if not e.groups:
         return finding("EVAL07", "not_checked", "No protected attribute was named (protected: [COLUMN, …] in mlnb.yaml).",
