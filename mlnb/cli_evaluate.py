@@ -14,6 +14,7 @@ from .cli_lines import finding_lines, gated, summary_line, wrapped
 from .cli_output import Answer, Json, guarded
 from .cli_project import Folder, Gate, Task, open_project
 from .core.errors import ConfigError
+from .core.findings import Findings
 
 if TYPE_CHECKING:
     from mlnb.evaluation.evaluate import Evaluation
@@ -56,7 +57,7 @@ def _scores(given: list[str]) -> Any:
 @commands.command("evaluate")
 @guarded
 def evaluate_command(
-    model: Annotated[str, typer.Option("--model", metavar="FILE", help=".skops, XGBoost .json or .ubj, .onnx, an MLflow model's folder or address, or a pickle with --trust.")] = "",
+    model: Annotated[str, typer.Option("--model", metavar="FILE", help=".skops, XGBoost .json, .onnx, MLflow folder or address; a pickle with --trust.")] = "",
     data: Annotated[str, typer.Option("--data", metavar="FILE", help="Rows the model has not seen.")] = "",
     target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="Column that holds what happened.")] = "",
     train: Annotated[str, typer.Option("--train", metavar="FILE", help="Training rows, to see whether rows are in both.")] = "",
@@ -94,12 +95,10 @@ def evaluate_command(
                               metric, threshold, entity, trust, resamples)
         found = made.findings
     else:
-        from mlnb.core.findings import Findings
         from mlnb.data.holdout import findings, open_holdout
         from mlnb.evaluation.evaluate import project_evaluation
 
-        opened = open_project(project)
-        made = project_evaluation(opened)
+        made = project_evaluation(opened := open_project(project))
         found = Findings([*(f for f in findings(opened, open_holdout(opened)) if f.code == "EVAL01"), *made.findings])
     code, error = gated(found, gate)
     return Answer({**made.to_dict(), **found.to_dict()}, [*_evaluation_lines(made), "", *finding_lines(found), "", summary_line(found)], code, error)

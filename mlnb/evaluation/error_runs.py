@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import InputError, MissingError, did_you_mean
+from ..core.errors import InputError, MissingError, did_you_mean, listed
 from .error_cases import WORST
 from .error_labels import ErrorLabel, error_labels, label_error
 from .errors import ErrorReport, error_report
 from .model_answers import model_answers
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mlnb.core.project import Project
 
 # %% auto #0

@@ -85,7 +85,8 @@ def _slider(owner: EvaluationPanel, call: Any) -> Any:
 
     def draw(*_: object) -> None:
         if state.points:
-            picture.value = figure_img(plot_thresholds(state.points, state.fp_cost, state.fn_cost, state.evaluation.facts.get("threshold")), "precision, recall and cost by threshold")
+            drawn = plot_thresholds(state.points, state.fp_cost, state.fn_cost, state.evaluation.facts.get("threshold"))
+            picture.value = figure_img(drawn, "precision, recall and cost by threshold")
 
     def move(change: Any) -> None:
         if abs(change["new"] - state.threshold) > slider.step / 2:  # a slider rounds what it is given

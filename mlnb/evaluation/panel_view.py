@@ -82,14 +82,14 @@ def part_pages(
 ) -> dict[str, str]:  # title -> HTML
     "The parts of an evaluation, page by page."
     scores = [(get_metric(name).title, round(m["value"], 4), f"{m['low']:.4f} to {m['high']:.4f}", get_metric(name).meaning) for name, m in e.metrics.items()]
-    pages = {"Scores": table(scores, ["metric", "value", f"{e.contest.level:.4g}", "what it means"]) + figure_img(e.plot(), "the model against simpler ones")}
+    pages = {"Scores": table(scores, ["metric", "value", f"{100 * e.contest.level:.4g}%", "what it means"]) + figure_img(e.plot(), "the model against simpler ones")}
     searched = e.search.get("segments") or ()
     found = [(s["segment"], s["rows"], round(s["loss"], 3), round(s["rest"], 3), f"{s['low']:+.3f} to {s['high']:+.3f}") for s in searched]
     groups = plot_groups(e)
     pages["Segments"] = "".join([_image(plot_slices(e) if e.segments else None, "scores by segment", "No columns to break the score down by were given."),
                                  table(found, ["worst segments of a search", "rows", "loss", "other rows", "difference"]) if found else "",
                                  figure_img(groups, "rates by group") if groups is not None else ""])
-    pages["Curves"] = _image(plot_curves(e.curves) if e.curves else plot_outcome(e) if e.residuals else None, "curves with their bands", "There are no scores to draw curves of.")
+    pages["Curves"] = _image(plot_curves(e.curves) if e.curves else None, "curves with their bands", "There are no scores to draw curves of.")
     pages["Outcomes"] = _image(plot_outcome(e) if e.confusion or e.residuals else None, "predicted against true", "There are no predicted labels.")
     said = f"<div>{esc(e.calibrated['message'])}</div>" if e.calibrated else ""
     pages["Calibration"] = said + _image(plot_reliability(e), "reliability", "There are no probabilities to calibrate.")
