@@ -13,7 +13,10 @@ from typing import Annotated
 import typer
 
 import mlnb
-from . import cli_data, cli_errors, cli_evaluate, cli_experiments, cli_features, cli_guide, cli_integrity, cli_project, cli_run, cli_select, cli_selftest, cli_skew, cli_store
+from mlnb import (
+    cli_data, cli_errors, cli_evaluate, cli_experiments, cli_features, cli_guide, cli_integrity, cli_project,
+    cli_run, cli_select, cli_selftest, cli_skew, cli_store,
+)
 
 # %% auto #0
 __all__ = ['ORDER', 'app', 'options', 'main']

@@ -285,10 +285,9 @@ def test_a_second_model_is_compared_as_delong_does() -> None:
 
 @pytest.mark.parametrize("decimals", [1, 12])
 def test_the_slider_says_what_the_rows_say(decimals: int) -> None:
+    from mlnb.evaluation.costs import CostMatrix
     from mlnb.evaluation.evaluation_parts import kept_points
     from mlnb.evaluation.panel_state import cheapest, decide
-
-    from mlnb.evaluation.costs import CostMatrix
 
     truth, given = answers("binary")
     truth, given = truth[:400], given[:400].round(decimals)

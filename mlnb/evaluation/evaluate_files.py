@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import InputError, did_you_mean
+from ..core.errors import InputError
 from .evaluate import Evaluation, evaluate
 from .model_answers import Answered, column_answers, model_answers
 from .model_files import open_model
@@ -98,7 +98,7 @@ def evaluate_files(
                     rows[entity].astype(str).to_numpy() if entity else None, n_resamples, random_state, other=other)
     return dataclasses.replace(made, facts=dict(made.facts))
 
-
+# %% ../../nbs/04dk_evaluation.evaluate_files.ipynb #5e8d2e25
 def _known(table: Any, target: str, others: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
     "Rows whose outcome is known, and a note on the others."
     for name, what in ((target, "target"), *((other, "column") for other in others)):

@@ -66,7 +66,7 @@ def _booster(path: Path) -> BoosterFile:
         booster = xgboost.Booster(model_file=str(path))
         learner = json.loads(booster.save_config())["learner"]
     except Exception as error:  # XGBoost raises errors of its own
-        raise InputError(f"{path.name} cannot be read as an XGBoost model ({str(error).strip().splitlines()[-1][:200]}). Save it with model.save_model('model.json').") from error
+        raise InputError(f"{path.name} cannot be read as an XGBoost model ({str(error).strip()[-200:]}). Save it with model.save_model('model.json').") from error
     objective, many = learner["objective"]["name"], int(learner["learner_model_param"]["num_class"])
     if objective.startswith(("binary:", "multi:")) and objective != "binary:hinge":
         return BoosterFile(booster, objective, np.arange(max(many, 2)))
@@ -99,8 +99,8 @@ class OnnxFile:
         if len(known) < self.width and all(isinstance(label, int) and label == place for place, label in known.items()):
             known = {place: place for place in range(self.width)}
         if len(known) < self.width:
-            raise InputError(f"The graph gives {self.width} probabilities and names {len(known)} classes only ({listed(known.values(), 6)}): the others were never the most "
-                             "probable. Convert the model with zipmap, which names them all.")
+            raise InputError(f"The graph gives {self.width} probabilities and names {len(known)} only ({listed(known.values(), 6)}): the others were never the "
+                             "most probable. Convert the model with zipmap, which names them all.")
         return np.array([known[place] for place in range(self.width)])
 
     def _run(self, rows: pd.DataFrame) -> list[Any]:
