@@ -22,7 +22,8 @@ from mlnb import (
 __all__ = ['ORDER', 'app', 'options', 'main']
 
 # %% ../nbs/12c_cli.ipynb #233ff8e4
-ORDER = ("demo", "init", "run", "check", "score", "attest", "quality", "leaks", "integrity", "features", "select", "evaluate", "errors", "skew", "drift", "selftest", "guide", "do")
+ORDER = ("demo", "init", "run", "check", "score", "attest", "quality", "leaks", "integrity", "features", "select", "evaluate",
+         "errors", "skew", "drift", "selftest", "guide", "do")
 app = typer.Typer(
     name="mlnb", add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},

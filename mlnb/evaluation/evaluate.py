@@ -76,7 +76,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         "The evaluation as plain JSON types."
-        return {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)} | {"contest": self.contest.to_dict(), "metrics": plain(self.metrics), "primary": self.primary}
+        return {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)} | {"metrics": plain(self.metrics), "primary": self.primary}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Evaluation:

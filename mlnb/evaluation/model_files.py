@@ -104,7 +104,8 @@ class OnnxFile:
         return np.array([known[place] for place in range(self.width)])
 
     def _run(self, rows: pd.DataFrame) -> list[Any]:
-        kinds = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(bool)": bool, "tensor(string)": object}
+        kinds = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64,
+                 "tensor(int32)": np.int32, "tensor(bool)": bool, "tensor(string)": object}
         if len(self.inputs) == 1 and (width := self.inputs[0].shape[-1]) not in (None, 1, rows.shape[1]) and isinstance(width, int):
             raise InputError(f"The graph takes {width} columns in one block and the table has {rows.shape[1]} beside the target. Give a table of just these, in order.")
         if len(self.inputs) == 1:
