@@ -50,7 +50,7 @@ def _points(p: Predictions, threshold: float | None, random_state: int) -> dict[
     if p.weight is None:
         found["bands"] = _bands(p, made, random_state)
     if threshold is not None:
-        chosen, positive = p.score >= threshold, p.truth == 1  # type: ignore[operator]
+        chosen, positive = np.asarray(p.score >= threshold), p.truth == 1  # type: ignore[operator]
         hits = float((chosen & positive).sum())
         found["at"] = {"threshold": float(threshold), "fpr": float((chosen & ~positive).sum() / max((~positive).sum(), 1)),
                        "recall": hits / max(positive.sum(), 1), "precision": hits / max(chosen.sum(), 1)}
@@ -81,7 +81,7 @@ def curve_points(
     if p.task not in ("binary", "multiclass") or p.score is None:
         return {}
     if p.score.ndim == 1:
-        both = 0 < (p.truth == 1).sum() < len(p)
+        both = 0 < np.count_nonzero(p.truth == 1) < len(p)
         return {str(p.positive): _points(p, threshold, random_state)} if both else {}
     frequent = np.argsort(-np.bincount(p.truth, minlength=len(p.classes)), kind="stable")[:SHOWN]
     sides = {str(p.classes[k]): Predictions("binary", (p.truth == k).astype(np.int64), None, p.score[:, k], None, ("other", p.classes[k]), p.classes[k], p.weight)

@@ -133,7 +133,7 @@ def column_answers(
     labels = rows[target].dropna().unique().tolist()
     if isinstance(score, Mapping):
         by = {find_label(label, sorted(set(labels), key=str)) if label not in labels else label: name for label, name in score.items()}
-        order = sorted(by, key=str) if _mixed(list(by)) else sorted(by)
+        order = sorted(by, key=str) if _mixed(list(by)) else sorted(by)  # type: ignore[type-var]
         given |= {"y_score": rows[[by[label] for label in order]].to_numpy(), "classes": order}
     elif score:
         given |= {"y_score": rows[score].to_numpy(), "task": task or "binary"}

@@ -81,7 +81,7 @@ def _slider(owner: EvaluationPanel, call: Any) -> Any:
         for name, widget in costs.items():
             widget.value = getattr(state, name)
         wrong.value = note_html("", state.problem)
-        shown.value = decision_html(state.decision, str(state.points["positive"]))
+        shown.value = decision_html(state.decision, str(state.points["positive"]))  # type: ignore[arg-type]
 
     def draw(*_: object) -> None:
         if state.points:
