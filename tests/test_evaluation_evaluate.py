@@ -251,3 +251,59 @@ def test_errors_are_the_worst_rows_and_sum_to_the_models_margin(project: Project
     losses = [case.loss for case in report.cases]
     assert losses == sorted(losses, reverse=True) and len(losses) == 50
     assert report.findings.get("EVAL09").status.value == "warn" and max(report.importance, key=report.importance.get) == "income"
+
+
+# any model, any file
+
+
+def test_rows_that_a_model_cannot_answer_are_named_and_the_rest_is_evaluated(tmp_path: Path) -> None:
+    from mlnb.evaluation.evaluate_files import evaluate_files
+
+    truth, given = answers("binary")
+    frame = pd.DataFrame({"y": truth, "p": given, "c": np.arange(N) % 3})
+    frame.loc[[7, 1200], "p"] = np.nan
+    found = evaluate_files(frame, "y", score="p", positive="yes", n_resamples=100)
+    assert found.contest.n == N - 2 and "rows 7, 1200" in found.facts["notes"][0].replace(" and ", ", ")
+    kept = frame["p"].notna()
+    assert found.metrics["roc_auc"]["value"] == pytest.approx(sk.roc_auc_score(frame["y"][kept] == "yes", frame["p"][kept]))
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    assert evaluate_files(tmp_path / "t.csv", "y", score="p", positive="yes", n_resamples=100).metrics == found.metrics
+
+
+def test_a_second_model_is_compared_as_delong_does() -> None:
+    from mlnb.evaluation.versus import versus
+
+    truth, one = answers("binary")
+    other = np.clip(one + np.random.default_rng(5).normal(0, 0.3, N), 0, 1)
+    a, b = (predictions(truth, y_score=s, positive="yes") for s in (one, other))
+    ab, ba = versus(a, b, "roc_auc"), versus(b, a, "roc_auc")
+    assert ab.better == "first" and ba.better == "second" and ab.metrics[0]["probability"] == pytest.approx(1 - ba.metrics[0]["probability"])
+    assert ab.metrics[0]["low"] == pytest.approx(ab.delong["low"], abs=0.004) and ab.metrics[0]["high"] == pytest.approx(ab.delong["high"], abs=0.004)
+    with pytest.raises(InputError, match="not the same"):
+        versus(a, b.take(np.arange(10)), "roc_auc")
+
+
+@pytest.mark.parametrize("decimals", [1, 12])
+def test_the_slider_says_what_the_rows_say(decimals: int) -> None:
+    from mlnb.evaluation.costs import CostMatrix
+    from mlnb.evaluation.evaluation_parts import kept_points
+    from mlnb.evaluation.panel_state import cheapest, decide
+
+    truth, given = answers("binary")
+    truth, given = truth[:400], given[:400].round(decimals)
+    points, yes, costs = kept_points(predictions(truth, y_score=given, positive="yes")), truth == "yes", CostMatrix(fp=1, fn=7)
+    means = []
+    for t in [*np.unique(given), *np.linspace(0, 1, 33), 1.5]:
+        d, flagged = decide(points, t, costs), given >= t
+        assert (d.tp, d.fp, d.fn, d.tn) == ((flagged & yes).sum(), (flagged & ~yes).sum(), (~flagged & yes).sum(), (~flagged & ~yes).sum())
+        means.append(d.cost)
+    assert decide(points, cheapest(points, costs), costs).cost == pytest.approx(min(means))
+
+
+def test_training_rows_among_the_tested_are_counted() -> None:
+    from mlnb.evaluation.evaluate_files import shared_with_train
+
+    rng = np.random.default_rng(0)
+    train = pd.DataFrame({"x": rng.normal(size=200), "k": rng.integers(0, 9, 200), "y": rng.choice(["a", "b"], 200)})
+    test = pd.concat([train[:5].astype({"k": float}), train[:3].assign(x=9.0)])
+    assert shared_with_train(test, train) == 5

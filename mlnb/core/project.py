@@ -50,7 +50,7 @@ PROVIDERS: Mapping[str, str] = {  # part -> function that takes the project
 }
 OTHER_FILES = ("data_rules",)  # files beside the records that the data phase reads by itself
 PHASE_PANELS: Mapping[str, str] = {"framing": "framing.panel:FramingPanel", "data": "data.panel:DataPanel",
-                                   "experiments": "experiments.panel:ExperimentsPanel"}
+                                   "experiments": "experiments.panel:ExperimentsPanel", "evaluation": "evaluation.panel:EvaluationPanel"}
 
 
 def _read_json(path: Path) -> dict[str, object] | None:

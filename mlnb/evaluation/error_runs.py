@@ -7,57 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..core.errors import InputError, MissingError, did_you_mean, listed
 from .error_cases import WORST
 from .error_labels import ErrorLabel, error_labels, label_error
 from .errors import ErrorReport, error_report
-from .predictions import predictions
+from .model_answers import model_answers
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['MOST', 'answered_rows', 'errors_of', 'label_case', 'case_labels']
-
-# %% ../../nbs/04ek_evaluation.error_runs.ipynb #bb383ebb
-MOST = 200  # rows that may fail before the model is given up
-
-
-def answered_rows(
-    model: Any,  # answers raw rows
-    frame: pd.DataFrame,  # n rows
-) -> tuple[np.ndarray, np.ndarray, str]:  # answers of the good rows; which these are, shape (n,); the first error in words
-    "A model's answers to the rows that it can answer."
-    call = model.predict_proba if hasattr(model, "predict_proba") else model.predict
-    good, parts, first = np.ones(len(frame), bool), [], ""
-    todo = [(0, len(frame))]
-    while todo:
-        start, end = todo.pop()
-        try:
-            part = np.asarray(call(frame.iloc[start:end]))
-        except Exception as error:  # a model may raise anything
-            first = first or f"{type(error).__name__}: {error}"
-            if end - start == 1:
-                good[start] = False
-            else:
-                middle = (start + end) // 2
-                todo += [(middle, end), (start, middle)]
-            if (~good).sum() > MOST:
-                raise InputError(f"The model raises on more than {MOST} of {len(frame):,} rows ({first}). Give the columns in the form it was trained on.") from error
-            continue
-        if part.dtype.kind == "f":
-            bad = ~np.isfinite(part.reshape(len(part), -1)).all(axis=1)
-            good[start:end][bad] = False
-            first = first or ("the answer is no number" if bad.any() else "")
-            part = part[~bad]
-        parts.append(part)
-    if not good.any():
-        raise InputError(f"The model answers none of the {len(frame):,} rows{': ' + first if first else ''}. Give the columns in the form it was trained on.")
-    return np.concatenate(parts), good, first
+__all__ = ['errors_of', 'label_case', 'case_labels']
 
 # %% ../../nbs/04ek_evaluation.error_runs.ipynb #06d38f42
 def errors_of(
@@ -74,10 +34,9 @@ def errors_of(
 ) -> ErrorReport:  # what `error_report` gives
     "The error analysis of any model on any table."
     from mlnb.core.tables import open_table
-    from mlnb.data.labels import find_label
-    from mlnb.data.pipeline_file import open_pipeline
+    from mlnb.evaluation.model_files import open_model
 
-    pipeline, table = open_pipeline(model, trust), open_table(data)
+    pipeline, table = open_model(model, trust), open_table(data)
     table.check_column(target, "target")
     if time:
         table.check_column(time, "time column")
@@ -85,42 +44,14 @@ def errors_of(
     frame = frame[frame[target].notna()].reset_index(drop=True)
     if not len(frame):
         raise InputError(f"No row of {table.name} has a value in {target!r}, so nothing can be wrong. Give rows whose outcome is known.")
-    rows = frame.drop(columns=target)
-    answers, good, said = answered_rows(pipeline, _asked(pipeline, rows))
-    notes = [f"{int((~good).sum()):,} rows were left out since the model does not answer them ({said}): rows {listed(np.flatnonzero(~good).tolist(), 20)}."] if said else []
-    rows, truth = rows[good].reset_index(drop=True), frame[target][good].to_numpy()
-    if hasattr(pipeline, "predict_proba"):
-        classes = np.asarray(pipeline.classes_).tolist()
-        label = None if positive is None else find_label(positive, classes)
-        given: dict[str, Any] = {"y_score": _sorted_columns(answers, classes), "classes": sorted(classes, key=str) if _mixed(classes) else sorted(classes), "positive": label}
-        p = predictions(truth, **given, task=task or ("binary" if len(classes) == 2 else "multiclass"))
-    else:
-        p = predictions(truth, answers, task=task or ("regression" if hasattr(pipeline, "predict") and not hasattr(pipeline, "classes_") else None))
+    answered = model_answers(pipeline, frame, target, task, positive)
+    rows = frame.drop(columns=target)[answered.good].reset_index(drop=True)
     known = None if train is None else open_table(train).frame()
     if known is not None and target not in known:
         raise InputError(f"The training rows have no column {target!r}.{did_you_mean(target, known.columns)}")
     known = None if known is None else known[known[target].notna()]
-    return error_report(pipeline, rows, p, worst=worst, random_state=random_state, train=known, train_labels=None if known is None else known[target].to_numpy(),
-                        time=time, notes=tuple(notes))
-
-# %% ../../nbs/04ek_evaluation.error_runs.ipynb #cec4c818
-def _asked(pipeline: Any, rows: pd.DataFrame) -> pd.DataFrame:
-    names = getattr(pipeline, "feature_names_in_", None)
-    if names is None:
-        return rows
-    lacking = [str(name) for name in names if name not in rows]
-    if lacking:
-        raise InputError(f"The table lacks columns the model was trained on: {listed(lacking)}.{did_you_mean(lacking[0], rows.columns)}")
-    return rows[list(names)]
-
-
-def _mixed(classes: list[Any]) -> bool:
-    return len({isinstance(label, str) for label in classes}) > 1
-
-
-def _sorted_columns(answers: np.ndarray, classes: list[Any]) -> np.ndarray:
-    order = sorted(range(len(classes)), key=lambda i: str(classes[i]) if _mixed(classes) else classes[i])
-    return answers[:, order]
+    return error_report(pipeline, rows, answered.p, worst=worst, random_state=random_state, train=known, train_labels=None if known is None else known[target].to_numpy(),
+                        time=time, notes=answered.notes)
 
 # %% ../../nbs/04ek_evaluation.error_runs.ipynb #2c5aa816
 def label_case(

@@ -5,6 +5,7 @@
 # %% ../../nbs/04e_evaluation.errors.ipynb #3d03d183
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -245,12 +246,10 @@ def _joined(project: Project, found: Finding) -> Finding:
     from mlnb.evaluation.evaluate import Evaluation
 
     kept = project.result("evaluation", fresh=True)
-    before = Evaluation.from_dict(kept).findings.get("EVAL06") if kept else None
-    if before is None or before.status.value == "not_checked":
+    if not kept:
         return found
-    status = "warn" if "warn" in (before.status.value, found.status.value) else "pass"
-    return finding("EVAL06", status, f"{before.message} Search: {found.message}", value=(before.value or 0) + (found.value or 0), threshold=0,
-                   evidence={**before.evidence, **found.evidence})
+    made = dataclasses.replace(Evaluation.from_dict(kept), search={"finding": found.to_dict()})  # this search is the newer one
+    return made.findings.get("EVAL06") or found
 
 
 @verifier("EVAL09")

@@ -5,23 +5,26 @@
 # %% ../../nbs/04d_evaluation.evaluate.ipynb #b3a28f73
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.checks import Context, finding, verifier
+from ..core.checks import Context, verifier
 from ..core.findings import Finding, Findings, plain
-from ..core.items_evaluation import CROSS_VALIDATE_BELOW
+from ..core.optional import resolve
 from .contest import Contest, contest
 from .curve_points import curve_points
+from .evaluation_parts import grouped, kept_points, searched
 from .groups import group_rates, slice_scores
 from .measures import get_metric
 from .metrics import choose_metric
 from .predictions import Predictions, predictions
-from .rates import interval_words
 from .reliability import calibration
+from .rigour import evaluation_findings
+from .versus import versus
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['Evaluation', 'evaluate', 'evaluation_findings', 'project_predictions', 'as_predictions', 'project_evaluation']
+__all__ = ['Evaluation', 'evaluate', 'project_predictions', 'as_predictions', 'project_evaluation']
 
 # %% ../../nbs/04d_evaluation.evaluate.ipynb #d6591ee4
 @dataclass(frozen=True)
@@ -45,7 +48,11 @@ class Evaluation:
     calibrated: Mapping[str, Any] = field(default_factory=dict)  # EVAL10 as a finding
     curves: Mapping[str, Any] = field(default_factory=dict)  # class -> points of ROC and precision–recall; empty without scores
     confusion: Mapping[str, Any] = field(default_factory=dict)  # labels and counts, truth by row; empty for a quantity
-    residuals: Mapping[str, Any] = field(default_factory=dict)  # quantiles of prediction minus truth by predicted value
+    residuals: Mapping[str, Any] = field(default_factory=dict)  # quantiles of prediction minus truth, and of the truth, by predicted value
+    points: Mapping[str, Any] = field(default_factory=dict)  # threshold, tp and fp at up to `STEPS` thresholds; empty without scores of two classes
+    search: Mapping[str, Any] = field(default_factory=dict)  # finding and segments of the search for the worst ones
+    by_group: Mapping[str, Any] = field(default_factory=dict)  # metrics of every combination of protected attributes, against all other rows
+    versus: Mapping[str, Any] = field(default_factory=dict)  # the model and another one on the same rows
     facts: Mapping[str, Any] = field(default_factory=dict)  # how it was made: experiment, holdout, folds, threshold, why this metric
 
     @property
@@ -60,7 +67,7 @@ class Evaluation:
 
     @property
     def findings(self) -> Findings:
-        "EVAL02 to EVAL08 and EVAL10."
+        "EVAL02 to EVAL08 and EVAL10; EVAL01 where training rows were given."
         return evaluation_findings(self)
 
     def frame(self) -> pd.DataFrame:
@@ -69,24 +76,20 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         "The evaluation as plain JSON types."
-        parts = {name: plain(getattr(self, name)) for name in ("task", "segments", "groups", "calibration", "calibrated", "curves", "confusion",
-                                                               "residuals", "facts")}
-        return parts | {"contest": plain(self.contest.to_dict()), "metrics": plain(self.metrics), "primary": self.primary}
+        return {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)} | {"metrics": plain(self.metrics), "primary": self.primary}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Evaluation:
         "An evaluation from what `to_dict` gave."
-        rest = {key: value for key, value in data.items() if key not in ("contest", "metrics", "primary", "segments")}
-        return cls(contest=Contest.from_dict(data["contest"]), segments=tuple(data["segments"]), **rest)
+        rest = {key: value for key, value in data.items() if key not in ("metrics", "primary")}
+        return cls(**rest | {"contest": Contest.from_dict(data["contest"]), "segments": tuple(data["segments"])})
 
     def plot(self) -> Figure:
         "The model against baseline, rule and chance."
         return self.contest.plot()
 
     def _repr_html_(self) -> str:
-        from mlnb.evaluation.evaluation_view import evaluation_html
-
-        return evaluation_html(self)
+        return resolve("evaluation.evaluation_view:evaluation_html")(self)  # type: ignore[operator, return-value, no-any-return]
 
 # %% ../../nbs/04d_evaluation.evaluate.ipynb #dcc7f7b5
 def evaluate(
@@ -100,6 +103,7 @@ def evaluate(
     n_resamples: int = 1000,  # bootstrap resamples
     random_state: int = 0,  # seed
     level: float = 0.95,  # confidence of every interval
+    other: tuple[str, Predictions] | None = None,  # name and predictions of another model to compare with by every metric
 ) -> Evaluation:  # plain data
     "Evaluate predictions. Raises `InputError` for predictions that cannot be scored."
     truth = p.truth if p.task == "regression" else np.asarray(p.classes, dtype=object)[p.truth]
@@ -118,6 +122,11 @@ def evaluate(
         parts["confusion"] = {"labels": [str(c) for c in p.classes], "counts": counts.tolist()}
     cut = () if segments is None else slice_scores(p, segments, metric, level=level)
     groups = {} if protected is None else group_rates(p, protected, level)
+    parts |= {"points": kept_points(p), "search": {} if segments is None else searched(p, segments, level, random_state),
+              "by_group": {} if protected is None else grouped(p, protected, metric.name, level, random_state)}
+    if other is not None:
+        name, theirs = other
+        parts["versus"] = versus(p, theirs, metric.name, ("model", name), n_resamples, level, random_state, entity).to_dict()
     why = {} if choice is None else {"why": choice.why, "watch_out": choice.watch_out}
     return Evaluation(p.task, found, tuple(cut), groups, facts={**why, **(facts or {})}, **parts)
 
@@ -126,91 +135,9 @@ def _residuals(p: Predictions, bins: int = 10) -> dict[str, Any]:
     "Quantiles of the error in ten parts of equal size by predicted value."
     value: np.ndarray = p.value  # type: ignore[assignment]
     order = np.argsort(value, kind="stable")
-    rows = [(float(value[part].mean()), *np.quantile(value[part] - p.truth[part], (0.05, 0.25, 0.5, 0.75, 0.95)).tolist())
-            for part in np.array_split(order, min(bins, len(order)))]
-    return {"predicted": [r[0] for r in rows], "quantiles": [list(r[1:]) for r in rows]}
-
-# %% ../../nbs/04d_evaluation.evaluate.ipynb #f9c74f06
-def evaluation_findings(
-    e: Evaluation,  # the evaluation
-) -> Findings:  # EVAL02 to EVAL08 and EVAL10
-    "The checklist of a rigorous evaluation."
-    metric, best = get_metric(e.primary), e.metrics[e.primary]
-    interval = (f"{metric.title} {best['value']:.3f}, {interval_words(e.contest.level, e.facts.get('looks', 1))} {best['low']:.3f} to {best['high']:.3f}; "
-                f"{e.contest.n:,} rows, resampled by {e.contest.scheme}.")
-    evidence = {"metrics": e.metrics, "level": e.contest.level} | ({"looks": e.facts["looks"]} if e.facts.get("looks") else {})
-    found = [*_split_findings(e), finding("EVAL05", "pass", interval, value=best["value"], evidence=evidence),
-             _segment_finding(e), _group_finding(e), _baseline_finding(e)]
-    if e.calibrated:
-        found.append(Finding.from_dict(e.calibrated))
-    else:
-        found.append(finding("EVAL10", "not_applicable", "There are no probabilities to calibrate."))
-    return Findings(found)
-
-
-def _split_findings(e: Evaluation) -> list[Finding]:
-    f, rows = e.facts, e.facts.get("train_rows")
-    if not f.get("strategy"):
-        return [finding(code, "not_checked", "How the rows were split is not known.") for code in ("EVAL02", "EVAL03", "EVAL04")]
-    folds, small = f.get("folds", 0), (rows or 0) < CROSS_VALIDATE_BELOW
-    says = f"{folds} folds on {rows:,} training rows" if folds else f"no cross-validation on {rows:,} training rows"
-    cross = finding("EVAL02", "pass" if folds else "fail" if small else "not_applicable", f"{says}.", value=folds, evidence={"rows": rows})
-    temporal = "temporal" in f["strategy"]
-    if e.task == "regression":
-        strata = finding("EVAL03", "not_applicable", "The target is a quantity, so there are no classes to keep in proportion.")
-    elif temporal:
-        strata = finding("EVAL03", "not_applicable", "The split follows time, which decides the share of the classes on each side.")
-    else:
-        gap = f.get("share_gap")
-        fine = f["strategy"] == "stratified" or gap is not None and gap < 0.02
-        strata = finding("EVAL03", "pass" if fine else "warn", f"The holdout is {f['strategy']}; class shares differ by {gap or 0:.1%} at most.", value=gap)
-    if not f.get("time"):
-        order = finding("EVAL04", "not_applicable", "The data has no time column.")
-    else:
-        order = finding("EVAL04", "pass" if temporal else "fail", f"Rows are ordered by {f['time']}; the holdout is {f['strategy']}.")
-    return [cross, strata, order]
-
-# %% ../../nbs/04d_evaluation.evaluate.ipynb #41a7c9ab
-def _segment_finding(e: Evaluation) -> Finding:
-    if not e.segments:
-        return finding("EVAL06", "not_checked", "No columns to break the score down by were given.")
-    weak = [s for s in e.segments if s["weak"]]
-    shown = ", ".join(f"{s['segment']} ({s['value']:.3f}, {s['rows']:,} rows)" for s in weak[:3])
-    text = f"{len(weak)} of {len(e.segments)} segments are clearly worse than the whole" + (f": {shown}." if weak else ".")
-    return finding("EVAL06", "warn" if weak else "pass", text, value=len(weak), threshold=0, evidence={"worst": list(e.segments[:5])})
-
-
-def _group_finding(e: Evaluation) -> Finding:
-    if not e.groups:
-        return finding("EVAL07", "not_checked", "No protected attribute was named (protected: [COLUMN, …] in mlnb.yaml).",
-                       evidence={"missing": "protected"})
-    parts, worst = [], 1.0
-    for attribute, groups in e.groups.items():
-        rates = {g: r["selection_rate"]["value"] for g, r in groups.items() if r["n"] >= 30 and r.get("selection_rate")}
-        if len(rates) >= 2 and max(rates.values()) > 0:
-            low = min(rates, key=lambda g: rates[g])
-            ratio = rates[low] / max(rates.values())
-            worst = min(worst, ratio)
-            parts.append(f"{attribute}: selection rate of {low} is {ratio:.2f} of the highest")
-    if not parts:
-        return finding("EVAL07", "pass", f"Scores are broken down by {', '.join(e.groups)}.", evidence={"groups": e.groups})
-    return finding("EVAL07", "pass" if worst >= 0.8 else "warn", "; ".join(parts) + ".", value=worst, threshold=0.8, evidence={"groups": e.groups})
-
-
-def _baseline_finding(e: Evaluation) -> Finding:
-    names, metric = e.facts.get("names", {}), get_metric(e.primary)
-    scores = {part: e.contest.scores[name]["value"] for part, name in names.items() if name in e.contest.scores}
-    rivals = [name for name in e.contest.scores if name != "model"]
-    if not rivals:
-        return finding("EVAL08", "not_checked", "No simpler prediction of the same rows was given to compare with.")
-    base = names.get("baseline", rivals[0])
-    lead = e.contest.differences[base]
-    evidence = scores | {"model": e.metrics[e.primary]["value"], "random": e.contest.random, "metric": e.primary,
-                         "greater_is_better": metric.greater_is_better, "difference": dict(lead)}
-    status = "pass" if lead["better"] == "model" else "fail" if lead["better"] else "warn"
-    text = (f"{metric.title}: model {e.metrics[e.primary]['value']:.3f}, {base} {e.contest.scores[base]['value']:.3f}; "
-            f"difference {lead['value']:+.3f} ({lead['low']:+.3f} to {lead['high']:+.3f}).")
-    return finding("EVAL08", status, text, value=lead["value"], threshold=0, evidence=evidence)
+    parts, at = np.array_split(order, min(bins, len(order))), (0.05, 0.25, 0.5, 0.75, 0.95)
+    errors, truths = ([np.quantile(column[part], at).tolist() for part in parts] for column in (value - p.truth, p.truth))
+    return {"predicted": [float(value[part].mean()) for part in parts], "quantiles": errors, "truth": truths}
 
 # %% ../../nbs/04d_evaluation.evaluate.ipynb #2cd8cf4d
 def project_predictions(

@@ -64,7 +64,16 @@ def plot_outcome(
         ax.set_ylabel("true")
         ax.grid(False)
         return fig
-    fig, ax = figure(7, 2.6)
+    axes: Any
+    fig, axes = figure(10, 2.8, 2)
+    ax, right = axes
+    if truths := e.residuals.get("truth"):
+        x, q = e.residuals["predicted"], np.array(truths)
+        right.plot([min(x), max(x)], [min(x), max(x)], color=PALETTE["grey"], linestyle="--", linewidth=1)
+        right.fill_between(x, q[:, 0], q[:, 4], color=PALETTE["blue"], alpha=0.18)
+        right.fill_between(x, q[:, 1], q[:, 3], color=PALETTE["blue"], alpha=0.35)
+        right.plot(x, q[:, 2], color=PALETTE["blue"], marker="o", markersize=4)
+    right.set(xlabel="predicted value", ylabel="true: 5, 25, 50, 75, 95 %")
     x, q = e.residuals["predicted"], np.array(e.residuals["quantiles"])
     ax.fill_between(x, q[:, 0], q[:, 4], color=PALETTE["blue"], alpha=0.18, label="5 to 95 %")
     ax.fill_between(x, q[:, 1], q[:, 3], color=PALETTE["blue"], alpha=0.35)
@@ -123,7 +132,37 @@ def plot_reliability(
     ax.set_ylabel("share that happened")
     return fig
 
+# %% ../../nbs/04dd_evaluation.evaluation_view.ipynb #1a5825af
+def _parts_html(
+    e: Evaluation,  # the evaluation
+) -> str:  # HTML; empty where there is nothing of it
+    "The worst segments of the search, groups against all others, and the comparison with another model."
+    from mlnb.core.render import details, esc, table
+    from mlnb.evaluation.versus import Versus
 
+    made, shown = e.by_group, ""
+    if e.search.get("segments"):
+        rows = [(s["segment"], s["rows"], round(s["loss"], 3), round(s["rest"], 3), f"{s['low']:+.3f} to {s['high']:+.3f}") for s in e.search["segments"]]
+        shown += '<div style="margin-top:10px;font-weight:600">Worst segments that a search found</div>'
+        shown += table(rows, ["segment", "rows", f"mean {e.search['loss_name']}", "other rows", "difference, corrected"])
+    if made:
+        names = list(dict.fromkeys(r["metric"] for r in made["groups"]))
+        by: dict[str, dict[str, Any]] = {}
+        for r in made["groups"]:
+            by.setdefault(", ".join(str(r[a]) for a in made["attributes"]), {})[r["metric"]] = r
+        cells = [(group, next(iter(r.values()))["n"], *(_value(r[m], made["level"]) for m in names)) for group, r in by.items()]
+        note = f"<div>* differs from the rows outside the group beyond chance, corrected for {len(by)} groups (Holm).</div>"
+        shown += details(f"metrics of {len(by)} groups by {esc(', '.join(made['attributes']))}", note + table(cells, ["group", "rows", *(n.replace("_", " ") for n in names)]))
+    return shown + (Versus.from_dict(e.versus)._repr_html_() if e.versus else "")
+
+
+def _value(r: Any, level: float) -> str:
+    if r["value"] is None:
+        return "–"
+    interval = "" if r["low"] is None else f" ({r['low']:.3f} to {r['high']:.3f})"
+    return f"{r['value']:.3f}{interval}{' *' if r['p'] is not None and r['p'] < 1 - level else ''}"
+
+# %% ../../nbs/04dd_evaluation.evaluation_view.ipynb #a10b43d5
 def evaluation_html(
     e: Evaluation,  # the evaluation
 ) -> str:  # HTML
@@ -144,6 +183,7 @@ def evaluation_html(
     for title, fig in pictures:
         if fig is not None:
             body += f'<div style="margin-top:10px;font-weight:600">{title}</div>' + figure_img(fig, title)
+    body += _parts_html(e)
     for attribute, groups in e.groups.items():
         keys = [k for k in next(iter(groups.values())) if k not in ("small",)]
         cells = [[g, *(r[k] if not isinstance(r.get(k), dict) and r.get(k) is not None else three(r.get(k)) for k in keys)] for g, r in groups.items()]
