@@ -44,6 +44,7 @@ PROVIDERS: Mapping[str, str] = {  # part -> function that takes the project
     "evaluation": "evaluation.evaluate:project_evaluation",
     "predictions": "evaluation.evaluate:project_predictions",
     "skew": "evaluation.skew:project_skew",
+    "tuning": "experiments.tuned:project_tuning",
     "reference": "monitoring.batch:project_reference",
     "drift": "monitoring.batch:project_drift",
 }
@@ -148,7 +149,7 @@ INPUTS: Mapping[str, tuple[str, ...]] = {  # part that a check needs -> what it 
     "integrity": ("data", "holdout", "config"), "store": ("store", "record:feature_store"), "current": ("current", "config"),
     **dict.fromkeys(("train", "holdout"), ("holdout", "data", "config")),
     **dict.fromkeys(("experiment", "model", "pipeline", "evaluation", "predictions", "reference"), _MODEL), "drift": ("current", *_MODEL),
-    "skew": ("requests", "online", "current", *_MODEL),
+    "skew": ("requests", "online", "current", *_MODEL), "tuning": ("data", "holdout", "config"),
 }
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import InputError, MlnbError
+from ..core.optional import require
 
 # %% auto #0
 __all__ = ['Place', 'place_of', 'troubles', 'at_work', 'working', 'heal', 'open_study']
@@ -25,7 +26,7 @@ __all__ = ['Place', 'place_of', 'troubles', 'at_work', 'working', 'heal', 'open_
 class Place:
     "Where a study is kept."
 
-    kind: str  # "memory", "sqlite", "journal" or "url"
+    kind: str  # "memory", "sqlite", "journal", "url" or "dask"
     where: str = ""  # path or URL
 
     @property
@@ -47,6 +48,9 @@ class Place:
             warnings.simplefilter("ignore")
             if self.kind == "memory":
                 return InMemoryStorage()
+            if self.kind == "dask":  # kept by the scheduler of a Dask cluster
+                found = require("optuna_integration", extra="dask", why="to keep a study in a Dask cluster")
+                return found.DaskStorage(name=self.where)
             if self.kind == "journal":
                 return JournalStorage(JournalFileBackend(self.where, lock_obj=JournalFileOpenLock(self.where)))
             if self.kind == "sqlite":
@@ -151,15 +155,14 @@ def heal(
     "Mark as failed the trials whose process is gone."
     from optuna.trial import TrialState
 
-    if place.kind == "url":
-        return 0  # by Optuna's heartbeat
+    if place.desk is None:
+        return 0  # memory dies with its process, and a database has Optuna's heartbeat
     left = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     alive = working(place) if left else set()
     gone = [t for t in left if t.user_attrs.get("worker") not in alive and (t.user_attrs.get("worker") or len(alive) <= 1)]
-    if place.kind != "memory":
-        for trial in gone:
-            with contextlib.suppress(ValueError):  # another process was faster
-                study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+    for trial in gone:
+        with contextlib.suppress(ValueError):  # another process was faster
+            study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
     return len(gone)
 
 # %% ../../nbs/03eb_experiments.studies.ipynb #06b546ac
