@@ -22,8 +22,9 @@ from mlnb.experiments.networks import NeuralNet
 from mlnb.experiments.pipelines import starting_pipeline
 from mlnb.experiments.problems import make_problem
 from mlnb.experiments.spaces import SPACES, learner_of, space_for
-from mlnb.experiments.studies import at_work, heal, place_of, working
+from mlnb.experiments.studies import place_of
 from mlnb.experiments.tuning import tune
+from mlnb.experiments.workers import at_work, heal, working
 
 SMALL = {"n_estimators": (10, 40)}
 

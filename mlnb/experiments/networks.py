@@ -24,6 +24,9 @@ class NeuralNet(Step):
 
     def __init__(self, task: str = "binary", hidden_dims: str = "64-32", learning_rate: float = 1e-3, batch_size: int = 64, dropout: float = 0.2,
                  random_state: int = 0) -> None:
+        self.net_: Any = None
+        self.scale_: Any = None
+        self.mean_, self.spread_ = 0.0, 1.0
         self.task = task  # "binary", "multiclass" or "regression"
         self.hidden_dims = hidden_dims  # units of the hidden layers, such as 64-32
         self.learning_rate = learning_rate  # of Adam

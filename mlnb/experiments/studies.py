@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from ..core.errors import InputError, MlnbError
 from ..core.optional import require
 
 # %% auto #0
-__all__ = ['Place', 'place_of', 'troubles', 'at_work', 'working', 'heal', 'open_study']
+__all__ = ['Place', 'place_of', 'troubles', 'open_study']
 
 # %% ../../nbs/03eb_experiments.studies.ipynb #6eee50f3
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Place:
     def storage(self) -> Any:
         "Optuna's storage. Raises `InputError` where it cannot be opened."
         from optuna.storages import InMemoryStorage, JournalStorage, RDBStorage
-        from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+        from optuna.storages.journal import JournalFileBackend
 
         with troubles(self), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -52,12 +51,12 @@ class Place:
                 found = require("optuna_integration", extra="dask", why="to keep a study in a Dask cluster")
                 return found.DaskStorage(name=self.where)
             if self.kind == "journal":
-                return JournalStorage(JournalFileBackend(self.where, lock_obj=JournalFileOpenLock(self.where)))
+                return JournalStorage(JournalFileBackend(self.where))
             if self.kind == "sqlite":
                 return RDBStorage(f"sqlite:///{self.where}", engine_kwargs={"connect_args": {"timeout": 30}})
             return RDBStorage(self.where, heartbeat_interval=30, grace_period=120)  # another machine's process cannot be seen: it has to say that it lives
 
-
+# %% ../../nbs/03eb_experiments.studies.ipynb #b0b537f8
 def place_of(
     storage: str | Path | Place | None = None,  # path that ends in .db or .journal, URL of a database, or None for memory
 ) -> Place:  # the place
@@ -79,7 +78,7 @@ def place_of(
         raise InputError(f"The folder of the storage {path.name} does not exist: {path.parent}. Make it, or name another.")
     return Place(kind, str(path))
 
-
+# %% ../../nbs/03eb_experiments.studies.ipynb #fd2c05a7
 @contextlib.contextmanager
 def troubles(
     place: Place,  # what is worked with
@@ -102,68 +101,9 @@ def troubles(
         raise InputError(f"The storage {place.shown if place.kind == 'url' else Path(place.where).name} cannot be used ({words}). {next_}") from error
     except Exception as error:
         if type(error).__name__ == "StorageInternalError":
-            raise InputError(f"The storage {Path(place.where).name} cannot be used ({str(error).splitlines()[0]}). Another process may hold it; wait, or name another.") from error
+            raise InputError(f"The storage {Path(place.where).name} cannot be used ({str(error).splitlines()[0]}). Another process may hold it; wait, "
+                             "or name another.") from error
         raise
-
-# %% ../../nbs/03eb_experiments.studies.ipynb #b983d74c
-@contextlib.contextmanager
-def at_work(
-    place: Place,  # where the study is
-) -> Iterator[str]:  # the name of this worker, for as long as the block runs
-    "Be seen at work."
-    from filelock import FileLock
-
-    name = uuid.uuid4().hex[:12]
-    if place.desk is None:
-        yield name
-        return
-    with troubles(place):
-        place.desk.mkdir(exist_ok=True)
-        lock = FileLock(place.desk / name)
-        lock.acquire()
-    try:
-        yield name
-    finally:
-        lock.release()
-        with contextlib.suppress(OSError):
-            (place.desk / name).unlink(missing_ok=True)
-            place.desk.rmdir()  # the last one turns off the light
-
-
-def working(
-    place: Place,  # where the study is
-) -> set[str]:  # names of the workers that live
-    "Who is at work now; what the dead have left is swept away."
-    from filelock import FileLock, Timeout
-
-    found = set()
-    for path in place.desk.iterdir() if place.desk is not None and place.desk.is_dir() else ():
-        try:
-            with FileLock(path, timeout=0):
-                path.unlink(missing_ok=True)
-        except Timeout:
-            found.add(path.name)
-        except OSError:
-            continue
-    return found
-
-
-def heal(
-    study: Any,  # an Optuna study
-    place: Place,  # where it is
-) -> int:  # how many trials were given up
-    "Mark as failed the trials whose process is gone."
-    from optuna.trial import TrialState
-
-    if place.desk is None:
-        return 0  # memory dies with its process, and a database has Optuna's heartbeat
-    left = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    alive = working(place) if left else set()
-    gone = [t for t in left if t.user_attrs.get("worker") not in alive and (t.user_attrs.get("worker") or len(alive) <= 1)]
-    for trial in gone:
-        with contextlib.suppress(ValueError):  # another process was faster
-            study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-    return len(gone)
 
 # %% ../../nbs/03eb_experiments.studies.ipynb #06b546ac
 def open_study(
@@ -183,10 +123,12 @@ def open_study(
             study.set_user_attr("identity", dict(identity))
             known = dict(identity)
     if known is None:
-        raise InputError(f"The study {name!r} in {place.shown if place.kind == 'url' else Path(place.where).name} was made by something else and says not what data it is of. Choose another name.")
+        raise InputError(f"The study {name!r} in {place.shown if place.kind == 'url' else Path(place.where).name} was made by something else and "
+                         "says not what data it is of. Choose another name.")
     other = [f"{part} was {str(known.get(part, '(unknown)'))[:60]} and is {str(value)[:60]}" for part, value in identity.items() if known.get(part) != value]
     if other:
-        raise InputError(f"The study {name!r} belongs to something else: {'; '.join(other)}. Its scores cannot be compared with new ones. Choose another name (name=…, --name), "
+        raise InputError(f"The study {name!r} belongs to something else: {'; '.join(other)}. Its scores cannot be compared with new ones. "
+                         "Choose another name (name=…, --name), "
                          "or the data and settings it was begun with.")
     return study
 
@@ -199,5 +141,5 @@ def _alone(place: Place) -> Iterator[None]:
     if place.desk is None:
         yield
         return
-    with FileLock(place.where + ".lock", timeout=60):
+    with FileLock(place.where + ".opening", timeout=60):
         yield

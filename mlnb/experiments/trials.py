@@ -60,7 +60,7 @@ class _Searched:
     level: float = 0.95  # confidence
     findings: Findings = field(default_factory=Findings)  # TUNE
 
-
+# %% ../../nbs/03ec_experiments.trials.ipynb #c32924ac
 class Tuning(_Searched):
     "What a search came to."
 
@@ -121,13 +121,14 @@ class Tuning(_Searched):
 
         return tuning_html(self)
 
-# %% ../../nbs/03ec_experiments.trials.ipynb #c32924ac
-BIAS = ("The best of {n} trials on the same folds is too good, because it is the best. What it is worth, the sealed holdout says, or `select` with the tuned model among the candidates.")
+# %% ../../nbs/03ec_experiments.trials.ipynb #ac138b1e
+BIAS = ("The best of {n} trials on the same folds is too good, because it is the best. "
+        "What it is worth, the sealed holdout says, or `select` with the tuned model among the candidates.")
 
 
 def _document(t: Tuning) -> dict[str, Any]:
     own = {f.name: getattr(t, f.name) for f in dataclasses.fields(t) if f.name not in ("space", "trials", "findings")}
-    space = {p.name: list(p.choices) or [p.low, p.high] for p in t.space}
+    space: dict[str, list[Any]] = {p.name: [*p.choices] or [p.low, p.high] for p in t.space}
     return plain({**own, "space": space, "trials": [dataclasses.asdict(each) for each in t.trials], "counts": counts_of(t), "best": dataclasses.asdict(t.best),  # type: ignore[return-value]
                   "params": t.params, "gain": t.gain.to_dict(), "edges": t.edges, "worth": t.worth, "bias": BIAS.format(n=len(t.finished)), **t.findings.to_dict()})
 
@@ -152,7 +153,8 @@ def judged(
     if t.edges:
         where = ", ".join(f"{name} = {t.best.params[name]:.4g} ({side})" for name, side in t.edges.items())
         wider = ", ".join(f"the {side} of {name}" for name, side in t.edges.items())
-        return finding("TUNE", "warn", f"{score}. The best lies at the edge of its range: {where}.", fix=f"Widen the range at {wider} and go on; the optimum may lie beyond.", **facts)
+        return finding("TUNE", "warn", f"{score}. The best lies at the edge of its range: {where}.", fix=f"Widen the range at {wider} and go on; the optimum may lie beyond.",
+                       **facts)
     if done < TRIALS[0] and not t.stopped.startswith(("no gain", "grid")):
         return finding("TUNE", "warn", f"{score}. {TRIALS[0]} to {TRIALS[1]} trials are usual.", fix="Go on with the same study; it continues where it stopped.", **facts)
     worth = "" if t.worth else " The lead is not clear: the defaults will do."

@@ -15,59 +15,24 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import InputError, MissingError, MlnbError, did_you_mean, listed
+from ..core.errors import InputError, MissingError, MlnbError
 from ..core.findings import Findings
-from ..core.fingerprint import combine, fingerprint
 from .crossval import fitted
-from .folds import Folds
-from .pipelines import starting_pipeline
 from .problems import Problem
-from .recipes import RECIPES
-from .spaces import Param, applied, defaults_of, space_for
-from .studies import Place, at_work, heal, open_study, place_of, troubles
+from .spaces import applied, defaults_of
+from .searches import Search, grid_of, make_search, pruner_of, sampler_of
+from .studies import Place, open_study, place_of, troubles
 from .trials import Trial, Tuning, judged
+from .workers import at_work, heal
 
 # %% auto #0
-__all__ = ['STRATEGIES', 'PRUNERS', 'PATIENCE', 'POINTS', 'Cancelled', 'Search', 'run_search', 'make_search', 'tune']
+__all__ = ['Cancelled', 'run_search', 'tune']
 
-# %% ../../nbs/03ed_experiments.tuning.ipynb #1ed0f001
-STRATEGIES, PRUNERS, PATIENCE, POINTS = ("bayesian", "random", "grid"), ("median", "hyperband", "none"), 30, 4
-
-
+# %% ../../nbs/03ed_experiments.tuning.ipynb #38203175
 class Cancelled(MlnbError):
     "A person or another process ended a trial."
 
 
-@dataclass(frozen=True, eq=False)
-class Search:
-    "What is tuned, on what, and how."
-
-    problem: Problem  # rows, metric, folds
-    model: str  # what is tuned
-    space: tuple[Param, ...]  # what is searched
-    folds: Folds  # the same for every trial
-    strategy: str = "bayesian"  # bayesian, random or grid
-    pruner: str = "median"  # median, hyperband or none
-    random_state: int = 0  # seed
-    trials: int = 60  # trials that count, of all processes together
-    minutes: float | None = None  # of this process
-    patience: int = PATIENCE  # trials without gain after which the search ends; 0 never
-
-    def make(self, part: Problem) -> Any:
-        "The model with its defaults for some rows."
-        if self.model in RECIPES:
-            return RECIPES[self.model].make(part, self.random_state)
-        return starting_pipeline(part.kinds, part.kind, len(part), part.role("time") if part.role("time") in part.kinds else "", self.random_state, self.model)
-
-    def identity(self) -> dict[str, str]:
-        "What a study of this search belongs to."
-        p, split = self.problem, [fingerprint(rows) for pair in self.folds.splits for rows in pair]
-        used = [name for name in p.frame if name in {*p.kinds, *p.roles.values()}]
-        data = combine([fingerprint(p.frame[used]), "" if p.y is None else fingerprint(np.asarray(p.y))])
-        space = "; ".join(f"{s.name} {listed(s.choices) if s.choices else f'{s.low:g} to {s.high:g}'}" for s in self.space)
-        return {"data": data, "model": self.model, "metric": p.metric, "folds": combine(split), "space": space, "strategy": self.strategy, "seed": str(self.random_state)}
-
-# %% ../../nbs/03ed_experiments.tuning.ipynb #38203175
 @dataclass
 class _Scores:
     "Fold after fold of one model."
@@ -87,10 +52,11 @@ class _Scores:
         cut = s.problem.take(rows).best_threshold(np.concatenate([a for _, _, a in self.given]))
         found = [held.value(answer, cut) for _, held, answer in self.given]
         if not np.isfinite(found).all():
-            raise InputError(f"{s.problem.title} cannot be computed in fold {fold + 1}: it holds rows of one class only, or the model's answers cannot be scored. Use fewer folds.")
+            raise InputError(f"{s.problem.title} cannot be computed in fold {fold + 1}: "
+                             "it holds rows of one class only, or the model's answers cannot be scored. Use fewer folds.")
         return found
 
-
+# %% ../../nbs/03ed_experiments.tuning.ipynb #69379a09
 def _objective(s: Search, worker: str, stop: Callable[[], bool]) -> Callable[[Any], float]:
     from optuna import TrialPruned
 
@@ -129,42 +95,6 @@ def _ahead(trial: Any) -> int:
     "Trials that count and were begun before this one: numbers are given once, so of two processes one gives way."
     return sum(t.number < trial.number for t in _done(trial.study, "COMPLETE", "PRUNED", "RUNNING"))
 
-# %% ../../nbs/03ed_experiments.tuning.ipynb #d3841e3d
-def _sampler(s: Search) -> Any:
-    import optuna
-
-    if s.strategy == "grid":
-        return optuna.samplers.GridSampler(_grid(s.space), seed=s.random_state)
-
-    class Numbered(optuna.samplers.BaseSampler):
-        "Draws for each trial as its number says."
-
-        def infer_relative_search_space(self, study: Any, trial: Any) -> Any:
-            seed = (s.random_state * 1_000_003 + trial.number * 7_919) % 2**32
-            own = optuna.samplers
-            self.now = own.RandomSampler(seed=seed) if s.strategy == "random" else own.TPESampler(seed=seed, multivariate=True, constant_liar=True, n_startup_trials=10)
-            return self.now.infer_relative_search_space(study, trial)
-
-        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> Any:
-            return self.now.sample_relative(study, trial, search_space)
-
-        def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
-            return self.now.sample_independent(study, trial, name, distribution)
-
-    return Numbered()
-
-
-def _grid(space: Sequence[Param]) -> dict[str, list[Any]]:
-    return {p.name: list(dict.fromkeys(p.at(i / (POINTS - 1)) for i in range(POINTS))) if not p.choices else list(p.choices) for p in space}
-
-
-def _pruner(s: Search) -> Any:
-    from optuna import pruners
-
-    if s.pruner == "hyperband":
-        return pruners.HyperbandPruner(min_resource=1, max_resource=len(s.folds), reduction_factor=2)
-    return pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=0, n_min_trials=3) if s.pruner == "median" else pruners.NopPruner()
-
 # %% ../../nbs/03ed_experiments.tuning.ipynb #4711a61e
 def _begin(s: Search, study: Any, by_hand: bool, first: Sequence[Mapping[str, Any]]) -> None:
     "Score the defaults and queue the first trials."
@@ -192,7 +122,7 @@ def _over(s: Search, study: Any, began: float) -> str:
         return f"{s.trials} trials"
     if s.minutes is not None and time.monotonic() - began >= s.minutes * 60:
         return f"{s.minutes:g} minutes"
-    if s.strategy == "grid" and len(done) > int(np.prod([len(v) for v in _grid(s.space).values()])):
+    if s.strategy == "grid" and len(done) > int(np.prod([len(v) for v in grid_of(s.space).values()])):
         return "grid"
     full = [t for t in done if t.state.name == "COMPLETE"]
     if s.patience and full:
@@ -219,13 +149,14 @@ def run_search(
     import optuna
 
     began = time.monotonic()
-    level, _ = optuna.logging.get_verbosity(), optuna.logging.set_verbosity(optuna.logging.ERROR)
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         study = open_study(place, name, search.identity(), search.problem.higher_is_better)
         with warnings.catch_warnings(), at_work(place) as worker:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             warnings.simplefilter("ignore", UserWarning)
-            study.sampler, study.pruner = _sampler(search), _pruner(search)
+            study.sampler, study.pruner = sampler_of(search), pruner_of(search)
             heal(study, place)
             _begin(search, study, by_hand, first)
             objective = _objective(search, worker, stop)
@@ -284,37 +215,6 @@ def _importance(study: Any, random_state: int) -> dict[str, float]:
     return {name: round(float(value), 4) for name, value in found.items()}
 
 # %% ../../nbs/03ed_experiments.tuning.ipynb #943e0cfe
-def make_search(
-    problem: Problem,  # rows, metric
-    model: str = "xgboost",  # a key of SPACES
-    space: Mapping[str, Any] | None = None,  # parameter -> (low, high), choices, or None to hold it: see `space_for`
-    trials: int | None = None,  # trials that count, of all processes; 60 when None, or without end where minutes are given
-    minutes: float | None = None,  # budget in time
-    strategy: str = "bayesian",  # bayesian, random or grid
-    pruner: str = "median",  # median, hyperband or none
-    folds: int | None = None,  # folds; 5, or 3 for small tables, when None
-    patience: int = PATIENCE,  # trials without gain after which the search ends; 0 never
-    random_state: int = 0,  # seed
-) -> Search:  # checked
-    "What to search. Raises `InputError` for what cannot be searched."
-    searched = space_for(model, space)
-    fits = ("binary", "multiclass", "regression") if model not in RECIPES else RECIPES[model].tasks
-    if problem.task not in fits:
-        raise InputError(f"{model} is for {listed(fits)}, not for {problem.task}.")
-    if not problem.metric:
-        raise InputError("Nothing can be scored without labels. Name the column of labels (target=COLUMN).")
-    for name, value, allowed in (("strategy", strategy, STRATEGIES), ("pruner", pruner, PRUNERS)):
-        if value not in allowed:
-            raise InputError(f"There is no {name} {value!r}; there are {listed(allowed)}.{did_you_mean(value, allowed)}")
-    if trials is not None and trials < 1 or minutes is not None and not minutes > 0 or patience < 0:
-        raise InputError(f"The budget is {trials if trials is not None else 'any number of'} trials, {minutes if minutes is not None else 'any'} minutes and a patience of {patience}; "
-                         "give at least 1 trial, more than 0 minutes, and a patience of 0 (none) or more. 50 to 100 trials are usual.")
-    if strategy == "grid" and len(searched) > 3:
-        raise InputError(f"A grid over {len(searched)} parameters has {POINTS ** len(searched):,} points. Search 2 or 3 of them, the strongest (space={{'NAME': None}} holds one), or use bayesian.")
-    split = problem.folds(folds, random_state)
-    return Search(problem, model, searched, split, strategy, pruner, random_state, trials or (10**9 if minutes else 60), minutes, patience)
-
-
 def tune(
     problem: Problem,  # rows, metric: see `make_problem`
     model: str = "xgboost",  # a key of SPACES

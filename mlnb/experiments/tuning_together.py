@@ -11,9 +11,10 @@ from typing import Any
 from ..core.errors import InputError, did_you_mean, listed
 from ..core.optional import require
 from .problems import Problem
+from .searches import Search, make_search
 from .studies import Place, place_of
 from .trials import Tuning
-from .tuning import Search, make_search, run_search
+from .tuning import run_search
 
 # %% auto #0
 __all__ = ['WHERE', 'tune_together']

@@ -27,6 +27,7 @@ def draw_tuning(
 ) -> Figure:  # history, and importance where it is known
     "History and importance."
     t, many = tuning, bool(tuning.importance)
+    axes: Any
     fig, axes = figure(8.6 if many else 6, 2.9, 2 if many else 1)
     ax = axes[0] if many else axes
     for state, colour, mark in (("complete", "blue", "o"), ("pruned", "grey", "x")):
@@ -34,7 +35,7 @@ def draw_tuning(
         if shown:
             ax.plot(*zip(*shown, strict=True), mark, color=PALETTE[colour], markersize=4, alpha=0.7, label=state)
     full = [each for each in t.trials if each.state == "complete" and each.value is not None]
-    ahead = (np.maximum if t.higher_is_better else np.minimum).accumulate([each.value for each in full])
+    ahead = (np.maximum if t.higher_is_better else np.minimum).accumulate([float(each.value or 0.0) for each in full])
     ax.plot([each.number for each in full], ahead, color=PALETTE["blue"], linewidth=1.5, drawstyle="steps-post", label="best so far")
     ax.axhline(float(np.mean(t.default_folds)), color=PALETTE["orange"], linewidth=1.2, linestyle="--", label="defaults")
     ax.set(xlabel="trial", ylabel=f"{t.title} ({'higher' if t.higher_is_better else 'lower'} is better)")
@@ -52,6 +53,7 @@ def draw_slices(
 ) -> Figure:  # a small picture a parameter
     "Scores along the range of each parameter; the best is orange."
     t = tuning
+    axes: Any
     fig, axes = figure(2.3 * len(t.space) + 0.6, 2.3, len(t.space))
     for ax, p in zip(np.atleast_1d(axes), t.space, strict=True):
         shown = [each for each in t.trials if each.state == "complete" and p.name in each.params]
@@ -80,7 +82,7 @@ def tuning_html(
              if p.name in t.importance else "", f"at the {t.edges[p.name]} edge" if p.name in t.edges else "") for p in t.space]
     first = (f"<div><b>{esc(t.title)} {t.best.value:.4g}</b> in trial {t.best.number}; {gain.value:+.3g} ({gain.low:+.3g} to {gain.high:+.3g}) against the defaults.</div>"
              f'<div style="opacity:.8">{esc(BIAS.format(n=len(t.finished)))}</div>')
-    pictures = figure_img(draw_tuning(t), "score of each trial, the best so far, and the importance of each parameter")
+    pictures: str = figure_img(draw_tuning(t), "score of each trial, the best so far, and the importance of each parameter")
     pictures += details("along each range", figure_img(draw_slices(t), "scores along the range of each parameter"))
     advice = details("which search", table([tuple(row.values()) for row in strategy_advice(len(t.space))], ["", "step", "use it for", "budget", "here"]))
     body = first + table(rows, ["parameter", "best", "default", "range", "importance", ""]) + pictures + advice + (findings_html(t.findings) if t.findings else "")
