@@ -18,7 +18,7 @@ from ..core.errors import InputError, MlnbError
 from ..core.optional import require
 
 # %% auto #0
-__all__ = ['Place', 'place_of', 'troubles', 'open_study']
+__all__ = ['Place', 'place_of', 'troubles', 'open_study', 'alone']
 
 # %% ../../nbs/03eb_experiments.studies.ipynb #6eee50f3
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def open_study(
     "Open a study, or refuse one that belongs to something else."
     import optuna
 
-    with troubles(place), _alone(place), warnings.catch_warnings():
+    with troubles(place), alone(place), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         study = optuna.create_study(storage=place.storage(), study_name=name, direction="maximize" if higher_is_better else "minimize", load_if_exists=True)
         known = study.user_attrs.get("identity")
@@ -132,9 +132,11 @@ def open_study(
                          "or the data and settings it was begun with.")
     return study
 
-
+# %% ../../nbs/03eb_experiments.studies.ipynb #03e79de8
 @contextlib.contextmanager
-def _alone(place: Place) -> Iterator[None]:
+def alone(
+    place: Place,  # where the study is kept
+) -> Iterator[None]:  # a block
     "One at a time, where there are files."
     from filelock import FileLock
 

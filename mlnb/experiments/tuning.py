@@ -21,7 +21,7 @@ from .crossval import fitted
 from .problems import Problem
 from .spaces import applied, defaults_of
 from .searches import Search, grid_of, make_search, pruner_of, sampler_of
-from .studies import Place, open_study, place_of, troubles
+from .studies import Place, alone, open_study, place_of, troubles
 from .trials import Trial, Tuning, judged
 from .workers import at_work, heal
 
@@ -96,7 +96,7 @@ def _ahead(trial: Any) -> int:
     return sum(t.number < trial.number for t in _done(trial.study, "COMPLETE", "PRUNED", "RUNNING"))
 
 # %% ../../nbs/03ed_experiments.tuning.ipynb #4711a61e
-def _begin(s: Search, study: Any, by_hand: bool, first: Sequence[Mapping[str, Any]]) -> None:
+def _begin(s: Search, study: Any, place: Place, by_hand: bool, first: Sequence[Mapping[str, Any]]) -> None:
     "Score the defaults and queue the first trials."
     before = defaults_of(s.make(s.problem), s.space)
     inside = {p.name: p.clipped(before[p.name]) for p in s.space}
@@ -109,10 +109,11 @@ def _begin(s: Search, study: Any, by_hand: bool, first: Sequence[Mapping[str, An
     queue = [inside, *first]
     if by_hand:  # each parameter by itself, a quarter and three quarters up its range
         queue += [{**inside, p.name: p.at(share)} for p in s.space for share in (0.25, 0.75)]
-    known = [t.system_attrs.get("fixed_params", t.params) for t in study.get_trials(deepcopy=False)]
-    for params in queue:
-        if params not in known:
-            study.enqueue_trial(params, skip_if_exists=True)
+    with alone(place):
+        known = [t.system_attrs.get("fixed_params", t.params) for t in study.get_trials(deepcopy=False)]
+        for params in queue:
+            if params not in known:
+                study.enqueue_trial(params, skip_if_exists=True)
 
 
 def _over(s: Search, study: Any, began: float) -> str:
@@ -158,10 +159,10 @@ def run_search(
             warnings.simplefilter("ignore", UserWarning)
             study.sampler, study.pruner = sampler_of(search), pruner_of(search)
             heal(study, place)
-            _begin(search, study, by_hand, first)
+            _begin(search, study, place, by_hand, first)
             objective = _objective(search, worker, stop)
             while not (why := "cancelled" if stop() else _over(search, study, began)):
-                _one(study, objective, place)
+                _one(search, study, objective, place, worker)
                 heal(study, place)
                 if progress and _done(study, "COMPLETE"):
                     progress(_read(search, study, place, "", False))
@@ -170,9 +171,23 @@ def run_search(
         optuna.logging.set_verbosity(level)
 
 
-def _one(study: Any, objective: Callable[[Any], float], place: Place) -> None:
+def _one(s: Search, study: Any, objective: Callable[[Any], float], place: Place, worker: str) -> None:
+    from optuna import TrialPruned
+    from optuna.trial import TrialState
+
     try:
-        study.optimize(objective, n_trials=1, catch=(MlnbError,))
+        if place.desk is None or s.strategy == "grid":  # with a heartbeat
+            study.optimize(objective, n_trials=1, catch=(MlnbError,))
+            return
+        with alone(place):
+            trial = study.ask()
+            trial.set_user_attr("worker", worker)
+        try:
+            study.tell(trial, objective(trial))
+        except TrialPruned:
+            study.tell(trial, state=TrialState.PRUNED)
+        except MlnbError:
+            study.tell(trial, state=TrialState.FAIL)
     except Exception as error:
         if type(error).__module__.startswith("sqlalchemy") or type(error).__name__ == "StorageInternalError":
             with troubles(place):

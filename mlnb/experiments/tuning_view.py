@@ -39,7 +39,7 @@ def draw_tuning(
     ax.plot([each.number for each in full], ahead, color=PALETTE["blue"], linewidth=1.5, drawstyle="steps-post", label="best so far")
     ax.axhline(float(np.mean(t.default_folds)), color=PALETTE["orange"], linewidth=1.2, linestyle="--", label="defaults")
     ax.set(xlabel="trial", ylabel=f"{t.title} ({'higher' if t.higher_is_better else 'lower'} is better)")
-    legend(ax, loc="best")
+    legend(ax, loc="lower center", bbox_to_anchor=(0.5, 1), ncol=4, columnspacing=1, handletextpad=0.4)
     if many:
         names = sorted(t.importance, key=lambda name: t.importance[name])
         axes[1].barh(names, [t.importance[name] for name in names], color=PALETTE["blue"], alpha=0.75, height=0.55)
