@@ -95,7 +95,6 @@ def tune_command(
 
     \b
     Examples:
-      mlnb tune
       mlnb tune --model random_forest --trials 80 --hypothesis 'A tuned forest beats the defaults by 1 point of F1'
       mlnb tune --data customers.csv --target churned --space max_depth=2:6 --storage study.db --json
     """
@@ -109,9 +108,7 @@ def tune_command(
     if data and hypothesis:
         raise InputError("--hypothesis records an experiment in a project; leave it out, or leave --data out and work in a project (mlnb init).")
     if data:
-        problem = make_problem(task.replace("-", "_"), data, metric=metric, target=target, time=time, entity=entity)
-        found = tune(problem, model, storage or None, name, **options)
+        found = tune(make_problem(task.replace("-", "_"), data, metric=metric, target=target, time=time, entity=entity), model, storage or None, name, **options)
     else:
         found = tune_project(open_project(project), model, hypothesis, metric, storage=storage or None, name=name, **options)
-    code, error = gated(found.findings, gate)
-    return Answer(found.to_dict(), _lines(found), code, error)
+    return Answer(found.to_dict(), _lines(found), *gated(found.findings, gate))

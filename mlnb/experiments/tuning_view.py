@@ -47,7 +47,7 @@ def draw_tuning(
         axes[1].set(xlabel="importance: share of the variance of the scores", xlim=(0, 1))
     return fig
 
-
+# %% ../../nbs/03ee_experiments.tuning_view.ipynb #5a11ce01
 def draw_slices(
     tuning: Tuning,  # a search
 ) -> Figure:  # a small picture a parameter
