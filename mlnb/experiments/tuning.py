@@ -170,7 +170,7 @@ def run_search(
     finally:
         optuna.logging.set_verbosity(level)
 
-
+# %% ../../nbs/03ed_experiments.tuning.ipynb #5a11ce04
 def _one(s: Search, study: Any, objective: Callable[[Any], float], place: Place, worker: str) -> None:
     from optuna import TrialPruned
     from optuna.trial import TrialState
