@@ -29,7 +29,8 @@ def _lines(t: Tuning) -> Iterator[str]:
 
     gain = t.gain
     yield f"{t.model} on {t.rows:,} rows; {t.words}; ended: {t.stopped}"
-    yield from wrapped(f"{t.title} {t.best.value:.4g} in trial {t.best.number} of {len(t.finished)}; {gain.value:+.3g} ({gain.low:+.3g} to {gain.high:+.3g}) against the defaults.")
+    yield from wrapped(f"{t.title} {t.best.value:.4g} in trial {t.best.number} of {len(t.finished)}; "
+                       f"{gain.value:+.3g} ({gain.low:+.3g} to {gain.high:+.3g}) against the defaults.")
     yield ""
     yield f"{'parameter':<20}{'best':>10}{'default':>10}{'importance':>12}  range"
     for p in t.space:
