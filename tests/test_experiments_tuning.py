@@ -134,7 +134,7 @@ def test_killed_in_the_middle_of_a_trial(tmp_path, ending):
     for _ in range(3):
         process.stdout.readline()
     study = optuna.load_study(study_name="random_forest", storage=place_of(store).storage())
-    while not study.get_trials(deepcopy=False)[-1].state.name == "RUNNING":
+    while study.get_trials(deepcopy=False)[-1].state.name != "RUNNING":
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     process.wait()
