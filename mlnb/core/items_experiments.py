@@ -46,8 +46,8 @@ ITEMS = Items((
               "cross-validation inside train.",
           how="A resumable study over the pipeline, cross-validated on the training rows, with its number of trials "
               "and the weight of each parameter.",
-          missing="A finished tuning study; or attest that the defaults are kept, and why.",
-          needs=("experiment",), severity="low"),
+          missing="A finished tuning study: `mlnb tune`; or attest that the defaults are kept, and why.",
+          needs=("tuning",), logic="experiments.tuned", severity="low"),
 ))
 
 # %% ../../nbs/00gd_core.items_experiments.ipynb #9f137572

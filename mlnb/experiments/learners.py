@@ -119,9 +119,15 @@ def _words(s: Setting) -> Any:
     return Ridge(1.0) if s.task == "regression" else LogisticRegression(C=4.0, max_iter=1_000, random_state=s.random_state)
 
 
+def _network(s: Setting) -> Any:
+    from mlnb.experiments.networks import NeuralNet
+
+    return NeuralNet(s.task, "64-32", 1e-3, 32 if s.small else 128, 0.2, s.random_state)
+
+
 LEARNERS: Mapping[str, Callable[[Setting], Any]] = {
     "linear": _linear, "random_forest": _forest, "xgboost": _xgboost, "lightgbm": _lightgbm, "catboost": _catboost,
-    "words": _words, "letters": _words}
+    "words": _words, "letters": _words, "neural_net": _network}
 
 # %% ../../nbs/03bf_experiments.learners.ipynb #8133995c
 def learner(

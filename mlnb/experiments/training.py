@@ -89,7 +89,7 @@ class Training:
 def train(
     project: Project,  # with a sealed holdout
     hypothesis: str,  # what should get better, through what, and by how much
-    pipeline: Pipeline | None = None,  # unfitted, takes raw frames; the starting pipeline when not given
+    pipeline: Pipeline | None = None,  # unfitted, takes raw frames; the tuned one when not given, or the starting pipeline
     folds: int | None = None,  # folds of the cross-validation; 5, or 3 for small tables, when not given
     use_protected: bool = False,  # whether protected attributes may be features
     n_resamples: int = 1000,  # resamples for the intervals
@@ -102,8 +102,7 @@ def train(
     m, config = material(project, use_protected), project.config
     when, whom = (m.frame.get(name) for name in (config.time, config.entity))
     split = make_folds(m.y, m.task, when, whom, folds, random_state)
-    kinds = dict(m.features.kinds)
-    made = pipeline if pipeline is not None else starting_pipeline(kinds, m.task, len(m.y), config.time, random_state)
+    made = pipeline if pipeline is not None else _usual(project, m, random_state)
     how = {"folds": folds, "use_protected": use_protected, "n_resamples": n_resamples, "time": config.time, "entity": config.entity}
     with begin(project, asked, random_state, notes, began) as run:
         run.record(True, settings=how, **_planned(m, split, made), target=config.target)
@@ -145,6 +144,13 @@ def measured(
     return Measured(oof, simple, comparison, threshold, fitted(clone(pipeline), m.frame, m.y))
 
 # %% ../../nbs/03d_experiments.training.ipynb #f32e3532
+def _usual(project: Project, m: Material, random_state: int) -> Any:
+    "The tuned pipeline where tuning gained something on these data, else the one to start with."
+    tuned: Any = resolve("experiments.tuned:tuned_pipeline")
+    made = tuned(project, m, random_state)
+    return made if made is not None else starting_pipeline(dict(m.features.kinds), m.task, len(m.y), project.config.time, random_state)
+
+
 def _settings(model: Any) -> tuple[str, dict[str, Any]]:
     "Name and settings of what learns in a pipeline, fitted or not."
     inner = model
