@@ -264,7 +264,7 @@ def test_neural_net_learns_and_dropout_is_exact_in_the_mean():
     X = rng.normal(size=(400, 3))
     y = 3 * X[:, 0] - X[:, 1] + 100
     net = NeuralNet("regression", "64", 1e-2, 32, 0.1).fit(X, y)
-    assert np.corrcoef(net.predict(X), y)[0, 1] > 0.95 and abs(net.predict(X).mean() - 100) < 0.5
+    assert np.corrcoef(net.predict(X), y)[0, 1] > 0.95 and abs(net.predict(X).mean() - y.mean()) < 0.3
     found = tune(problem(), "neural_net", trials=3, folds=3)
     assert len(found.finished) == 3 and set(found.params) == {p.name for p in space_for("neural_net")}
 
