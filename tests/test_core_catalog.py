@@ -46,7 +46,7 @@ LOGIC = {
     "FRAME-BRIEF": "framing.brief", "FRAME-RULES": "framing.rules", "KILL1": "framing.kill", "KILL2": "framing.kill",
     "KILL3": "framing.kill", "LEAK02": "data.leak_preparation", "LEAK03": "data.leak_preparation", "LEAK08": "data.leak_preparation",
     "LEAK01": "data.leakage", "LEAK04": "data.leakage", "LEAK05": "data.leakage", "LEAK06": "data.holdout",
-    "LEAK07": "data.leakage", "EXP-RECORD": "experiments.tracking", "EXP-SELECT": "experiments.selection",
+    "LEAK07": "data.leakage", "EXP-RECORD": "experiments.tracking", "EXP-SELECT": "experiments.selection", "TUNE": "experiments.tuned",
     "METRIC": "evaluation.metrics", "EVAL01": "data.holdout", "EVAL09": "evaluation.errors", "RUBRIC": "rubric.score",
     **{f"FE-{name}": "data.features_checks" for name in ("NUM", "CAT", "TIME", "TEXT", "INTER")},
     **{f"DQ-{name.upper()}": "data.quality" for name in items_data.DQ_DIMENSIONS},
@@ -194,7 +194,7 @@ def test_quick_commands_name_things_that_exist() -> None:
 
 
 def test_every_command_belongs_to_the_command_line() -> None:
-    known = {"demo", "init", "run", "check", "score", "attest", "guide", "do", "store"}
+    known = {"demo", "init", "run", "check", "score", "attest", "guide", "do", "store", "select", "tune", "evaluate", "errors", "skew"}
     for item in ITEMS:
         for text in _texts(item).values():
             assert set(re.findall(r"`mlnb ([a-z]+)", text)) <= known, text
