@@ -126,7 +126,8 @@ def test_a_drowned_class_and_a_missed_one() -> None:
 
 
 def test_correlated_useless_and_golden_features() -> None:
-    train, test = (f.assign(a2=f.a * 1000 + np.random.default_rng(5).normal(0, 1, len(f)), idle=np.random.default_rng(6).normal(size=len(f))) for f in (numbers(600, 0), numbers(600, 1)))
+    twin, idle = (np.random.default_rng(seed).normal(size=600) for seed in (5, 6))
+    train, test = (f.assign(a2=f.a * 1000 + twin, idle=idle) for f in (numbers(600, 0), numbers(600, 1)))
     model = LinearRegression().fit(train.drop(columns="y"), train.y)
     found = inspect_model(model, train, test, "y", only=("MODEL08", "MODEL12")).findings
     assert [f.status.value for f in found] == ["warn"] * 2
@@ -183,7 +184,8 @@ def test_edges_that_cannot_move_are_no_fault_and_searches_are_read() -> None:
 
 def test_rounds_past_the_best_of_classes() -> None:
     train, test = classes(500, 0), classes(400, 1)
-    long, short = (HistGradientBoostingClassifier(max_iter=n, learning_rate=rate, early_stopping=False, random_state=0).fit(train[FEATURES], train.y) for n, rate in ((200, 0.3), (15, 0.1)))
+    long, short = (HistGradientBoostingClassifier(max_iter=n, learning_rate=rate, early_stopping=False, random_state=0).fit(train[FEATURES], train.y)
+                   for n, rate in ((200, 0.3), (15, 0.1)))
     assert [status(m, train, test, "MODEL17") for m in (long, short)] == ["warn", "pass"]
 
 

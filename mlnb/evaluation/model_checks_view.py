@@ -55,4 +55,5 @@ def model_checks_html(
     f = report.facts
     title = f"The model: {hit} of {len(found)} checks found something" if hit else f"The model: none of {len(found)} checks found anything"
     shown = figure_img(report.plot(), "skill of the model and its rivals in train and test") if report.skill else ""
-    return panel(title, shown + findings_html(found), note=f"{report.model}; {f.get('train rows looked at', 0):,} training and {f.get('test rows looked at', 0):,} test rows looked at")
+    return panel(title, shown + findings_html(found), note=f"{report.model}; "
+                 f"{f.get('train rows looked at', 0):,} training and {f.get('test rows looked at', 0):,} test rows looked at")

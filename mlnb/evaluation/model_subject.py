@@ -52,7 +52,7 @@ def mean_of(
     n, value = len(values), float(np.mean(values))
     off = values - value
     if groups is not None:
-        off = np.bincount(np.unique(groups, return_inverse=True)[1], off)
+        off = np.bincount(np.unique(groups, return_inverse=True)[1], off).astype(float)
     m = len(off)
     error = float(np.sqrt((off**2).sum() * m / max(m - 1, 1)) / n)
     half = float(t.isf(0.025 / max(tries, 1), max(m - 1, 1))) * error
@@ -185,8 +185,8 @@ class Subject(_Measured):
         said = [self.ask(m, self.train.iloc[r]) for m, r in zip(self.fold_models, rows, strict=True)]
         return np.concatenate(rows), np.repeat(np.arange(len(rows)), [len(r) for r in rows]), np.concatenate(said)
 
-    def again(self, rows: np.ndarray, **settings: Any) -> Any:
-        "The model, fitted to some training rows, perhaps with other settings."
+    def again(self, rows: np.ndarray, frame: Any = None, **settings: Any) -> Any:
+        "The model, fitted to some training rows, perhaps with other settings or other features."
         from sklearn.base import clone
 
         try:
@@ -194,7 +194,7 @@ class Subject(_Measured):
         except TypeError as error:
             raise InputError(f"{type(self.model).__name__} cannot be fitted again (scikit-learn's clone refuses it), which this check needs. "
                              "Give a scikit-learn pipeline or estimator.") from error
-        return fitted(fresh.set_params(**settings) if settings else fresh, self.train.iloc[rows], self.labels(self.y[rows]))
+        return fitted(fresh.set_params(**settings) if settings else fresh, (self.train if frame is None else frame).iloc[rows], self.labels(self.y[rows]))
 
 # %% ../../nbs/04ha_evaluation.model_subject.ipynb #7cd2ca1a
 def _ready(model: Any, frame: pd.DataFrame, y: np.ndarray) -> Any:
@@ -231,14 +231,18 @@ def subject(
 
     if not hasattr(model, "predict"):
         raise InputError(f"{type(model).__name__} is no model: it has no predict. Give a fitted estimator or pipeline that takes raw rows.")
-    frames, rows, kinds = [], [], {}
+    frames: list[pd.DataFrame] = []
+    rows: list[int] = []
+    kinds: dict[str, str] = {}
     for name, side in (("train", train), ("test", test)):
         table = open_table(side, name="" if isinstance(side, str) else name)
         for column, role in ((target, "target"), (time, "time column"), (entity, "entity column")):
             if column:
                 table.check_column(column, role)
-        whole = isinstance(side, pd.DataFrame)
-        frame = side.iloc[spread_rows(len(side), most, random_state)[:most]] if whole else sample_rows(table, most, random_state=random_state)  # type: ignore[attr-defined]
+        if isinstance(side, pd.DataFrame):
+            frame = side.iloc[spread_rows(len(side), most, random_state)[:most]]
+        else:
+            frame = sample_rows(table, most, random_state=random_state)
         frames.append(frame[frame[target].notna().to_numpy()].reset_index(drop=True))
         rows.append(table.rows)
         kinds = kinds or dict(open_table(frame.drop(columns=target)).kinds)
@@ -274,4 +278,5 @@ def _made(model: Any, frames: list[pd.DataFrame], target: str, time: str, entity
     whens = {n: (train[n], test[n]) for n in dates}
     groups = (None, None) if not entity else tuple(pd.factorize(f[entity], use_na_sentinel=False)[0] for f in (train, test))
     facts = {"train rows": rows[0], "test rows": rows[1], "train rows looked at": len(y), "test rows looked at": len(z)}
-    return Subject(model, train[used], y, test[used], z, task, classes, {n: kinds[n] for n in used}, time, whens, groups, test.drop(columns=target), facts=facts, **rest)  # type: ignore[arg-type]
+    return Subject(model, train[used], y, test[used], z, task, classes, {n: kinds[n] for n in used}, time, whens, groups,  # type: ignore[arg-type]
+                   test.drop(columns=target), facts=facts, **rest)
