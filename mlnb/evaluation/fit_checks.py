@@ -44,7 +44,7 @@ def learned_by_heart(
     rivals = {name: (_skills(s, losses), _ahead(s, losses, len(s.rivals))) for name, losses in s.rival_losses.items()}
     own["rivals"] = {name: {**skill, "ahead": vars(ahead)} for name, (skill, ahead) in rivals.items()}
     better = {name: ahead for name, (skill, ahead) in rivals.items() if skill["train"] - skill["test"] < gap and ahead.low > 0 and ahead.value > COUNTS}
-    if left[1].high >= 1 and 1 - left[0].value > 0.1:
+    if left[1].value >= 1 and 1 - left[0].value > 0.1:
         return finding("MODEL01", "fail", f"{said}. On new rows it is no better than guessing.", value=gap, threshold=COUNTS, evidence=own)
     if better:
         name = max(better, key=lambda n: better[n].value)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['MOST', 'Mean', 'mean_of', 'ratio_of', 'Subject', 'subject']
+__all__ = ['MOST', 'Mean', 'mean_of', 'ratio_of', 'Subject', 'used_columns', 'subject']
 
 # %% ../../nbs/04ha_evaluation.model_subject.ipynb #e501c38b
 @dataclass(frozen=True)
@@ -208,6 +208,23 @@ def _ready(model: Any, frame: pd.DataFrame, y: np.ndarray) -> Any:
     except (NotFittedError, AttributeError):
         return fitted(clone(model), frame, y)
 
+# %% ../../nbs/04ha_evaluation.model_subject.ipynb #f750260e
+def used_columns(
+    model: Any,  # fitted
+    columns: list[Any],  # there are, without the target
+) -> list[str]:  # those that reach the estimator
+    "Columns of raw rows that a model looks at; what a first `ColumnTransformer` leaves aside is none of them."
+    while hasattr(model, "best_estimator_") or hasattr(model, "steps"):
+        model = model.best_estimator_ if hasattr(model, "best_estimator_") else model.steps[0][1]
+    if isinstance(getattr(model, "kinds", None), Mapping):
+        return [str(n) for n in model.kinds]  # a pipeline of this package takes the columns it was made for
+    named = [str(n) for n in getattr(model, "feature_names_in_", columns)]
+    parts = [(name, list(given)) for name, step, given in getattr(model, "transformers_", []) if isinstance(step, str) and step == "drop"]
+    if not parts or any(name != "remainder" for name, _ in parts):
+        return named
+    aside = {named[n] if isinstance(n, (int, np.integer)) else str(n) for _, given in parts for n in given}
+    return [n for n in named if n not in aside]
+
 # %% ../../nbs/04ha_evaluation.model_subject.ipynb #e7247452
 MOST = 20_000  # rows of each side that are looked at: a mean over them is known to within a percent of its spread
 
@@ -270,7 +287,7 @@ def _made(model: Any, frames: list[pd.DataFrame], target: str, time: str, entity
         y, z = codes, np.array([place[label] for label in test[target].tolist()], dtype=int)
         if len(classes) < 2 or len(z) < 20:
             raise InputError(f"{target} has {len(classes)} classes in train and {len(z)} rows of them in test; two classes and 20 rows are needed.")
-    used = [str(n) for n in getattr(model, "feature_names_in_", [n for n in train.columns if n != target])]
+    used = used_columns(model, [n for n in train.columns if n != target])
     lost = [n for n in used if n not in test.columns or n not in train.columns]
     if lost:
         raise InputError(f"The model was fitted to columns that are not there: {', '.join(lost[:5])}. Give the rows as they were when it was fitted.")

@@ -88,10 +88,10 @@ def best_at_edge(
     return finding("MODEL14", "warn", f"At the end of the range: {said}.", value=len(edges), threshold=0, evidence={"edges": edges, "flat": flat})
 
 # %% ../../nbs/04hf_evaluation.tuning_checks.ipynb #ee7fec63
-TRIED, GAINS = 4_000, 0.01  # rows of the trials; share of the loss of guessing that a setting has to bring
+TRIED, GAINS = 3_000, 0.01  # rows of the trials; share of the loss of guessing that a setting has to bring
 USUAL: Mapping[str, Mapping[str, tuple[Any, ...]]] = {  # end of a class's name -> setting -> values to try
-    "XGB": {"learning_rate": (0.03, 0.2), "max_depth": (2, 8), "min_child_weight": (1, 20), "reg_lambda": (0.1, 20.0), "n_estimators": (50, 500)},
-    "LGBM": {"learning_rate": (0.03, 0.2), "num_leaves": (7, 63), "min_child_samples": (5, 80), "reg_lambda": (0.1, 20.0), "n_estimators": (50, 500)},
+    "XGB": {"learning_rate": (0.03, 0.2), "max_depth": (2, 8), "min_child_weight": (1, 20), "reg_lambda": (0.1, 20.0), "n_estimators": (50, 300)},
+    "LGBM": {"learning_rate": (0.03, 0.2), "num_leaves": (7, 63), "min_child_samples": (5, 80), "reg_lambda": (0.1, 20.0), "n_estimators": (50, 300)},
     "HistGradientBoosting": {"learning_rate": (0.03, 0.2), "max_leaf_nodes": (7, 63), "min_samples_leaf": (5, 80), "l2_regularization": (0.0, 20.0), "max_iter": (50, 300)},
     "GradientBoosting": {"learning_rate": (0.03, 0.2), "max_depth": (2, 6), "min_samples_leaf": (1, 20), "n_estimators": (50, 300)},
     "RandomForest": {"max_features": (0.3, 1.0), "min_samples_leaf": (2, 20)}, "ExtraTrees": {"max_features": (0.3, 1.0), "min_samples_leaf": (2, 20)},

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['NEARLY', 'WORTH', 'ROWS', 'REPEATS', 'CONFIRMING', 'MATTERS', 'golden_feature', 'shuffling_costs', 'useless_features',
-           'unstable_features']
+__all__ = ['NEARLY', 'WORTH', 'ROWS', 'REPEATS', 'CONFIRMING', 'AT_ONCE', 'MATTERS', 'golden_feature', 'shuffling_costs',
+           'useless_features', 'unstable_features']
 
 # %% ../../nbs/04he_evaluation.use_checks.ipynb #e518e888
 NEARLY = 0.9  # part of the model's gain that a single feature may reach
@@ -69,6 +69,7 @@ def golden_feature(
 
 # %% ../../nbs/04he_evaluation.use_checks.ipynb #8508ae3c
 WORTH, ROWS, REPEATS, CONFIRMING = 0.02, 2_000, 3, 3  # part of the gain below which features are of no use; rows shuffled; how often; folds, and tries, that confirm
+AT_ONCE = 20_000  # rows a model is asked for at once
 
 
 def shuffling_costs(
@@ -80,15 +81,16 @@ def shuffling_costs(
     repeats: int = REPEATS,  # how often
 ) -> list[Mean]:  # increase of the mean loss, for each
     "What it costs when features are shuffled, several at once in the same order."
+    import pandas as pd
+
     rng, before = np.random.default_rng(s.random_state), s.loss(s.ask(model, rows), truth)
-    found = []
-    for some in names:
-        change = np.zeros(len(rows))
-        for _ in range(repeats):
-            order = rng.permutation(len(rows))
-            change += (s.loss(s.ask(model, rows.assign(**{n: rows[n].take(order).array for n in some})), truth) - before) / repeats
-        found.append(mean_of(change))
-    return found
+    orders = [(some, rng.permutation(len(rows))) for some in names for _ in range(repeats)]
+    at_once, costs = max(1, AT_ONCE // len(rows)), []
+    for start in range(0, len(orders), at_once):  # a pipeline is asked few times, for asking costs more than the rows
+        mixed = [rows.assign(**{n: rows[n].take(order).array for n in some}) for some, order in orders[start: start + at_once]]
+        said = s.loss(s.ask(model, pd.concat(mixed, ignore_index=True)), np.tile(truth, len(mixed)))
+        costs += list(said.reshape(len(mixed), -1) - before)
+    return [mean_of(np.mean(costs[i: i + repeats], axis=0)) for i in range(0, len(costs), repeats)]
 
 
 def _confirmed(s: Subject, names: list[str]) -> tuple[list[str], Mean | None]:
