@@ -69,8 +69,7 @@ def too_little_learned(
     for name, losses in s.rival_losses.items():
         behind, ahead = left[0].value - rivals[name].value, _ahead(s, losses, len(rivals))
         if behind - 1.96 * np.hypot(left[0].error, rivals[name].error) > COUNTS and ahead.low > 0:
-            return finding("MODEL02", "warn", f"{said}. {name.capitalize()} predicts new rows better ({1 - rivals[name].value:.3f}) than the model "
-                           "describes those it learned from.",
+            return finding("MODEL02", "warn", f"{said}. {name.capitalize()} predicts new rows better ({1 - rivals[name].value:.3f}) than the model its own.",
                            value=skill, threshold=1 - rivals[name].value, evidence=evidence)
     return finding("MODEL02", "pass", f"{said}; guessing has 0, and no rival shows that more could be learned.", value=skill, threshold=0.0, evidence=evidence)
 

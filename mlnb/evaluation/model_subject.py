@@ -208,7 +208,7 @@ def _ready(model: Any, frame: pd.DataFrame, y: np.ndarray) -> Any:
     except (NotFittedError, AttributeError):
         return fitted(clone(model), frame, y)
 
-# %% ../../nbs/04ha_evaluation.model_subject.ipynb #f750260e
+# %% ../../nbs/04ha_evaluation.model_subject.ipynb #b0afedc0
 def used_columns(
     model: Any,  # fitted
     columns: list[Any],  # there are, without the target

@@ -92,7 +92,7 @@ def shuffling_costs(
         costs += list(said.reshape(len(mixed), -1) - before)
     return [mean_of(np.mean(costs[i: i + repeats], axis=0)) for i in range(0, len(costs), repeats)]
 
-
+# %% ../../nbs/04he_evaluation.use_checks.ipynb #55bcd895
 def _confirmed(s: Subject, names: list[str]) -> tuple[list[str], Mean | None]:
     "Those of the features, cheapest first, without which the model does as well when it is fitted again, and what that costs."
     from sklearn.base import clone
@@ -116,7 +116,7 @@ def _confirmed(s: Subject, names: list[str]) -> tuple[list[str], Mean | None]:
         names = names[: len(names) // 2]
     return [], None
 
-
+# %% ../../nbs/04he_evaluation.use_checks.ipynb #d0495a59
 def useless_features(
     s: Subject,  # the model
 ) -> Finding:  # MODEL12
