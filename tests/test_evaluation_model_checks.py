@@ -269,7 +269,7 @@ def test_a_project_is_examined_when_it_is_asked_for_and_spends_one_look(tmp_path
     assert open_holdout(project).book.count == 1
     kept = project_model_checks(project)
     assert project.check("evaluation").get("MODEL01").message == kept.findings.get("MODEL01").message  # type: ignore[union-attr]
-    save_config(project.path, project.config.model_copy(update={"exclude": [example.data.columns[0]]}))
+    save_config(project.path, project.config.model_copy(update={"exclude": (example.data.columns[0],)}))
     later = Project(project.path)
     assert later.findings().get("MODEL01").status == "stale"  # type: ignore[union-attr]
     assert later.result("model_checks", fresh=True) is None

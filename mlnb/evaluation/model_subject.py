@@ -38,7 +38,8 @@ class Mean:
     high: float  # upper end
 
     def __str__(self) -> str:
-        return f"{self.value:+.3f} ({self.low:+.3f} to {self.high:+.3f})"
+        value, low, high = (f"{round(x, 3) + 0.0:+.3f}" for x in (self.value, self.low, self.high))  # no -0.000
+        return f"{value} ({low} to {high})"
 
 
 def mean_of(
