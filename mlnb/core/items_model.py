@@ -81,7 +81,7 @@ READING = Items((
     _low("MODEL12", "Every feature earns its place",
          why="Features that do nothing still have to be computed, monitored and explained, and can break.",
          fix="Leave out the features shown together, and confirm on folds that nothing is lost.",
-         how="There are no features whose shuffling, all at once, costs less than a fiftieth of the gain, interval included, and as little when the model is fitted without them."),
+         how="No features, shuffled all at once, cost less than a fiftieth of the gain, and as little when left out of the fit."),
     _item("MODEL21", "Features mean the same in every fold",
           why="A feature that carries one fold and does nothing in the next is luck, or stands for something that comes and goes.",
           fix="Join features that replace each other, regularise, or find out what sets the folds apart.",
