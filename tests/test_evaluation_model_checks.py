@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeRegressor
 
+from mlnb.core.context import MissingPart
 from mlnb.core.errors import InputError
 from mlnb.core.items_model import ITEMS
+from mlnb.core.project import Project
+from mlnb.core.project_config import save_config
+from mlnb.data.holdout import open_holdout, seal
+from mlnb.datasets import load_example
+from mlnb.evaluation.evaluate import project_evaluation
 from mlnb.evaluation.fit_checks import folds_differ
-from mlnb.evaluation.model_checks import COVERS, ModelReport, inspect_model
+from mlnb.evaluation.model_checks import COVERS, ModelReport, inspect_model, project_model_checks
 from mlnb.evaluation.model_subject import mean_of, ratio_of, subject
 from mlnb.evaluation.reading_checks import clusters_of
 from mlnb.evaluation.tuning_checks import read_study
+from mlnb.experiments.training import ensure_trained
 
 CODES = [item.id for item in ITEMS]
 FEATURES = list("abcde")
@@ -126,7 +137,8 @@ def test_a_drowned_class_and_a_missed_one() -> None:
 
 
 def test_correlated_useless_and_golden_features() -> None:
-    train, test = (f.assign(a2=f.a * 1000 + np.random.default_rng(5).normal(0, 1, len(f)), idle=np.random.default_rng(6).normal(size=len(f))) for f in (numbers(600, 0), numbers(600, 1)))
+    twin, idle = (np.random.default_rng(seed).normal(size=600) for seed in (5, 6))
+    train, test = (f.assign(a2=f.a * 1000 + twin, idle=idle) for f in (numbers(600, 0), numbers(600, 1)))
     model = LinearRegression().fit(train.drop(columns="y"), train.y)
     found = inspect_model(model, train, test, "y", only=("MODEL08", "MODEL12")).findings
     assert [f.status.value for f in found] == ["warn"] * 2
@@ -183,8 +195,84 @@ def test_edges_that_cannot_move_are_no_fault_and_searches_are_read() -> None:
 
 def test_rounds_past_the_best_of_classes() -> None:
     train, test = classes(500, 0), classes(400, 1)
-    long, short = (HistGradientBoostingClassifier(max_iter=n, learning_rate=rate, early_stopping=False, random_state=0).fit(train[FEATURES], train.y) for n, rate in ((200, 0.3), (15, 0.1)))
+    long, short = (HistGradientBoostingClassifier(max_iter=n, learning_rate=rate, early_stopping=False, random_state=0).fit(train[FEATURES], train.y)
+                   for n, rate in ((200, 0.3), (15, 0.1)))
     assert [status(m, train, test, "MODEL17") for m in (long, short)] == ["warn", "pass"]
+
+
+# ------------------------------------------------------------ false alarms that were
+
+
+def test_fits_that_differ_by_luck_are_no_difference_of_folds() -> None:
+    "An unstable learner differs from fold to fold on the same rows; dealing rows alone calls that a difference of folds."
+
+    def product(n: int, seed: int) -> pd.DataFrame:
+        f = numbers(n, seed)
+        return f.assign(y=f.a + 2 * f.b * f.c + 0.3 * np.random.default_rng(seed).normal(size=n))
+
+    found = []
+    for seed in range(16):
+        train, test = product(2_000, seed), product(1_500, seed + 100)
+        tree = DecisionTreeRegressor(max_depth=4, max_features=2, random_state=np.random.RandomState(seed)).fit(train[FEATURES], train.y)
+        found.append(folds_differ(subject(tree, train, test, "y", random_state=seed)).value)
+    assert sum(p < 0.01 for p in found) <= 1 and np.mean(found) > 0.3
+
+
+def test_a_fold_of_other_rows_is_still_found() -> None:
+    train, test = numbers(1_000, 0), numbers(500, 1)
+    rows = np.arange(1_000)
+    splits = [(rows[rows % 5 != k], rows[rows % 5 == k]) for k in range(5)]
+    train.loc[rows % 5 == 2, "y"] += 2.5 * np.random.default_rng(0).normal(size=200)
+    found = inspect_model(line(train), train, test, "y", folds=splits, only=("MODEL03",)).findings[0]
+    assert found.status == "warn" and found.evidence["fold"] == 3  # type: ignore[index]
+
+
+def test_features_that_refitting_misses_are_not_called_useless() -> None:
+    "A model that was fitted badly ignores a feature; fitted again it needs it, so leaving it out is no advice to give."
+
+    class Lazy(LinearRegression):
+        def fit(self, X: pd.DataFrame, y: np.ndarray) -> Lazy:
+            super().fit(X, y)
+            if len(X) == 600:
+                self.coef_[4] = 0.0
+            return self
+
+    train, test = numbers(600, 0), numbers(600, 1)
+    found = inspect_model(Lazy().fit(train[FEATURES], train.y), train, test, "y", only=("MODEL12",)).findings[0]
+    assert found.status == "pass" and found.evidence["suspected"] == ["e"]  # type: ignore[index]
+
+
+def test_rivals_see_the_columns_of_the_model_only() -> None:
+    train, test = (f.assign(leak=f.y) for f in (numbers(400, 0), numbers(300, 1)))
+    model = make_pipeline(make_column_transformer((StandardScaler(), FEATURES)), LinearRegression()).fit(train.drop(columns="y"), train.y)
+    s = subject(model, train, test, "y")
+    assert list(s.train) == FEATURES
+    assert status(model, train, test, "MODEL09") == "pass"
+
+
+# ------------------------------------------------------------ projects
+
+
+def test_a_project_is_examined_when_it_is_asked_for_and_spends_one_look(tmp_path: Path) -> None:
+    example = load_example("breast_cancer")
+    example.data.sample(300, random_state=0).to_csv(tmp_path / "d.csv", index=False)
+    project = Project.create(tmp_path / "p", tmp_path / "d.csv", target=example.target)
+    seal(project)
+    ensure_trained(project)
+    with pytest.raises(MissingPart, match="mlnb check MODEL"):
+        project.context()["model_checks"]
+    found = project.check("model")
+    few = {f.code for f in found if f.status == "not_checked"}
+    assert [f.code for f in found] == CODES and few <= {"MODEL20"}  # sixty test rows are few for parts of probabilities
+    assert open_holdout(project).book.count == 1
+    project_evaluation(project)
+    assert open_holdout(project).book.count == 1
+    kept = project_model_checks(project)
+    assert project.check("evaluation").get("MODEL01").message == kept.findings.get("MODEL01").message  # type: ignore[union-attr]
+    save_config(project.path, project.config.model_copy(update={"exclude": (example.data.columns[0],)}))
+    later = Project(project.path)
+    assert later.findings().get("MODEL01").status == "stale"  # type: ignore[union-attr]
+    assert later.result("model_checks", fresh=True) is None
 
 
 # ------------------------------------------------------------ clusters, bad input, cover

@@ -82,7 +82,7 @@ def run(
 
 
 def select(
-    which: str | int | Iterable[str | int] | None,  # codes, phases (number or key), or None for all
+    which: str | int | Iterable[str | int] | None,  # codes or what they begin with, phases (number or key), or None for all
 ) -> list[Check]:  # each once
     "The checks that codes and phases name."
     if which is None:
@@ -91,6 +91,10 @@ def select(
     phases = {str(p.number): p.number for p in catalog.PHASES} | {p.key: p.number for p in catalog.PHASES}
     found: dict[str, Check] = {}
     for name in names:
+        family = [get(code) for code in catalog.ITEMS if code.rstrip("0123456789") == str(name).upper() != code]
+        if family and str(name).lower() not in phases:  # MODEL stands for MODEL01 to MODEL21
+            found |= {check.code: check for check in family}
+            continue
         number = None if str(name) in catalog.ITEMS else phases.get(str(name).lower())  # RUBRIC is a check, rubric a phase
         for check in checks(number) if number is not None else [get(str(name))]:
             found[check.code] = check

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mlnb.core.tables import Table
 
 # %% auto #0
-__all__ = ['PROVIDERS', 'OTHER_FILES', 'PHASE_PANELS', 'INPUTS', 'needed_inputs', 'Project']
+__all__ = ['PROVIDERS', 'DEAR', 'OTHER_FILES', 'PHASE_PANELS', 'INPUTS', 'needed_inputs', 'Project']
 
 # %% ../../nbs/00i_core.project.ipynb #8683abf7
 PROVIDERS: Mapping[str, str] = {  # part -> function that takes the project
@@ -49,6 +49,7 @@ PROVIDERS: Mapping[str, str] = {  # part -> function that takes the project
     "reference": "monitoring.batch:project_reference",
     "drift": "monitoring.batch:project_drift",
 }
+DEAR: Mapping[str, str] = {"model_checks": "MODEL"}  # part that is made only when checks of this name are asked for
 OTHER_FILES = ("data_rules",)  # files beside the records that the data phase reads by itself
 PHASE_PANELS: Mapping[str, str] = {"framing": "framing.panel:FramingPanel", "data": "data.panel:DataPanel",
                                    "experiments": "experiments.panel:ExperimentsPanel", "evaluation": "evaluation.panel:EvaluationPanel"}
@@ -61,12 +62,18 @@ def _read_json(path: Path) -> dict[str, object] | None:
         return None
 
 
+def _provided(project: Project, name: str, make: bool) -> object:
+    "A part by its provider; one that is dear only when it is kept, unless it was asked for."
+    if not make and project.result(name, fresh=True) is None:
+        raise MissingError(f"It takes a while and is made when it is asked for: mlnb check {DEAR[name]}")
+    return resolve(PROVIDERS[name])(project)  # type: ignore[operator]
+
+
 def _parts(project: Project) -> dict[str, object]:
     "What a project can give to checks."
     c = project.config
     current = (lambda: project.current()) if c.current else (lambda: None)
-    late = {name: Provider(functools.partial(lambda ref: resolve(ref)(project), ref))  # type: ignore[operator]
-            for name, ref in PROVIDERS.items()}
+    late = {name: Provider(functools.partial(_provided, project, name, name not in DEAR)) for name in PROVIDERS}
     return late | {
         "config": c, "target": c.target, "time": c.time, "entity": c.entity, "protected": c.protected or None,
         "data": Provider(project.table), "train": Provider(project.train), "current": Provider(current),
@@ -217,7 +224,9 @@ class Project(_ProjectResults):
 
     def check(self, *which: str | int) -> Findings:
         "Run checks by code or phase (all when none is named), and put what they found into the ledger."
-        return self.note(run(which or None, self.context()), source="check")
+        asked = {part: Provider(functools.partial(_provided, self, part, True)) for part, name in DEAR.items()
+                 if any(str(given).upper().startswith(name) for given in which)}
+        return self.note(run(which or None, self.context(**asked)), source="check")
 
     def attest(self, code: str, by: str, why: str, until: str | None = None, waive: bool = False) -> Attestation:
         "Sign a check."

@@ -39,7 +39,8 @@ def gives_in(
         return finding("MODEL04", "pass", f"{text}.", value=float(shares[large]), threshold=LARGE)
     rest, told = int((s.z != large).sum()), rate_interval(int((named != large).sum()), len(named))
     found = rate_interval(int(((named == s.z) & (s.z != large)).sum()), rest) if rest else told
-    text += f". The model names another in {told.value:.1%} ({told.low:.1%} to {told.high:.1%}), and finds {found.value:.0%} ({found.low:.0%} to {found.high:.0%}) of the {rest:,} that are"
+    text += f". The model names another in {told.value:.1%} ({told.low:.1%} to {told.high:.1%}), and finds "
+    text += f"{found.value:.0%} ({found.low:.0%} to {found.high:.0%}) of the {rest:,} that are"
     evidence = {"share": shares[large], "named": told.value, "named high": told.high, "found": found.value, "found low": found.low, "found high": found.high}
     return finding("MODEL04", "warn" if told.high < NAMED * (1 - shares[large]) else "pass", f"{text}.",
         value=told.value, threshold=NAMED * (1 - shares[large]), evidence=evidence)
@@ -83,14 +84,16 @@ def times_overlap(
         late, early = int((first > second.min()).sum()), int((second < first.max()).sum())
         share = rate_interval(late, len(first))
         if share.value > worst[0]:
-            worst = (share.value, name, {"train rows later than the first test row": late, "test rows earlier than the last train row": early, "low": share.low, "high": share.high})
+            worst = (share.value, name, {"train rows later than the first test row": late, "test rows earlier than the last train row": early,
+                                        "low": share.low, "high": share.high})
     if not worst[1]:
         return finding("MODEL13", "not_checked", f"The moments in {listed(s.whens)} cannot be read.")
     value, name, evidence = worst
     late, early = (v for k, v in evidence.items() if "rows" in k)
     if not late:
         return finding("MODEL13", "pass", f"By {name}, every training row lies before the test rows.", value=0.0, threshold=0.0, evidence=evidence)
-    text = f"By {name}, {late:,} training rows ({value:.1%}, {evidence['low']:.1%} to {evidence['high']:.1%}) are later than the first test row, and {early:,} test rows earlier than the last training row."
+    text = f"By {name}, {late:,} training rows ({value:.1%}, {evidence['low']:.1%} to {evidence['high']:.1%}) are later than the first test row, "
+    text += f"and {early:,} test rows earlier than the last training row."
     return finding("MODEL13", "fail" if name == s.time and evidence["low"] > 0.01 else "warn", text, value=value, threshold=0.0, columns=(name,), evidence=evidence)
 
 # %% ../../nbs/04hc_evaluation.class_checks.ipynb #a625e683

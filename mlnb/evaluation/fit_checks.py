@@ -15,8 +15,8 @@ from ..core.findings import Finding
 from .model_subject import Mean, Subject, mean_of
 
 # %% auto #0
-__all__ = ['COUNTS', 'DEALS', 'RARELY', 'SLOWER', 'RUNS', 'ASKED', 'learned_by_heart', 'too_little_learned', 'folds_differ',
-           'beaten_by_default', 'slow_for_nothing']
+__all__ = ['COUNTS', 'DEALS', 'RARELY', 'JUDGES', 'SLOWER', 'RUNS', 'ASKED', 'learned_by_heart', 'too_little_learned',
+           'folds_differ', 'beaten_by_default', 'slow_for_nothing']
 
 # %% ../../nbs/04hb_evaluation.fit_checks.ipynb #194fbbeb
 COUNTS = 0.02  # share of the loss of guessing below which a difference is of no use to anybody
@@ -44,7 +44,7 @@ def learned_by_heart(
     rivals = {name: (_skills(s, losses), _ahead(s, losses, len(s.rivals))) for name, losses in s.rival_losses.items()}
     own["rivals"] = {name: {**skill, "ahead": vars(ahead)} for name, (skill, ahead) in rivals.items()}
     better = {name: ahead for name, (skill, ahead) in rivals.items() if skill["train"] - skill["test"] < gap and ahead.low > 0 and ahead.value > COUNTS}
-    if left[1].high >= 1 and 1 - left[0].value > 0.1:
+    if left[1].value >= 1 and 1 - left[0].value > 0.1:
         return finding("MODEL01", "fail", f"{said}. On new rows it is no better than guessing.", value=gap, threshold=COUNTS, evidence=own)
     if better:
         name = max(better, key=lambda n: better[n].value)
@@ -69,12 +69,19 @@ def too_little_learned(
     for name, losses in s.rival_losses.items():
         behind, ahead = left[0].value - rivals[name].value, _ahead(s, losses, len(rivals))
         if behind - 1.96 * np.hypot(left[0].error, rivals[name].error) > COUNTS and ahead.low > 0:
-            return finding("MODEL02", "warn", f"{said}. {name.capitalize()} predicts new rows better ({1 - rivals[name].value:.3f}) than the model describes those it learned from.",
+            return finding("MODEL02", "warn", f"{said}. {name.capitalize()} predicts new rows better ({1 - rivals[name].value:.3f}) than the model its own.",
                            value=skill, threshold=1 - rivals[name].value, evidence=evidence)
     return finding("MODEL02", "pass", f"{said}; guessing has 0, and no rival shows that more could be learned.", value=skill, threshold=0.0, evidence=evidence)
 
 # %% ../../nbs/04hb_evaluation.fit_checks.ipynb #b3e7336a
-DEALS, RARELY = 500, 0.01  # times the losses are dealt; share of deals as uneven as this from which the folds differ
+DEALS, RARELY, JUDGES = 500, 0.01, 5_000  # times the losses are dealt; share of deals as uneven from which folds differ; test rows that compare the fits
+
+
+def _fits_apart(s: Subject, unit: float) -> tuple[np.ndarray, np.ndarray]:
+    "By how much the models of the folds differ on the same test rows, and the covariance of these means."
+    loss = np.stack([s.loss(s.ask(m, s.test.iloc[:JUDGES]), s.z[:JUDGES]) for m in s.fold_models]) / unit
+    loss -= loss.mean(axis=0)
+    return loss.mean(axis=1), np.cov(loss) / loss.shape[1]
 
 
 def folds_differ(
@@ -82,22 +89,25 @@ def folds_differ(
 ) -> Finding:  # MODEL03
     "Whether scores differ between folds more than chance allows."
     rows, fold, said = s.unseen
-    loss, guess = s.loss(said, s.y[rows]), s.losses["guess"][0][rows]
-    value = loss / max(float(guess.mean()), 1e-300)
+    loss, unit = s.loss(said, s.y[rows]), max(float(s.losses["guess"][0][rows].mean()), 1e-300)
+    value = loss / unit
     means = np.bincount(fold, value) / np.bincount(fold)
+    apart, wobble = _fits_apart(s, unit)
+    value = value - apart[fold]
     if s.groups[0] is not None:
         _, whom = np.unique(s.groups[0][rows] * (fold.max() + 1) + fold, return_inverse=True)
         counts = np.bincount(whom)
         value, fold = np.bincount(whom, value) / counts, (np.bincount(whom, fold) / counts).round().astype(int)
     sizes, rng = np.bincount(fold), np.random.default_rng(s.random_state)
 
-    def uneven(values: np.ndarray) -> float:
-        return float((np.bincount(fold, values) ** 2 / sizes).sum())
+    def uneven(values: np.ndarray, more: np.ndarray) -> float:
+        middles = np.bincount(fold, values) / sizes + more
+        return float((sizes * (middles - np.average(middles, weights=sizes)) ** 2).sum())
 
-    seen = uneven(value)
-    p = (1 + sum(uneven(rng.permutation(value)) >= seen * (1 - 1e-12) for _ in range(DEALS))) / (DEALS + 1)
-    skills = (1 - means).tolist()
-    worst = int(np.argmax(np.abs(means - np.median(means))))
+    seen, noise = uneven(value, np.zeros(len(sizes))), rng.multivariate_normal(np.zeros(len(sizes)), wobble, DEALS, check_valid="ignore")
+    p = (1 + sum(uneven(rng.permutation(value), more) >= seen * (1 - 1e-12) for more in noise)) / (DEALS + 1)
+    skills, left = (1 - means).tolist(), np.bincount(fold, value) / sizes
+    worst = int(np.argmax(np.abs(left - np.median(left))))
     text = f"Skill by fold {', '.join(f'{x:.3f}' for x in skills)}; dealt at random, {p:.1%} of deals are as uneven"
     evidence = {"skill": skills, "p": p, "folds": s.folds.words}
     if p >= RARELY:
@@ -113,7 +123,9 @@ def beaten_by_default(
     ahead = _ahead(s, s.rival_losses[name], 1)
     better = {"worse": ahead.low > 0 and ahead.value > COUNTS / 2, "better": ahead.high < 0}
     word = next((w for w, holds in better.items() if holds), "neither better nor worse beyond luck")
-    text = f"Against {name} the model is {word}: skill {_skills(s, s.losses['model'])['test']:.3f} and {_skills(s, s.rival_losses[name])['test']:.3f}, difference {Mean(-ahead.value, ahead.error, -ahead.high, -ahead.low)}."
+    ours, theirs = (_skills(s, losses)["test"] for losses in (s.losses["model"], s.rival_losses[name]))
+    apart = Mean(-ahead.value, ahead.error, -ahead.high, -ahead.low)
+    text = f"Against {name} the model is {word}: skill {ours:.3f} and {theirs:.3f}, difference {apart}."
     return finding("MODEL09", "warn" if better["worse"] else "pass", text, value=-ahead.value, threshold=0.0, evidence={"rival": name, "low": -ahead.high, "high": -ahead.low})
 
 
@@ -140,4 +152,5 @@ def slow_for_nothing(
     text = f"It takes {ratio:.1f} times as long as the {name} model ({low:.1f} to {np.sort(each)[-2]:.1f} in {RUNS} runs of {len(rows):,} rows)"
     text += " and is better than it beyond luck." if ahead.high < 0 else f" and is not better than it beyond luck ({Mean(-ahead.value, ahead.error, -ahead.high, -ahead.low)})."
     return finding("MODEL10", "warn" if slow and ahead.high >= 0 else "pass", text, value=ratio, threshold=SLOWER,
-                   evidence={"rival": name, "ratio low": low, "ratio high": float(np.sort(each)[-2]), "advantage": -ahead.value, "advantage low": -ahead.high, "advantage high": -ahead.low})
+                   evidence={"rival": name, "ratio low": low, "ratio high": float(np.sort(each)[-2]),
+                             "advantage": -ahead.value, "advantage low": -ahead.high, "advantage high": -ahead.low})

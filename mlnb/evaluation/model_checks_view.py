@@ -32,13 +32,13 @@ def plot_model_checks(
         ax.plot([skill["test"], skill["train"]], [i, i], color=colour, linewidth=2, alpha=0.6)
         ax.plot(skill["train"], i, "o", color=colour, markerfacecolor="none", label="training rows" if name == "model" else None)
         ax.plot(skill["test"], i, "o", color=colour, label="test rows" if name == "model" else None)
-    ax.axvline(0, color=PALETTE["red"], linestyle="--", linewidth=1)
+    ax.axvline(0, color=PALETTE["red"], linestyle="--", linewidth=1, label="guessing")
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(-0.6, max(len(names), 1) - 0.4)
     ax.set_xlabel("skill: share of the loss of guessing that is saved")
     ax.grid(False, axis="y")
     if names:
-        legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
+        legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3)
     return fig
 
 
@@ -55,4 +55,5 @@ def model_checks_html(
     f = report.facts
     title = f"The model: {hit} of {len(found)} checks found something" if hit else f"The model: none of {len(found)} checks found anything"
     shown = figure_img(report.plot(), "skill of the model and its rivals in train and test") if report.skill else ""
-    return panel(title, shown + findings_html(found), note=f"{report.model}; {f.get('train rows looked at', 0):,} training and {f.get('test rows looked at', 0):,} test rows looked at")
+    return panel(title, shown + findings_html(found), note=f"{report.model}; "
+                 f"{f.get('train rows looked at', 0):,} training and {f.get('test rows looked at', 0):,} test rows looked at")

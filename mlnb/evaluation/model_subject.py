@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['MOST', 'Mean', 'mean_of', 'ratio_of', 'Subject', 'subject']
+__all__ = ['MOST', 'Mean', 'mean_of', 'ratio_of', 'Subject', 'used_columns', 'subject']
 
 # %% ../../nbs/04ha_evaluation.model_subject.ipynb #e501c38b
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Mean:
     high: float  # upper end
 
     def __str__(self) -> str:
-        return f"{self.value:+.3f} ({self.low:+.3f} to {self.high:+.3f})"
+        value, low, high = (f"{round(x, 3) + 0.0:+.3f}" for x in (self.value, self.low, self.high))  # no -0.000
+        return f"{value} ({low} to {high})"
 
 
 def mean_of(
@@ -52,7 +53,7 @@ def mean_of(
     n, value = len(values), float(np.mean(values))
     off = values - value
     if groups is not None:
-        off = np.bincount(np.unique(groups, return_inverse=True)[1], off)
+        off = np.bincount(np.unique(groups, return_inverse=True)[1], off).astype(float)
     m = len(off)
     error = float(np.sqrt((off**2).sum() * m / max(m - 1, 1)) / n)
     half = float(t.isf(0.025 / max(tries, 1), max(m - 1, 1))) * error
@@ -185,8 +186,8 @@ class Subject(_Measured):
         said = [self.ask(m, self.train.iloc[r]) for m, r in zip(self.fold_models, rows, strict=True)]
         return np.concatenate(rows), np.repeat(np.arange(len(rows)), [len(r) for r in rows]), np.concatenate(said)
 
-    def again(self, rows: np.ndarray, **settings: Any) -> Any:
-        "The model, fitted to some training rows, perhaps with other settings."
+    def again(self, rows: np.ndarray, frame: Any = None, **settings: Any) -> Any:
+        "The model, fitted to some training rows, perhaps with other settings or other features."
         from sklearn.base import clone
 
         try:
@@ -194,7 +195,7 @@ class Subject(_Measured):
         except TypeError as error:
             raise InputError(f"{type(self.model).__name__} cannot be fitted again (scikit-learn's clone refuses it), which this check needs. "
                              "Give a scikit-learn pipeline or estimator.") from error
-        return fitted(fresh.set_params(**settings) if settings else fresh, self.train.iloc[rows], self.labels(self.y[rows]))
+        return fitted(fresh.set_params(**settings) if settings else fresh, (self.train if frame is None else frame).iloc[rows], self.labels(self.y[rows]))
 
 # %% ../../nbs/04ha_evaluation.model_subject.ipynb #7cd2ca1a
 def _ready(model: Any, frame: pd.DataFrame, y: np.ndarray) -> Any:
@@ -207,6 +208,23 @@ def _ready(model: Any, frame: pd.DataFrame, y: np.ndarray) -> Any:
         return model
     except (NotFittedError, AttributeError):
         return fitted(clone(model), frame, y)
+
+# %% ../../nbs/04ha_evaluation.model_subject.ipynb #b0afedc0
+def used_columns(
+    model: Any,  # fitted
+    columns: list[Any],  # there are, without the target
+) -> list[str]:  # those that reach the estimator
+    "Columns of raw rows that a model looks at; what a first `ColumnTransformer` leaves aside is none of them."
+    while hasattr(model, "best_estimator_") or hasattr(model, "steps"):
+        model = model.best_estimator_ if hasattr(model, "best_estimator_") else model.steps[0][1]
+    if isinstance(getattr(model, "kinds", None), Mapping):
+        return [str(n) for n in model.kinds]  # a pipeline of this package takes the columns it was made for
+    named = [str(n) for n in getattr(model, "feature_names_in_", columns)]
+    parts = [(name, list(given)) for name, step, given in getattr(model, "transformers_", []) if isinstance(step, str) and step == "drop"]
+    if not parts or any(name != "remainder" for name, _ in parts):
+        return named
+    aside = {named[n] if isinstance(n, (int, np.integer)) else str(n) for _, given in parts for n in given}
+    return [n for n in named if n not in aside]
 
 # %% ../../nbs/04ha_evaluation.model_subject.ipynb #e7247452
 MOST = 20_000  # rows of each side that are looked at: a mean over them is known to within a percent of its spread
@@ -231,14 +249,18 @@ def subject(
 
     if not hasattr(model, "predict"):
         raise InputError(f"{type(model).__name__} is no model: it has no predict. Give a fitted estimator or pipeline that takes raw rows.")
-    frames, rows, kinds = [], [], {}
+    frames: list[pd.DataFrame] = []
+    rows: list[int] = []
+    kinds: dict[str, str] = {}
     for name, side in (("train", train), ("test", test)):
         table = open_table(side, name="" if isinstance(side, str) else name)
         for column, role in ((target, "target"), (time, "time column"), (entity, "entity column")):
             if column:
                 table.check_column(column, role)
-        whole = isinstance(side, pd.DataFrame)
-        frame = side.iloc[spread_rows(len(side), most, random_state)[:most]] if whole else sample_rows(table, most, random_state=random_state)  # type: ignore[attr-defined]
+        if isinstance(side, pd.DataFrame):
+            frame = side.iloc[spread_rows(len(side), most, random_state)[:most]]
+        else:
+            frame = sample_rows(table, most, random_state=random_state)
         frames.append(frame[frame[target].notna().to_numpy()].reset_index(drop=True))
         rows.append(table.rows)
         kinds = kinds or dict(open_table(frame.drop(columns=target)).kinds)
@@ -266,7 +288,7 @@ def _made(model: Any, frames: list[pd.DataFrame], target: str, time: str, entity
         y, z = codes, np.array([place[label] for label in test[target].tolist()], dtype=int)
         if len(classes) < 2 or len(z) < 20:
             raise InputError(f"{target} has {len(classes)} classes in train and {len(z)} rows of them in test; two classes and 20 rows are needed.")
-    used = [str(n) for n in getattr(model, "feature_names_in_", [n for n in train.columns if n != target])]
+    used = used_columns(model, [n for n in train.columns if n != target])
     lost = [n for n in used if n not in test.columns or n not in train.columns]
     if lost:
         raise InputError(f"The model was fitted to columns that are not there: {', '.join(lost[:5])}. Give the rows as they were when it was fitted.")
@@ -274,4 +296,5 @@ def _made(model: Any, frames: list[pd.DataFrame], target: str, time: str, entity
     whens = {n: (train[n], test[n]) for n in dates}
     groups = (None, None) if not entity else tuple(pd.factorize(f[entity], use_na_sentinel=False)[0] for f in (train, test))
     facts = {"train rows": rows[0], "test rows": rows[1], "train rows looked at": len(y), "test rows looked at": len(z)}
-    return Subject(model, train[used], y, test[used], z, task, classes, {n: kinds[n] for n in used}, time, whens, groups, test.drop(columns=target), facts=facts, **rest)  # type: ignore[arg-type]
+    return Subject(model, train[used], y, test[used], z, task, classes, {n: kinds[n] for n in used}, time, whens, groups,  # type: ignore[arg-type]
+                   test.drop(columns=target), facts=facts, **rest)

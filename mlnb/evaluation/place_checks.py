@@ -45,7 +45,8 @@ def underserved(
     if not behind:
         return finding("MODEL18", "pass", f"In none of {len(parts)} parts of columns is {name} better beyond luck.", value=0, threshold=0, evidence={"parts": len(parts)})
     first: dict[str, Any] = behind[0]
-    text = f"Where {first['segment']} ({first['rows']:,} test rows), {name} is better by {first['behind']:.1%} ({first['low']:.1%} to {first['high']:.1%}) of the loss of guessing there"
+    text = f"Where {first['segment']} ({first['rows']:,} test rows), {name} is better by "
+    text += f"{first['behind']:.1%} ({first['low']:.1%} to {first['high']:.1%}) of the loss of guessing there"
     return finding("MODEL18", "warn", text + (f"; and in {len(behind) - 1} more of {len(parts)} parts." if len(behind) > 1 else "."),
         value=len(behind), threshold=0, evidence={"segments": behind[:20], "parts": len(parts)})
 
@@ -90,7 +91,9 @@ def residual_patterns(
 ) -> Finding:  # MODEL19
     "Whether residuals have a direction, follow each other in time, or fan out."
     frame = s.test if s.time in ("", *s.test.columns) else s.test.assign(**{s.time: s.whens[s.time][1].to_numpy()})
-    told: dict[str, Any] = {"y_pred": s.test_answers} if not s.classes else {"y_score": s.test_answers if len(s.classes) > 2 else s.test_answers[:, 1], "classes": list(s.classes)}
+    told: dict[str, Any] = {"y_pred": s.test_answers}
+    if s.classes:
+        told = {"y_score": s.test_answers if len(s.classes) > 2 else s.test_answers[:, 1], "classes": list(s.classes)}
     p = predictions(s.labels(s.z), task=s.task, **told, **({"positive": s.classes[1]} if len(s.classes) == 2 else {}))
     profile = residual_profile(p, frame, s.time)
     given = s.test_answers if not s.classes else s.test_answers[:, 1]
@@ -98,7 +101,8 @@ def residual_patterns(
     spread = max(float(residual.std()), 1e-300)
     parts = [(by, part) for by, part in profile.systematic if abs(part.mean) > DIRECTION * spread]
     said = [f"by {by}, {part.name} is off by {part.mean:+.3g} ({part.deviate:+.1f} standard errors, {profile.critical:.1f} allowed)" for by, part in parts[:3]]
-    evidence: dict[str, Any] = {"parts": [{"by": by, "part": part.name, "rows": part.rows, "mean": part.mean, "deviate": part.deviate} for by, part in parts[:20]], "allowed": profile.critical}
+    listed = [{"by": by, "part": part.name, "rows": part.rows, "mean": part.mean, "deviate": part.deviate} for by, part in parts[:20]]
+    evidence: dict[str, Any] = {"parts": listed, "allowed": profile.critical}
     if s.time in s.whens:
         evidence["in time"] = found = _in_time(s, residual)
         if found["p"] < 0.01 and abs(found["autocorrelation"]) > FOLLOWS:

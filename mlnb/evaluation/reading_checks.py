@@ -91,10 +91,12 @@ def unscaled_coefficients(
     drawn = [_swapped(sizes, made[rng.integers(len(made), size=len(made))].std(axis=0)) for _ in range(DRAWS)]
     low, high = np.quantile(drawn, (0.025, 0.975)).tolist()
     by_size, by_work = names[int(sizes.argmax())], names[int((sizes * spread).argmax())]
-    text = f"The spreads of {len(names)} features differ up to {ratio:,.1f} times; read by size, {swapped:.0%} ({low:.0%} to {high:.0%}) of the pairs of coefficients stand in the wrong order"
+    text = f"The spreads of {len(names)} features differ up to {ratio:,.1f} times; read by size, {swapped:.0%} ({low:.0%} to {high:.0%}) "
+    text += "of the pairs of coefficients stand in the wrong order"
     text += f": {by_size} looks largest and {by_work} moves the answer most." if by_size != by_work else "."
     return finding("MODEL06", "warn" if ratio > SPREAD and low > SWAPPED else "pass", text, value=swapped, threshold=SWAPPED,
-                   evidence={"ratio of spreads": ratio, "low": low, "high": high, "work": dict(sorted(zip(names, (sizes * spread).tolist(), strict=True), key=lambda x: -x[1])[:10])})
+                   evidence={"ratio of spreads": ratio, "low": low, "high": high,
+                             "work": dict(sorted(zip(names, (sizes * spread).tolist(), strict=True), key=lambda x: -x[1])[:10])})
 
 # %% ../../nbs/04hd_evaluation.reading_checks.ipynb #c4578d60
 FITTED = 4_000  # rows the estimator is fitted to again
@@ -142,7 +144,8 @@ def impurity_led_by_noise(
     if not wronged:
         return finding("MODEL07", "pass", f"{text}, and no feature below that matters beyond luck.", value=floor, evidence={"noise": sizes[width:].tolist()})
     name = next(iter(wronged))
-    return finding("MODEL07", "warn", f"{text}, more than {name} ({wronged[name]['importance']:.3f}), whose shuffling costs {wronged[name]['shuffled'] / s.stake:.1%} of the loss of guessing beyond luck.",
+    return finding("MODEL07", "warn", f"{text}, more than {name} ({wronged[name]['importance']:.3f}), whose shuffling costs "
+                   f"{wronged[name]['shuffled'] / s.stake:.1%} of the loss of guessing beyond luck.",
                    value=floor, columns=tuple(wronged), evidence={"noise": sizes[width:].tolist(), "misjudged": wronged})
 
 # %% ../../nbs/04hd_evaluation.reading_checks.ipynb #5b3a58be
@@ -187,6 +190,7 @@ def stand_ins(
         joint, single = cost(cluster), [cost([n]).value for n in cluster[:10]]
         found.append({"features": cluster, "together": joint.value, "low": joint.low, "high": joint.high, "one by one at most": max(single)})
     first = found[0]
-    text = (f"{len(clusters)} cluster{'s' * (len(clusters) > 1)}, the largest {', '.join(first['features'][:4])}{' …' if len(first['features']) > 4 else ''}: shuffled together they cost "
+    text = (f"{len(clusters)} cluster{'s' * (len(clusters) > 1)}, the largest {', '.join(first['features'][:4])}{' …' if len(first['features']) > 4 else ''}: "
+            f"shuffled together they cost "
             f"{first['together']:.1%} ({first['low']:.1%} to {first['high']:.1%}) of the loss of guessing, one by one {first['one by one at most']:.1%} at most.")
     return finding("MODEL08", "warn", text, value=strongest, threshold=TIED, columns=tuple(n for c in clusters for n in c)[:30], evidence={"clusters": found})

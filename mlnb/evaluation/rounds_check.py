@@ -54,7 +54,7 @@ def rounds_past_best(
     s: Subject,  # the model
 ) -> Finding:  # MODEL17
     "Whether the last rounds of boosting do harm."
-    rounds, first = staged_answers(s.model, s.test.iloc[:5], len(s.classes))
+    rounds, _ = staged_answers(s.model, s.test.iloc[:5], len(s.classes))
     if not len(rounds):
         return finding("MODEL17", "not_applicable", f"{type(last_step(s.model)[1]).__name__} is no booster whose rounds can be told apart.")
     curves, counts = [], []

@@ -88,15 +88,16 @@ def best_at_edge(
     return finding("MODEL14", "warn", f"At the end of the range: {said}.", value=len(edges), threshold=0, evidence={"edges": edges, "flat": flat})
 
 # %% ../../nbs/04hf_evaluation.tuning_checks.ipynb #ee7fec63
-TRIED, GAINS = 4_000, 0.01  # rows of the trials; share of the loss of guessing that a setting has to bring
+TRIED, GAINS = 3_000, 0.01  # rows of the trials; share of the loss of guessing that a setting has to bring
 USUAL: Mapping[str, Mapping[str, tuple[Any, ...]]] = {  # end of a class's name -> setting -> values to try
-    "XGB": {"learning_rate": (0.03, 0.2), "max_depth": (2, 8), "min_child_weight": (1, 20), "reg_lambda": (0.1, 20.0), "n_estimators": (50, 500)},
-    "LGBM": {"learning_rate": (0.03, 0.2), "num_leaves": (7, 63), "min_child_samples": (5, 80), "reg_lambda": (0.1, 20.0), "n_estimators": (50, 500)},
+    "XGB": {"learning_rate": (0.03, 0.2), "max_depth": (2, 8), "min_child_weight": (1, 20), "reg_lambda": (0.1, 20.0), "n_estimators": (50, 300)},
+    "LGBM": {"learning_rate": (0.03, 0.2), "num_leaves": (7, 63), "min_child_samples": (5, 80), "reg_lambda": (0.1, 20.0), "n_estimators": (50, 300)},
     "HistGradientBoosting": {"learning_rate": (0.03, 0.2), "max_leaf_nodes": (7, 63), "min_samples_leaf": (5, 80), "l2_regularization": (0.0, 20.0), "max_iter": (50, 300)},
     "GradientBoosting": {"learning_rate": (0.03, 0.2), "max_depth": (2, 6), "min_samples_leaf": (1, 20), "n_estimators": (50, 300)},
     "RandomForest": {"max_features": (0.3, 1.0), "min_samples_leaf": (2, 20)}, "ExtraTrees": {"max_features": (0.3, 1.0), "min_samples_leaf": (2, 20)},
     "DecisionTree": {"max_depth": (3, 6), "min_samples_leaf": (10, 50)}, "KNeighbors": {"n_neighbors": (15, 50)},
-    "LogisticRegression": {"C": (0.01, 100.0)}, "SVC": {"C": (0.1, 10.0)}, "SVR": {"C": (0.1, 10.0)}, "Ridge": {"alpha": (0.1, 100.0)}, "Lasso": {"alpha": (0.001, 0.1)}, "ElasticNet": {"alpha": (0.001, 0.1)},
+    "LogisticRegression": {"C": (0.01, 100.0)}, "SVC": {"C": (0.1, 10.0)}, "SVR": {"C": (0.1, 10.0)},
+    "Ridge": {"alpha": (0.1, 100.0)}, "Lasso": {"alpha": (0.001, 0.1)}, "ElasticNet": {"alpha": (0.001, 0.1)},
 }
 
 
@@ -115,7 +116,8 @@ def _trials(s: Subject) -> dict[str, tuple[Any, Mean]]:
     rows = np.random.default_rng(s.random_state).permutation(len(s.y))[:TRIED]
     fit, score = rows[: 2 * len(rows) // 3], rows[2 * len(rows) // 3:]
     _, usual = _usual(s)
-    given, found = s.model.get_params(), {}
+    given = s.model.get_params()
+    found: dict[str, tuple[Any, Mean]] = {}
     trials = [(n, v) for n, values in usual.items() for v in values if v != given.get(n)]
 
     def loss(**settings: Any) -> np.ndarray:
@@ -145,14 +147,16 @@ def worth_tuning(
         return finding("MODEL15", "not_applicable", "The model is a search; give the pipeline that it found, and the search as study.")
     left = [n for n in usual if n.rsplit("__", 1)[-1] not in {k.rsplit("__", 1)[-1] for k in study.get("ranges", {})}]
     if not left:
-        return finding("MODEL15", "pass" if usual else "not_applicable", "All usual settings were searched." if usual else f"There is no list of usual settings for {type(estimator).__name__}.")
+        return finding("MODEL15", "pass" if usual else "not_applicable",
+                       "All usual settings were searched." if usual else f"There is no list of usual settings for {type(estimator).__name__}.")
     helpful = {n: {"value": v, "lower": m.value, "low": m.low} for n, v, m in _helpful(s) if n in left}
     evidence = {"tried": {n: {"value": v, "lower": m.value, "low": m.low, "high": m.high} for n, (v, m) in _trials(s).items()}, "left alone": left}
     if not helpful:
         return finding("MODEL15", "pass", f"Moving {listed([n.rsplit('__', 1)[-1] for n in left])}, one at a time, lowers the loss nowhere beyond luck.",
             value=0, threshold=GAINS, evidence=evidence)
     name, best = next(iter(helpful.items()))
-    return finding("MODEL15", "warn", f"{name.rsplit('__', 1)[-1]} = {best['value']} lowers the loss by {best['lower']:.1%} of that of guessing ({best['low']:.1%} at least); {len(helpful)} of {len(left)} settings left alone help beyond luck.",
+    return finding("MODEL15", "warn", f"{name.rsplit('__', 1)[-1]} = {best['value']} lowers the loss by {best['lower']:.1%} of that of guessing "
+                   f"({best['low']:.1%} at least); {len(helpful)} of {len(left)} settings left alone help beyond luck.",
                    value=best["lower"], threshold=GAINS, evidence=evidence)
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['NEARLY', 'WORTH', 'ROWS', 'REPEATS', 'MATTERS', 'golden_feature', 'shuffling_costs', 'useless_features',
-           'unstable_features']
+__all__ = ['NEARLY', 'WORTH', 'ROWS', 'REPEATS', 'CONFIRMING', 'AT_ONCE', 'MATTERS', 'golden_feature', 'shuffling_costs',
+           'useless_features', 'unstable_features']
 
 # %% ../../nbs/04he_evaluation.use_checks.ipynb #e518e888
 NEARLY = 0.9  # part of the model's gain that a single feature may reach
@@ -46,8 +46,10 @@ def golden_feature(
 
     model, guess = s.losses["model"][1], s.losses["guess"][1]
     gain = mean_of(guess - model, s.groups[1])
-    if s.train.shape[1] < 2 or gain.low <= 0:
-        return finding("MODEL11", "not_applicable", "The model has one feature." if s.train.shape[1] < 2 else "The model gains nothing over guessing that a feature could reach.")
+    if s.train.shape[1] < 2:
+        return finding("MODEL11", "not_applicable", "The model has one feature.")
+    if gain.low <= 0:
+        return finding("MODEL11", "not_applicable", "The model gains nothing over guessing that a feature could reach.")
     leaf, reached = max(20, len(s.y) // 100), {}
     for name in s.train.columns:
         a, b = _coded(s.train[name], s.test[name])
@@ -66,7 +68,8 @@ def golden_feature(
     return finding("MODEL11", "pass", f"{text}, and no feature more than {NEARLY:.0%} beyond luck.", value=parts[best], threshold=NEARLY, evidence=evidence)
 
 # %% ../../nbs/04he_evaluation.use_checks.ipynb #8508ae3c
-WORTH, ROWS, REPEATS = 0.02, 2_000, 3  # part of the gain below which features are of no use; rows shuffled; how often
+WORTH, ROWS, REPEATS, CONFIRMING = 0.02, 2_000, 3, 3  # part of the gain below which features are of no use; rows shuffled; how often; folds, and tries, that confirm
+AT_ONCE = 20_000  # rows a model is asked for at once
 
 
 def shuffling_costs(
@@ -78,17 +81,42 @@ def shuffling_costs(
     repeats: int = REPEATS,  # how often
 ) -> list[Mean]:  # increase of the mean loss, for each
     "What it costs when features are shuffled, several at once in the same order."
+    import pandas as pd
+
     rng, before = np.random.default_rng(s.random_state), s.loss(s.ask(model, rows), truth)
-    found = []
-    for some in names:
-        change = np.zeros(len(rows))
-        for _ in range(repeats):
-            order = rng.permutation(len(rows))
-            change += (s.loss(s.ask(model, rows.assign(**{n: rows[n].take(order).array for n in some})), truth) - before) / repeats
-        found.append(mean_of(change))
-    return found
+    orders = [(some, rng.permutation(len(rows))) for some in names for _ in range(repeats)]
+    at_once, costs = max(1, AT_ONCE // len(rows)), []
+    for start in range(0, len(orders), at_once):  # a pipeline is asked few times, for asking costs more than the rows
+        mixed = [rows.assign(**{n: rows[n].take(order).array for n in some}) for some, order in orders[start: start + at_once]]
+        said = s.loss(s.ask(model, pd.concat(mixed, ignore_index=True)), np.tile(truth, len(mixed)))
+        costs += list(said.reshape(len(mixed), -1) - before)
+    return [mean_of(np.mean(costs[i: i + repeats], axis=0)) for i in range(0, len(costs), repeats)]
 
+# %% ../../nbs/04he_evaluation.use_checks.ipynb #55bcd895
+def _confirmed(s: Subject, names: list[str]) -> tuple[list[str], Mean | None]:
+    "Those of the features, cheapest first, without which the model does as well when it is fitted again, and what that costs."
+    from sklearn.base import clone
 
+    try:
+        clone(s.model)
+    except TypeError:
+        return names, None  # a model that cannot be fitted again: shuffling is all there is
+    folds = s.folds.splits[-CONFIRMING:]
+    for _ in range(CONFIRMING):  # halved when leaving all of them out costs something
+        if not names:
+            break
+        blank = s.train.assign(**{n: s.train[n].take(np.full(len(s.y), int(s.train[n].notna().to_numpy().argmax()))).array for n in names})
+        change = []
+        for fold_model, (fit, score) in zip(s.fold_models[-CONFIRMING:], folds, strict=True):
+            without = s.again(fit, frame=blank)
+            change.append(s.loss(s.ask(without, blank.iloc[score]), s.y[score]) - s.loss(s.ask(fold_model, s.train.iloc[score]), s.y[score]))
+        lost = mean_of(np.concatenate(change), tries=CONFIRMING)
+        if lost.high < WORTH * s.gain:
+            return names, lost
+        names = names[: len(names) // 2]
+    return [], None
+
+# %% ../../nbs/04he_evaluation.use_checks.ipynb #d0495a59
 def useless_features(
     s: Subject,  # the model
 ) -> Finding:  # MODEL12
@@ -106,11 +134,19 @@ def useless_features(
             low, kept = middle, joint
         else:
             high = middle - 1
-    unused, useless = [n for n in names if single[n].value == 0 == single[n].error], order[:low]
-    evidence = {"useless": useless, "never used": unused, "costs": {n: [m.value / s.gain, m.low / s.gain, m.high / s.gain] for n, m in single.items()}, "together": kept.value / s.gain, "high": kept.high / s.gain}
+    unused, (useless, lost) = [n for n in names if single[n].value == 0 == single[n].error], _confirmed(s, order[:low])
+    if useless and len(useless) < low:
+        kept = shuffling_costs(s, s.model, rows, truth, [useless])[0]
+    evidence = {"useless": useless, "suspected": order[:low], "never used": unused, "together": kept.value / s.gain, "high": kept.high / s.gain,
+                "fitted without": None if lost is None else [lost.value / s.gain, lost.low / s.gain, lost.high / s.gain],
+                "costs": {n: [m.value / s.gain, m.low / s.gain, m.high / s.gain] for n, m in single.items()}}
     if not useless:
-        return finding("MODEL12", "pass", f"No feature certainly costs less than {WORTH:.0%} of the gain when it is shuffled.", value=0, threshold=WORTH, evidence=evidence)
-    text = f"Shuffled together, {len(useless)} of {len(names)} features cost {kept.value / s.gain:.1%} of the gain, {kept.high / s.gain:.1%} at most: {listed(useless, 6)}"
+        text = f"No feature certainly costs less than {WORTH:.0%} of the gain when it is shuffled" + (" and left out." if low else ".")
+        return finding("MODEL12", "pass", text, value=0, threshold=WORTH, evidence=evidence)
+    text = f"Shuffled together, {len(useless)} of {len(names)} features cost {kept.value / s.gain:.1%} of the gain, {kept.high / s.gain:.1%} at most"
+    if lost is not None:
+        text += f"; fitted without them, the model loses {lost.value / s.gain:.1%}, {lost.high / s.gain:.1%} at most"
+    text += f": {listed(useless, 6)}"
     return finding("MODEL12", "warn", text + (f"; {len(unused)} are never used." if unused else "."),
         value=len(useless), threshold=0, columns=tuple(useless), evidence=evidence)
 
@@ -138,5 +174,6 @@ def unstable_features(
         return finding("MODEL21", "pass", f"None of {len(names)} features matters in one of {len(s.folds)} folds and certainly not in another.",
             value=0, threshold=0, evidence={"by fold": spread})
     name = max(apart, key=lambda n: max(apart[n]))
-    return finding("MODEL21", "warn", f"{len(apart)} features matter in one fold and do nothing in another; {name} costs {', '.join(f'{v:.0%}' for v in apart[name])} of the gain.", value=len(apart), threshold=0,
+    return finding("MODEL21", "warn", f"{len(apart)} features matter in one fold and do nothing in another; {name} costs "
+                   f"{', '.join(f'{v:.0%}' for v in apart[name])} of the gain.", value=len(apart), threshold=0,
                    columns=tuple(apart), evidence={"by fold": spread})
