@@ -32,7 +32,7 @@ def by_luck(
 
 # %% ../../nbs/02dec_data.kin.ipynb #70c107fb
 LONELY = (0, 2, 8, 32)  # rows that differ in one cell, up to which a value is in a lonely place
-MOST_COLUMNS, MOST_ROWS = 80, 300_000  # columns and rows up to which rows that differ in one cell are looked for
+MOST_COLUMNS, MOST_ROWS = 80, 100_000  # columns and rows up to which rows that differ in one cell are looked for
 MOST_VALUES = 20_000  # values that occur more than once, up to which they are taken apart
 LEAST_COLUMNS = 6  # columns from which a row that differs in one cell says something
 UNLIKELY = 1e-4  # what is less likely was no luck

@@ -16,13 +16,14 @@ from .marks import SURE, Mark, Sides, grain
 from .target_groups import by_accident
 
 # %% auto #0
-__all__ = ['DISTANCES', 'AT_ONCE', 'UNKNOWN', 'MOST_ROWS', 'CELLS', 'LEAST', 'FEW', 'COLUMNS', 'neighbour_marks']
+__all__ = ['DISTANCES', 'AT_ONCE', 'UNKNOWN', 'MOST_ROWS', 'FILLED_ROWS', 'CELLS', 'LEAST', 'FEW', 'COLUMNS', 'neighbour_marks']
 
 # %% ../../nbs/02dkb_data.neighbour_marks.ipynb #89794961
 DISTANCES = 30_000_000  # distances that are looked at in a table, at the most
 AT_ONCE = 2_000_000  # of these for one way to measure them, where cells are known to have been filled
 UNKNOWN = 250_000  # the same where they are not
 MOST_ROWS = 20_000  # rows up to which columns are looked at in which no cell is known to have been filled
+FILLED_ROWS = 60_000  # training rows up to which anybody fills cells from neighbours: each row is compared with each
 CELLS, LEAST = 100, 6  # cells of a column that are looked at, at the most; cells between the steps that make a column suspicious
 FEW = 10  # columns of numbers up to which each is left out once
 COLUMNS = 12  # columns that are looked at, those with the most suspects first
@@ -244,7 +245,7 @@ def neighbour_marks(
     random_state: int = 0,  # draws the cells that are looked at
 ) -> list[Mark]:  # at most one a column, over train or all rows
     "Look for cells that were filled from their nearest rows, or by regression."
-    if len(sides.numeric) < 2 or not len(sides.test) or sides.n < 2 * max(_COUNTS):
+    if len(sides.numeric) < 2 or not len(sides.test) or not 2 * max(_COUNTS) <= sides.n <= FILLED_ROWS:
         return []
     off = {name: _off_grid(sides, name) for name in sides.numeric}
     looked = [(name, s) for name in sorted(sides.numeric, key=lambda name: -int(off[name].sum()))[:COLUMNS] if (s := _suspects(sides, name, off[name], random_state))]
