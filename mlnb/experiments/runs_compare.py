@@ -81,7 +81,7 @@ def _predictions(e: Experiment, kept: pd.DataFrame) -> Any:
     return make(kept["truth"].to_numpy(), y_score=scores / scores.sum(axis=1, keepdims=True), task=e.task, positive=e.positive, classes=list(e.classes), **more)
 
 
-def _differences(one: Any, other: Any, paired: bool, groups: Any, n_resamples: int, random_state: int) -> list[dict[str, Any]]:
+def _differences(one: Any, other: Any, paired: bool, groups: list[Any], n_resamples: int, random_state: int) -> list[dict[str, Any]]:
     "First minus second for every metric that both have, on the same resamples where they have the same rows."
     boot: Any = resolve("evaluation.bootstrap")
     metrics_for: Any = resolve("evaluation.measures:metrics_for")
@@ -94,7 +94,7 @@ def _differences(one: Any, other: Any, paired: bool, groups: Any, n_resamples: i
     metrics = [metric for metric, _, _ in values.values()]
     sides = []
     for place, rows in enumerate((one, other)):
-        codes = boot.draw_codes(rows, rows.task != "regression" and groups is None, groups)
+        codes = boot.draw_codes(rows, rows.task != "regression" and groups[place] is None, groups[place])
         sides.append(boot.bootstrap_values([(m, rows) for m in metrics], n_resamples, random_state + (0 if paired else place), *codes))
     found = []
     for i, (metric, first, second) in enumerate(values.values()):
@@ -178,8 +178,9 @@ def compare_runs(
     if (one.task, one.target, one.classes) != (other.task, other.target, other.classes):
         return RunComparison(one, other, fields, (), False, "No intervals: the runs predict different things, so their scores have no common scale.")
     paired = one.dataset_version == other.dataset_version and kept[0]["row"].equals(kept[1]["row"])
-    groups = kept[0]["group"].to_numpy() if paired and "group" in kept[0] else None
+    groups = [answers["group"].to_numpy() if "group" in answers else None for answers in (kept[0], kept[1])]
     found = _differences(_predictions(one, kept[0]), _predictions(other, kept[1]), paired, groups, n_resamples, random_state)
-    how = f"Row by row on the same {len(kept[0]):,} unseen rows" + (", drawn by entity" if groups is not None else "") if paired else \
+    how = f"Row by row on the same {len(kept[0]):,} unseen rows" if paired else \
         f"Not the same rows ({len(kept[0]):,} and {len(kept[1]):,}), so both are resampled on their own and the intervals are wide"
-    return RunComparison(one, other, fields, tuple(found), paired, f"{how}; {n_resamples:,} resamples.")
+    drawn = "" if groups[0] is None else ", drawn by entity"
+    return RunComparison(one, other, fields, tuple(found), paired, f"{how}{drawn}; {n_resamples:,} resamples.")
