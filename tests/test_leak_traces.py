@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mlnb.data.entity_folds import apart, settled_once
 from mlnb.data.gaps import emptied, in_step
@@ -12,6 +14,7 @@ from mlnb.data.leakage import audit
 from mlnb.data.one_sided import own_range
 from mlnb.data.signal import answer
 from mlnb.data.single_feature import Examined
+from mlnb.data.tails import binomial_tail, log_gamma, poisson_tail
 from mlnb.data.telling_words import by_words
 
 
@@ -156,3 +159,17 @@ def test_a_copy_known_for_a_dozen_rows() -> None:
     assert named(d, "y") == {"paid": "fail"}
     d["paid"] = np.where(known, 10 + x[:, 0] * 2, 0.0)  # a good measurement, for as few
     assert named(d, "y") == {}
+
+
+@settings(max_examples=300)
+@given(st.integers(1, 200_000), st.floats(1e-6, 1 - 1e-6), st.floats(-6, 6))
+def test_tails_are_those_of_scipy(trials: int, chance: float, off: float) -> None:
+    from scipy.special import bdtrc, betaln, gammaln, pdtrc
+
+    mean = trials * chance
+    hits = int(np.clip(round(mean + off * mean**0.5), 1, trials))
+    assert binomial_tail(hits, trials, chance) == pytest.approx(float(bdtrc(hits - 1, trials, chance)), rel=1e-8, abs=1e-250)
+    assert poisson_tail(hits, mean) == pytest.approx(float(pdtrc(hits - 1, mean)), rel=1e-8, abs=1e-250)
+    a, b = 0.05 + chance, mean + 0.5
+    assert log_gamma(a) + log_gamma(b) - log_gamma(a + b) == pytest.approx(float(betaln(a, b)), rel=1e-9, abs=1e-9)
+    assert np.allclose(log_gamma(np.arange(1, 40)), gammaln(np.arange(1, 40)))

@@ -14,7 +14,7 @@ import numpy as np
 from .certainty import Settled, blind_but, follows, pure_values, settled, words
 from .gaps import Gap, emptied, filled_once, in_step
 from .one_sided import beyond, own_range
-from .signal import Answer, Signal
+from .signal import Answer, Signal, _many
 from .telling_words import by_words
 
 if TYPE_CHECKING:
@@ -64,15 +64,14 @@ def low_end(
 
 def sharp(
     name: str,  # the column
-    number: np.ndarray,  # its values, shape (n,)
+    code: np.ndarray,  # which of its different values each is, in their order, shape (n,)
     target: Answer,  # the target of the same rows
     found: Settled,  # what it settles
 ) -> Look | None:  # None where it does not rank the two outcomes nearly perfectly
     "A measurement that ranks rows better than measurements do, though some neighbours are muddled."
-    if target.task != "binary" or not np.isfinite(number).all() or len(np.unique(number)) <= COARSE:
-        return None
-    code = np.unique(number, return_inverse=True)[1]
     tied = np.bincount(code)
+    if target.task != "binary" or len(tied) <= COARSE:
+        return None
     rank = (np.cumsum(tied) - (tied - 1) / 2)[code]
     many = int(target.values.sum())
     score = float((rank[target.values == 1].sum() - many * (many + 1) / 2) / (many * (len(rank) - many)))
@@ -81,6 +80,11 @@ def sharp(
     return Look(name, "values", np.ones(len(rank), dtype=bool), code, found.share, found.low, "sharp")
 
 # %% ../../nbs/02du_data.angles.ipynb #2fad35d4
+def _levels(number: np.ndarray | None, groups: np.ndarray) -> np.ndarray:
+    "Which of its different values each row has, in their order where there is one; missing numbers are one of them."
+    return groups if number is None else np.unique(number, return_inverse=True, equal_nan=True)[1]
+
+
 def looks(
     column: pd.Series,  # a candidate feature, shape (n,)
     groups: np.ndarray,  # its groups, 0 for missing
@@ -88,23 +92,24 @@ def looks(
     raw: np.ndarray | None = None,  # the target as numbers, where it is one
     doubt: float = 14.0,  # nats that chance has to be beaten by
     whom: np.ndarray | None = None,  # whom each row is about, where that is known, shape (n,)
+    codes: np.ndarray | None = None,  # which of its different values each is, in their order, where that is known, shape (n,)
 ) -> Iterator[Look]:  # those that are too good
     "What is too good about a column, before it is compared with the others."
     n, name, everywhere = len(groups), str(column.name), np.ones(len(groups), dtype=bool)
     number = column.to_numpy(float, na_value=np.nan) if column.dtype.kind in "iufb" else None
-    codes = groups if number is None else np.unique(number, return_inverse=True, equal_nan=True)[1]
-    filled = groups > 0
-    measured = settled(groups if number is None else number, target, number is not None, raw, whom=whom)
+    codes = _levels(number, groups) if codes is None else codes
+    filled, finite = groups > 0, number is None or bool(np.isfinite(number).all())
+    measured = settled(codes if number is None or (finite and target.task != "regression") else number, target, number is not None, raw, whom=whom)
     if column.dtype.kind != "M" and not (target.task == "regression" and _counter(column)) and measured.nats > doubt and measured.share >= NEAR_CERTAIN[target.task]:
-        codes_of_it = number is None and len(np.unique(groups)) > target.outcomes  # a relabelling: each of several codes stands for one outcome
+        codes_of_it = number is None and _many(groups) > target.outcomes  # a relabelling: each of several codes stands for one outcome
         yield Look(name, "values", everywhere, groups, measured.share, measured.low, "codes" if codes_of_it else "")
-    elif number is not None and (ranked := sharp(name, number, target, measured)) is not None:
+    elif number is not None and finite and (ranked := sharp(name, codes, target, measured)) is not None:
         yield ranked
-    if target.task == "multiclass" and 2 <= len(np.unique(codes)) <= COARSE and filled.all():
+    if target.task == "multiclass" and 2 <= _many(codes) <= COARSE and filled.all():
         yield from _group_of_classes(name, codes, target, doubt)
     if target.task == "regression" and column.dtype.kind != "M":
         yield from _steps(name, codes, target)
-    if not filled.all() and filled.any() and len(np.unique(groups)) > 2:
+    if not filled.all() and filled.any() and _many(groups) > 2:
         yield from _gaps(name, filled, target, doubt)
     usual = np.bincount(codes[filled], minlength=1).argmax() if filled.any() else -1
     apart = filled & (codes != usual)
@@ -130,8 +135,8 @@ def _one_sided(column: pd.Series, codes: np.ndarray, filled: np.ndarray, apart: 
     if target.task == "regression":
         for side in beyond(column, codes, filled, apart, target, doubt):
             yield Look(str(column.name), side.through, side.inside, side.inside.astype(np.int64), side.share, 1.0, side.said)
-    elif number is not None and len(np.unique(codes)) > 3 * COARSE:
-        for side in own_range(number, target, doubt):
+    elif number is not None and _many(codes) > 3 * COARSE:
+        for side in own_range(number, target, doubt, codes):
             yield Look(str(column.name), side.through, side.inside, side.inside.astype(np.int64), side.share, 1.0, side.said, side.outcome)
 
 # %% ../../nbs/02du_data.angles.ipynb #6234baaa
@@ -203,14 +208,14 @@ def _single_values(column: pd.Series, codes: np.ndarray, groups: np.ndarray, apa
                    doubt: float, whom: np.ndarray | None = None) -> Iterator[Look]:
     "Values, gaps and the lack of the usual value that go with one outcome only."
     n = len(codes)
-    many, number = len(np.unique(codes)), column.dtype.kind in "iuf"
+    many, number = _many(codes), column.dtype.kind in "iuf"
     if many < 2:
         return
     single = codes if not number or many <= 3 * COARSE else (groups > 0).astype(np.int64)  # amounts have natural peaks
     if number and single is codes and _a_scale(column):
         single = (groups > 0).astype(np.int64)
     for pure in pure_values(np.arange(n), single, target, number)[:1]:
-        if pure.nats > doubt + np.log(len(np.unique(single))) and (single == pure.group).sum() < n:
+        if pure.nats > doubt + np.log(_many(single)) and (single == pure.group).sum() < n:
             inside = single == pure.group
             value = column[inside].iloc[0]
             through = "missing" if not (groups[inside] > 0).any() else "one value"

@@ -40,15 +40,28 @@ class Between:
         return self.found / max(self.rows, 1)
 
 
-def _independent(x: np.ndarray) -> np.ndarray:
-    "Columns none of which the others before it give, in standard units."
+def _follows(x: np.ndarray) -> bool:
+    "Whether the columns before it give the last one."
     z = (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-300)
+    rest = z[:, -1] - (z[:, :-1] @ np.linalg.lstsq(z[:, :-1], z[:, -1], rcond=None)[0] if x.shape[1] > 1 else 0.0)
+    return bool(np.std(rest) <= 1e-4)
+
+
+def _telling(a: np.ndarray, b: np.ndarray) -> tuple[list[int], list[np.ndarray]]:
+    "The first columns in which some test rows have values of their own, and which the others before do not give; and which test rows those are."
+    import pandas as pd
+
     kept: list[int] = []
-    for j in range(x.shape[1]):
-        rest = z[:, j] if not kept else z[:, j] - z[:, kept] @ np.linalg.lstsq(z[:, kept], z[:, j], rcond=None)[0]
-        if np.std(rest) > 1e-4:
-            kept.append(j)
-    return np.array(kept, dtype=int)
+    new: list[np.ndarray] = []
+    for j in range(a.shape[1]):
+        alone = ~pd.Series(np.concatenate([a[:, j], b[:, j]])).duplicated(keep=False).to_numpy(bool)
+        own, some = alone[len(a):] & np.isfinite(b[:, j]), a[:, [*kept, j]]
+        some = some[np.isfinite(some).all(axis=1)][:2_000]
+        if own.mean() > 0.005 and len(some) >= 30 and not _follows(some):
+            kept, new = [*kept, j], [*new, own]
+        if len(kept) == MOST_COLUMNS:
+            break
+    return kept, new
 
 # %% ../../nbs/02dsa_data.between_rows.ipynb #839fda55
 def _between(x: np.ndarray, rows: np.ndarray) -> bool:
@@ -57,15 +70,17 @@ def _between(x: np.ndarray, rows: np.ndarray) -> bool:
     step = step[(step != 0).all(axis=1)]
     if len(step) < 2:
         return False
-    lines = step[:, 1:] / step[:, :1]  # the direction of each row, whichever side it is on
-    order = np.argsort(lines[:, 0], kind="stable")
-    lines, side = lines[order], step[order, 0] > 0
-    same = (np.abs(np.diff(lines, axis=0)) <= EXACT * np.abs(lines[1:])).all(axis=1)
-    first = np.abs(step[order, 0])
-    if (same & (first[1:] != first[:-1])).sum() > max(3, CROWD * len(rows)):  # rows that are equal are in line, and no line
+    line = step[:, 1] / step[:, 0]  # the direction of each row, whichever side it is on, in the first two columns
+    order = np.argsort(line, kind="stable")
+    line = line[order]
+    near = np.flatnonzero(np.abs(np.diff(line)) <= EXACT * np.abs(line[1:]))
+    one, next_ = step[order[near]], step[order[near + 1]]
+    same = (np.abs(next_[:, 1:] / next_[:, :1] - one[:, 1:] / one[:, :1]) <= EXACT * np.abs(next_[:, 1:] / next_[:, :1])).all(axis=1)
+    first, second = np.abs(one[:, 0]), np.abs(next_[:, 0])
+    if (same & (first != second)).sum() > max(3, CROWD * len(rows)):  # rows that are equal are in line, and no line
         return False
-    pairs = np.flatnonzero(same & (side[1:] != side[:-1]))
-    return any(not _simple(first[i] / (first[i] + first[i + 1])) for i in pairs)
+    pairs = np.flatnonzero(same & ((one[:, 0] > 0) != (next_[:, 0] > 0)))
+    return any(not _simple(first[i] / (first[i] + second[i])) for i in pairs)
 
 
 def _simple(proportion: float) -> bool:
@@ -81,26 +96,15 @@ def between(
     random_state: int = 0,  # draws the rows asked
 ) -> Between:  # counts; all zero where no row can be between others
     "Count the test rows that lie between two training rows."
-    import pandas as pd
-
     names = [name for name in train.columns if train[name].dtype.kind == "f" and test[name].dtype.kind == "f"]
     if len(names) < 2 or len(train) < 30 or not len(test):
         return Between()
     rng = np.random.default_rng(random_state)
     a, b = (side[names].to_numpy(np.float64) for side in (train, test))
-    both = np.concatenate([a, b])
-    new = np.column_stack([~pd.Series(column).duplicated(keep=False).to_numpy() & np.isfinite(column) for column in both.T])
-    free = new[len(a):].mean(axis=0) > 0.005  # columns in which some test rows have values of their own
-    names, a, b, new = [name for name, kept in zip(names, free, strict=True) if kept], a[:, free], b[:, free], new[:, free]
-    whole = np.isfinite(a).all(axis=1) if free.sum() >= 2 else np.zeros(len(a), bool)
-    if whole.sum() < 30:
-        return Between()
-    kept = _independent(a[whole][:2_000])
+    kept, new = _telling(a, b)
     if len(kept) < 2:
         return Between()
-    kept = kept[:MOST_COLUMNS]
-    names, a, b, new = [names[j] for j in kept], a[:, kept], b[:, kept], new[:, kept]
-    return _counted(names, a, b, new[len(a):], np.isfinite(a).all(axis=1), labels, rng)
+    return _counted([names[j] for j in kept], a[:, kept], b[:, kept], np.column_stack(new), np.isfinite(a[:, kept]).all(axis=1), labels, rng)
 
 # %% ../../nbs/02dsa_data.between_rows.ipynb #de3e9941
 def _counted(names: list[str], a: np.ndarray, b: np.ndarray, new: np.ndarray, whole: np.ndarray,

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from .kin import UNLIKELY, by_luck
+from .tails import poisson_tail
 
 # %% auto #0
-__all__ = ['ASKED', 'MOST_PAIRS', 'SCALES', 'WIDER', 'TINY', 'Near', 'near_in_blocks']
+__all__ = ['ASKED', 'ENOUGH', 'MOST_PAIRS', 'SCALES', 'WIDER', 'TINY', 'Near', 'near_in_blocks']
 
 # %% ../../nbs/02dsb_data.block_rows.ipynb #af9f7890
-ASKED = 4_000  # rows of each side that are asked
+ASKED, ENOUGH = 4_000, 10_000  # rows of each side that are asked, and training rows that tell how far measurements spread
 MOST_PAIRS = 2_000_000  # pairs of rows of a block that are compared
 SCALES = tuple(10.0 ** (-k / 2) for k in range(0, 19))  # distances tried, in standard units
 WIDER = 100.0  # how much farther the pairs lie that say how many are near by nature
@@ -43,10 +44,8 @@ class Near:
     @property
     def planted(self) -> bool:
         "Whether there are more near rows than nature gives, on this scale."
-        from scipy.special import pdtrc
-
         usual = max(self.expected, self.inside * self.rows)
-        absolute = self.columns > 1 and self.scale < TINY and self.extra >= 0.01 * self.rows and float(pdtrc(self.found - 1, self.expected)) < UNLIKELY / len(SCALES)
+        absolute = self.columns > 1 and self.scale < TINY and self.extra >= 0.01 * self.rows and poisson_tail(self.found, self.expected) < UNLIKELY / len(SCALES)
         likely = self.luck * len(SCALES) < UNLIKELY and self.extra >= 0.005 * self.rows
         more = self.whole[0] > 1.5 * self.whole[1] * self.rows and self.whole[2] < 0.05  # values may be equal inside train and nowhere else
         return self.found >= 3 and self.found > 3 * usual + 2 and (absolute or likely) and more
@@ -61,14 +60,20 @@ def near_in_blocks(
     "Test rows that agree with a training row in all else and nearly in the measurements."
     if not train.shape[1] or len(train) < 35 or not len(test):
         return Near()
-    low, high = np.nanquantile(train, [0.01, 0.99], axis=0)
-    spread = np.nanstd(np.clip(train, low, high), axis=0)
-    a, b = (np.nan_to_num(side[:, spread > 0] / spread[spread > 0], nan=-1e9) for side in (train, test))
+    some = train[:: max(len(train) // ENOUGH, 1)]
+    low, high = np.nanquantile(some, [0.01, 0.99], axis=0)
+    spread = np.nanstd(np.clip(some, low, high), axis=0)
     rng = np.random.default_rng(random_state)
-    few = [np.sort(rng.permutation(len(side))[:ASKED]) for side in (a, b)]
-    order = np.argsort(blocks[0], kind="stable")
-    across = _nearest(b[few[1]], blocks[1][few[1]], a[order], blocks[0][order], np.full(len(few[1]), -1))
-    inside = _nearest(a[few[0]], blocks[0][few[0]], a[order], blocks[0][order], np.argsort(order)[few[0]])
+    few = [np.sort(rng.permutation(len(side))[:ASKED]) for side in (train, test)]
+    code = [block[rows] for block, rows in zip(blocks, few, strict=True)]
+    wanted = np.unique(np.concatenate(code))
+    there = np.flatnonzero(wanted[np.searchsorted(wanted, blocks[0]).clip(max=len(wanted) - 1)] == blocks[0])  # no other row is compared
+    order = there[np.argsort(blocks[0][there], kind="stable")]
+    place = np.zeros(len(train), np.int64)
+    place[order] = np.arange(len(order))
+    among, a, b = (np.nan_to_num(side[:, spread > 0] / spread[spread > 0], nan=-1e9) for side in (train[order], train[few[0]], test[few[1]]))
+    across = _nearest(b, code[1], among, blocks[0][order], np.full(len(b), -1))
+    inside = _nearest(a, code[0], among, blocks[0][order], place[few[0]])
     found = [_on_scale(across, inside, scale, a.shape[1]) for scale in SCALES]
     return max(found, key=lambda one: (one.planted, one.extra, -one.scale))
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .signal import Answer
+from .signal import Answer, _order
+from .tails import log_gamma
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,9 +42,9 @@ def settled(
     "How much of a target neighbours in a column agree on."
     y, n = target.values, len(values)
     order = np.random.default_rng(random_state).permutation(n)
-    order = order[np.argsort(values[order], kind="stable")]
-    same = values[order][1:] == values[order][:-1]
-    first, second = y[order][:-1], y[order][1:]
+    order = order[_order(values[order])]
+    own, aim = values[order], y[order]
+    same, first, second = own[1:] == own[:-1], aim[:-1], aim[1:]
     some = [same] * int(same.sum() * 2 >= n or not ordered) + [np.ones(n - 1, dtype=bool)] * int(ordered)
     common = [1.0, 1.0]
     if whom is not None and target.task != "regression":
@@ -86,8 +87,6 @@ def _common(values: np.ndarray, whom: np.ndarray) -> float:
 
 def _all_pure(values: np.ndarray, target: Answer) -> float:
     "How improbable it is that every code has one outcome, with codes of these sizes, in nats: by the ways to deal outcomes to rows, and to codes."
-    from scipy.special import gammaln
-
     code, rows = np.unique(values, return_inverse=True, return_counts=True)[1:]
     several = np.flatnonzero(rows > 1)
     first = np.zeros(len(rows), np.int64)
@@ -95,7 +94,7 @@ def _all_pure(values: np.ndarray, target: Answer) -> float:
     inside = np.isin(code, several)
     if (first[code] != target.values)[inside].any():
         return 0.0
-    ways = [gammaln(len(drawn) + 1) - gammaln(np.bincount(drawn) + 1).sum() for drawn in (target.values[inside], first[several])]
+    ways = [log_gamma(len(drawn) + 1) - log_gamma(np.bincount(drawn) + 1).sum() for drawn in (target.values[inside], first[several])]
     return float(ways[0] - ways[1])
 
 # %% ../../nbs/02dp_data.certainty.ipynb #a5b5a7e0
@@ -168,8 +167,6 @@ def pure_values(
 # %% ../../nbs/02dp_data.certainty.ipynb #56c2ebaf
 def _one_of_many(pure: Pure, counts: np.ndarray, rows: np.ndarray, purity: np.ndarray, parts: bool) -> bool:
     "Whether the other values of a column differ so much that this one is no surprise (tail of a beta-binomial distribution)."
-    from scipy.special import betaln, gammaln
-
     others = rows >= 5
     others[pure.group] = False
     mixed = others & (purity < PURE)
@@ -185,7 +182,8 @@ def _one_of_many(pure: Pure, counts: np.ndarray, rows: np.ndarray, purity: np.nd
     size = max(mean * (1 - mean) / spread - 1, 0.05)
     a, b, n = mean * size, (1 - mean) * size, pure.rows
     misses = np.arange(n - int(counts[pure.group, pure.outcome]) + 1)
-    tail = np.exp(gammaln(n + 1) - gammaln(misses + 1) - gammaln(n - misses + 1) + betaln(a + n - misses, b + misses) - betaln(a, b)).sum()
+    ways = log_gamma(n + 1) - log_gamma(misses + 1) - log_gamma(n - misses + 1)
+    tail = np.exp(ways + log_gamma(a + n - misses) + log_gamma(b + misses) - log_gamma(a + b + n) - log_gamma(a) - log_gamma(b) + log_gamma(a + b)).sum()
     return bool(tail * (others.sum() + 1) > NATURAL)
 
 

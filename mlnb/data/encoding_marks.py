@@ -197,8 +197,8 @@ def _varies(s: Spectrum, codes: np.ndarray) -> bool:
     "Whether a column varies as much inside the groups as anywhere, by some of its rows: an encoding of any kind does not."
     if len(s.values) <= SCREENED:
         return False
-    x, part = s.values[s.some], codes[s.some] + 1
-    x, n = x - x.mean(), np.bincount(part)
+    x, part = s.around, codes[s.some] + 1
+    n = np.bincount(part)
     free = len(x) - int((n > 0).sum())
     inside = (x**2).sum() - (np.bincount(part, x) ** 2 / np.maximum(n, 1)).sum()
     return bool(free >= 1000 and inside / free > 0.7 * x.var())
@@ -230,8 +230,24 @@ def _column_marks(name: str, sides: Sides, s: Spectrum, y: list[tuple[str, np.nd
                     yield mark
 
 # %% ../../nbs/02dl_data.encoding_marks.ipynb #daa10bbe
+def _hopeless(codes: np.ndarray, values: np.ndarray, y: np.ndarray, near: float) -> bool:
+    "Whether some of the groups, with all their rows, deny any statistic: the target's mean does not move with the column, and few sums and extremes meet it."
+    step = -(-len(codes) // SCREENED)
+    if step == 1 or codes.max() < 200 * step:
+        return False
+    rows = np.flatnonzero(codes % step == 0)
+    part, target = codes[rows] // step, y[rows]
+    g = _grouped(part, values[rows], target)
+    judged = g.varied
+    if judged.sum() < 100 or _related(g, judged):
+        return False
+    return all((np.abs(expected - g.value) <= near)[judged].mean() < 0.4 for _, expected in [("sum", g.total), *_ordered(part, target)])
+
+
 def _best(codes: np.ndarray, values: np.ndarray, y: np.ndarray, near: float, spread: float, own: bool) -> _Fit | None:
     "The statistic of the target that fits best on some rows."
+    if _hopeless(codes, values, y, near):
+        return None
     g = _grouped(codes, values, y)
     found = _fit(g, near, spread, own)
     return found if found is not None else _extreme(g, _ordered(codes, y), near, spread)
@@ -239,11 +255,12 @@ def _best(codes: np.ndarray, values: np.ndarray, y: np.ndarray, near: float, spr
 
 def _encoded(name: str, source: str, codes: np.ndarray, values: np.ndarray, said: str, y: np.ndarray, head: int, known: np.ndarray,
              near: float, spread: float) -> Mark | None:
-    at = np.flatnonzero(known[:head])
-    train = _best(codes[at], values[at], y[at], near, spread, not source) if len(at) else None
+    at = slice(head) if known[:head].all() else np.flatnonzero(known[:head])
+    train = _best(codes[at], values[at], y[at], near, spread, not source) if known[:head].any() else None
     every = None
     if known[head:].any() and (not source or decided_by(codes, values)):
-        every = _best(codes[known], values[known], y[known], near, spread, not source)
+        all_known = slice(None) if known.all() else known
+        every = _best(codes[all_known], values[all_known], y[all_known], near, spread, not source)
     best = train if every is None or (train is not None and train.chance <= every.chance and train.share >= every.share) else every
     if best is None:
         return None

@@ -212,14 +212,14 @@ def _group_mark(column: str, sides: Sides, between: np.ndarray) -> Mark | None:
     tried = list(sides.groupings.items())[: max(ROOM // max(len(sides.numeric), 1), 10)]
     groupings = {name: codes for name, codes in tried if name != column and codes.max() <= 98}
     for name, codes in groupings.items():
-        group = s.inside(codes) + 1
-        k = int(group.max()) + 1
-        table = np.bincount(group[repeated] * len(distinct) + place[repeated], minlength=k * len(distinct)).reshape(k, -1)
+        group = s.inside(codes)
+        k = int(group.max()) + 2
+        table = np.bincount((group[repeated] + 1) * len(distinct) + place[repeated], minlength=k * len(distinct)).reshape(k, -1)
         top = table.argmax(axis=1)
         most = table[np.arange(k), top]
         second = np.partition(table, -2, axis=1)[:, -2] if len(distinct) > 1 else np.zeros(k)
-        looked = (most >= (2 if unique else 3)) & (most >= (second + 1 if len(between) else 2 * second + 1)) & (np.bincount(group, minlength=k) >= 8)
-        if not looked.any():
+        looked = (most >= (2 if unique else 3)) & (most >= (second + 1 if len(between) else 2 * second + 1))
+        if not looked.any() or not (looked := looked & (np.bincount(group := group + 1, minlength=k) >= 8)).any():
             continue
         apart = looked & (most >= 0.9 * np.bincount(place[repeated], minlength=len(distinct))[top])
         ways = 1 if apart.sum() >= 2 else len(groupings)  # repeated values of one group each tell which grouping it was

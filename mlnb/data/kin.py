@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .row_keys import RowKeys
+from .tails import binomial_tail
 
 # %% auto #0
 __all__ = ['LONELY', 'MOST_COLUMNS', 'MOST_ROWS', 'MOST_VALUES', 'LEAST_COLUMNS', 'UNLIKELY', 'by_luck', 'Kin', 'kin']
@@ -23,12 +24,7 @@ def by_luck(
     asked: int,  # training rows asked
 ) -> float:  # between 0 and 1
     "How likely so many of the test rows have a twin in train, if the sides are alike."
-    from scipy.special import bdtrc
-
-    if not across:
-        return 1.0
-    pairs = across + (inside + 1) // 2
-    return float(bdtrc(across - 1, pairs, rows / max(rows + asked / 2, 1e-9)))
+    return binomial_tail(across, across + (inside + 1) // 2, rows / max(rows + asked / 2, 1e-9))
 
 # %% ../../nbs/02dec_data.kin.ipynb #70c107fb
 LONELY = (0, 2, 8, 32)  # rows that differ in one cell, up to which a value is in a lonely place
@@ -98,8 +94,6 @@ def kin(
 # %% ../../nbs/02dec_data.kin.ipynb #7eb1c588
 def _apart(in_train: np.ndarray, both: np.ndarray, alike: np.ndarray, share: float, rows: int) -> tuple[int, float]:
     "Copies among values that occur more than once, and how likely that is luck: in the lonely place that shows them best."
-    from scipy.special import bdtrc
-
     found = [(0, 1.0)]
     for most in (*LONELY, np.inf):
         here = alike <= most
@@ -107,7 +101,7 @@ def _apart(in_train: np.ndarray, both: np.ndarray, alike: np.ndarray, share: flo
         if mixed < 3:
             continue
         expected = float((1 - share ** both[here] - (1 - share) ** both[here]).sum())
-        luck = min(float(bdtrc(mixed - 1, int(here.sum()), expected / here.sum())) * (len(LONELY) + 1), 1.0)
+        luck = min(binomial_tail(mixed, int(here.sum()), expected / here.sum()) * (len(LONELY) + 1), 1.0)
         if mixed > 1.5 * expected and luck < UNLIKELY / 10:
             found.append((round(mixed - expected), luck))
     return max(found)

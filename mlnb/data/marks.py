@@ -79,6 +79,12 @@ class _Runs:
         return grain(self.values)
 
 # %% ../../nbs/02di_data.marks.ipynb #596a50c1
+@functools.lru_cache(maxsize=4)
+def _some(n: int) -> np.ndarray:
+    "Positions of some of n values, the same for all columns."
+    return np.arange(n) if n <= SCREENED else np.sort(np.random.default_rng(0).choice(n, SCREENED, replace=False))
+
+
 class Spectrum(_Runs):
     "The different values of a column of numbers."
 
@@ -98,8 +104,21 @@ class Spectrum(_Runs):
     @functools.cached_property
     def some(self) -> np.ndarray:
         "Positions of enough values to tell what a column cannot be; all of them when there are few, shape (at most SCREENED,)."
-        n = len(self.values)
-        return np.arange(n) if n <= SCREENED else np.sort(np.random.default_rng(0).choice(n, SCREENED, replace=False))
+        return _some(len(self.values))
+
+    @functools.cached_property
+    def around(self) -> np.ndarray:
+        "Some of the values around their mean, shape (at most SCREENED,)."
+        some = self.values[self.some]
+        return some - some.mean()
+
+    @functools.cached_property
+    def own(self) -> tuple[np.ndarray, np.ndarray]:
+        "Train's different values, ascending, and how often each occurs."
+        if self._runs[2] is None:
+            return np.unique(self.values[: self.head], return_counts=True)
+        counts = np.bincount(self.place[: self.head], minlength=len(self.distinct))
+        return self.distinct[counts > 0], counts[counts > 0]
 
     @functools.cached_property
     def loose(self) -> bool:

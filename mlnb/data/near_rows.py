@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .kin import UNLIKELY, by_luck
+from .tails import poisson_tail
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,10 +48,8 @@ class Twins:
     @property
     def planted(self) -> bool:
         "Whether there are more twins than nature gives."
-        from scipy.special import pdtrc
-
         by_chance = self.expected + 2.5 * self.ratio  # how many twins nature has is counted on few rows
-        if self.found < 3 or self.found <= 3 * self.expected + 2 or float(pdtrc(self.found - 1, by_chance)) >= 1e-4:
+        if self.found < 3 or self.found <= 3 * self.expected + 2 or poisson_tail(self.found, by_chance) >= 1e-4:
             return False
         if self.ratio <= 0.01 and self.found - self.expected >= EVERYWHERE * self.rows:
             return True  # rows were multiplied with a little noise before the split

@@ -48,11 +48,11 @@ class Nearly:
 
 def _measurements(sides: Sequence[pd.DataFrame], columns: Sequence[str]) -> list[str]:
     "Columns of numbers with fractions."
-    def fractions(values: np.ndarray) -> int:
-        return int((values % 1 > 0).sum())
+    def broken(values: np.ndarray) -> bool:
+        return any(int((part % 1 > 0).sum()) >= FRACTIONS for part in (values[:1_000], values))
 
     found = [name for name in columns if all(side[name].dtype.kind == "f" for side in sides)]
-    return [name for name in found if any(fractions(side[name].to_numpy(np.float64)) >= FRACTIONS for side in sides)]
+    return [name for name in found if any(broken(side[name].to_numpy(np.float64)) for side in sides)]
 
 # %% ../../nbs/02dsc_data.nearly.ipynb #1958e59d
 def nearly(

@@ -5,7 +5,6 @@
 # %% ../../nbs/02dkb_data.neighbour_marks.ipynb #96227998
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from .filling_marks import _between
 from .marks import SURE, Mark, Sides, grain
+from .tails import binomial_tail
 from .target_groups import by_accident
 
 # %% auto #0
@@ -124,11 +124,6 @@ def _numeric_target(sides: Sides) -> bool:
 _COUNTS = (5, 3, 7, 10, 2, 4)  # neighbours that people take; the first three give no accident where values are evenly spaced
 
 
-def _tail(hits: int, n: int, p: float) -> float:
-    "Chance of so many hits or more: the tail of the binomial distribution."
-    p = min(max(p, 1e-12), 1 - 1e-12)
-    return math.fsum(math.exp(math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * math.log(p) + (n - i) * math.log1p(-p)) for i in range(hits, n + 1))
-
 
 def _closest(d2: np.ndarray, most: int) -> np.ndarray:
     "Rows in order of distance, shape (m, most)."
@@ -190,7 +185,7 @@ def _surest(found: list[_Hits]) -> tuple[_Hits, float]:
     for hits in found:
         most, n = max(hits.every, hits.train), hits.cells
         if most >= 3 and 4 * min(hits.every, hits.train) <= most:
-            chance = min(_tail(most, n, max(pooled, hits.beside / (3 * n), hits.least)) * len(found), 1.0)
+            chance = min(binomial_tail(most, n, max(pooled, hits.beside / (3 * n), hits.least)) * len(found), 1.0)
             best, least = (hits, chance) if chance < least else (best, least)
     return best, least
 

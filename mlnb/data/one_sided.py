@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .certainty import _evidence, pure_values
-from .signal import Answer
+from .signal import Answer, _order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,12 +91,14 @@ def own_range(
     number: np.ndarray,  # a column of numbers, NaN for missing, shape (n,)
     target: Answer,  # classes of the same rows
     doubt: float = 14.0,  # nats that chance has to be beaten by
+    codes: np.ndarray | None = None,  # which of the different values each is, in their order, where that is known, shape (n,)
 ) -> Iterator[OneSided]:  # one for each end that has it
     "Ends of a column, behind a gap, that only rows of one outcome reach."
     there = np.flatnonzero(np.isfinite(number))
+    rank = (np.unique(number, return_inverse=True)[1] if codes is None else codes)[there]
     rates = np.bincount(target.values, minlength=target.outcomes) / len(target.values)
-    for sign, words in ((-1.0, "values of {:.6g} and more"), (1.0, "values of {:.6g} and less")):
-        place = there[np.argsort(sign * number[there], kind="stable")]  # from the end inwards
+    for along, words in ((rank.max(initial=0) - rank, "values of {:.6g} and more"), (rank, "values of {:.6g} and less")):
+        place = there[_order(along)]  # from the end inwards
         x, y = np.abs(np.diff(number[place])), target.values[place]
         if len(y) < 2 * FEWEST:
             return

@@ -19,6 +19,7 @@ from .kin import UNLIKELY, by_luck
 from .nearly import Nearly, nearly
 from .row_keys import RowKeys, about_distinct
 from .shared import Shared, _distinct, _hash, shared_held, shared_rows
+from .tails import poisson_tail
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,9 +105,7 @@ class Overlap:
 
 def _tail(found: int, chance: float) -> float:
     "How likely so many rows are, where about so many are expected."
-    from scipy.special import pdtrc
-
-    return float(pdtrc(found - 1, chance)) if found and chance else 0.0
+    return poisson_tail(found, chance) if found and chance else 0.0
 
 # %% ../../nbs/02de_data.overlap.ipynb #8a2f49d0
 def overlap(

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .marks import SCREENED, Mark, Sides, grain
+from .marks import SCREENED, Mark, Sides, Spectrum, grain
 
 # %% auto #0
 __all__ = ['CLEAN_UNIT', 'LEAST', 'scaling_mark', 'scaling_marks']
@@ -153,18 +153,18 @@ def _partly(distinct: np.ndarray, counts: np.ndarray, uniform: bool) -> float:
     return float(counts[1:-1].sum() * np.average(off**2, weights=counts[at]))
 
 # %% ../../nbs/02dj_data.scaling_marks.ipynb #86254300
-def _ranked(column: str, train: np.ndarray, every: np.ndarray, fineness: float, runs: tuple[np.ndarray, np.ndarray] | None) -> Mark | None:
+def _ranked(column: str, train: np.ndarray, every: np.ndarray, fineness: float, runs: Spectrum | None) -> Mark | None:
     low, high = float(every.min()), float(every.max())
     uniform = low >= 0 and high <= 1 and high - low > 0.5
     if fineness > 2e-3 or not (uniform or (low < -0.5 and high > 0.5 and high - low > 2 and max(-low, high) < 5.3)):
         return None
     if all(_uneven(values, uniform) for values in (train, every)):
         return None
-    distinct, counts = runs or np.unique(every, return_counts=True)
+    distinct, counts = (runs.distinct, runs.counts) if runs else np.unique(every, return_counts=True)
     gaps = np.diff(distinct)
     if len(distinct) < 12 or (uniform and gaps.max() < 1.01 * gaps.min() and len(distinct) > 0.99 * len(every)):
         return None  # evenly spaced without ties: time, or a row number
-    own, own_counts = np.unique(train, return_counts=True)
+    own, own_counts = runs.own if runs else np.unique(train, return_counts=True)
     if min(_partly(distinct, counts, uniform), _partly(own, own_counts, uniform)) > 2.5 * _EVEN:
         return None
     off, off_train = (_unevenness(values if uniform else _normal(values), times) for values, times in ((distinct, counts), (own, own_counts)))
@@ -180,7 +180,7 @@ def scaling_mark(
     column: str,  # its name
     train: np.ndarray,  # its values in train, without missing ones, shape (n,)
     every: np.ndarray,  # its values over all rows, the same, shape (n + m,)
-    runs: tuple[np.ndarray, np.ndarray] | None = None,  # the different values of all rows and how often each occurs, where that is known
+    runs: Spectrum | None = None,  # the different values of all rows and how often each occurs, where that is known
 ) -> Mark | None:  # the first mark that fits, over train or all rows; None when there is none
     "Look for the trace of a scaler in one column."
     if len(every) < LEAST or len(train) < 2 or len(train) == len(every) or every[0] == every[-1] == every.max() == every.min():
@@ -204,7 +204,7 @@ def scaling_marks(
         s = sides.spectrum(name)
         if len(s.values) < LEAST or s.fineness >= 1 or s.values.min() == s.values.max():
             continue
-        mark = scaling_mark(name, s.values[: s.head], s.values, None if s.loose else (s.distinct, s.counts))
+        mark = scaling_mark(name, s.values[: s.head], s.values, None if s.loose else s)
         if mark is None and not s.loose and s.counts.max() >= max(3, 0.002 * len(s.values)) and len(s.distinct) > 2:
             rest = s.values != s.distinct[s.counts.argmax()]
             mark = scaling_mark(name, s.values[: s.head][rest[: s.head]], s.values[rest])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .certainty import settled
-from .angles import COARSE, NEAR_CERTAIN, Look, flag, looks, looks_at_text, low_end
+from .angles import COARSE, NEAR_CERTAIN, Look, _levels, flag, looks, looks_at_text, low_end
 from .late_names import late_word
 from .quick_model import measured, predicted, skill, together
 from .signal import Answer, Signal, coded, encode, noise, single
@@ -143,9 +143,11 @@ def _seen(frame: pd.DataFrame, coded_columns: Mapping[str, np.ndarray], groups: 
     for name, found in coded_columns.items():
         column = frame[name].rename(name)
         number = column.to_numpy(float, na_value=np.nan) if column.dtype.kind in "iufb" else None
-        shares[name] = settled(found if number is None else number, target, number is not None, raw, whom=whom).share if name in groups else 0.0
+        codes = _levels(number, found) if name in groups else found
+        own = codes if number is None or (target.task != "regression" and np.isfinite(number).all()) else number
+        shares[name] = settled(own, target, number is not None, raw, whom=whom).share if name in groups else 0.0
         doubt = 10 + float(np.log(alike[kinds[name]]))  # columns of its kind that might be as good by chance
-        wanted = looks(column, found, target, raw, doubt, whom) if name in groups else looks_at_text(column, found, target, doubt)
+        wanted = looks(column, found, target, raw, doubt, whom, codes) if name in groups else looks_at_text(column, found, target, doubt)
         coarse = flag(name, found, signals[name], target) if name in groups and column.nunique() <= COARSE else None
         seen += [look for look in (*wanted, coarse) if look is not None]
     return seen, shares
