@@ -89,6 +89,20 @@ def test_rounding_does_not_hide_a_scaler(digits: int) -> None:
     assert "usage" in failing(split(frame))["LEAK08"]
 
 
+@pytest.mark.parametrize("stored", ["six decimals", "short floats"])
+@pytest.mark.parametrize("moment", ["mean", "spread"])
+def test_components_with_a_mean_of_nearly_0_by_nature_are_not_scaled(moment: str, stored: str) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4000, 12))
+    x[:, 3] -= (x[:, 3].mean() - 8e-6) if moment == "mean" else 0.03
+    x[:, 3] /= (x[:, 3].std() / (1 + 8e-6)) if moment == "spread" else 1.02
+    frame = pd.DataFrame(x if stored == "short floats" else x.round(6), columns=[f"c{i}" for i in range(12)])
+    frame = frame.astype(np.float32) if stored == "short floats" else frame
+    assert not failing(split(frame.assign(y=(rng.random(4000) < 0.4).astype(int))))
+    scaled = frame.assign(c5=StandardScaler().fit_transform(3 + 2 * x[:, [5]])[:, 0].round(6))
+    assert failing(split(scaled.assign(y=(rng.random(4000) < 0.4).astype(int))))["LEAK08"] == {"c5"}
+
+
 @pytest.mark.parametrize("how", ["mean", "median"])
 @pytest.mark.parametrize("share", [0.03, 0.2])
 def test_gaps_filled_with_all_rows_are_named(how: str, share: float) -> None:

@@ -41,9 +41,14 @@ def _stats(values: np.ndarray) -> dict[str, float]:
 
 def _leeway(name: str, stats: dict[str, float], fineness: float) -> tuple[float, float]:
     "How far rounding lets a statistic be off, and the share of clean columns that come as close by chance."
-    n, sd = stats["n"], max(stats["sd"], 1e-300)
-    exact = 1e-10 * stats["size"] if fineness < 1e-12 * stats["size"] else 1e-5 * stats["size"] if fineness < 1e-6 * stats["size"] else 0.0
-    off = 3.5 * fineness / np.sqrt(12 * min(stats["distinct"], n)) + exact
+    n, sd, size = stats["n"], max(stats["sd"], 1e-300), stats["size"]
+    if fineness < 1e-12 * size:
+        exact = 1e-10
+    elif fineness >= 1e-6 * size:
+        exact = 0.0
+    else:  # decimals were rounded once; short floats were computed with, too
+        exact = 1e-9 if abs(math.log10(fineness) - round(math.log10(fineness))) < 1e-9 else 1e-5
+    off = 3.5 * fineness / np.sqrt(12 * min(stats["distinct"], n)) + exact * size
     scale = {"sum": n, "length": n**0.5, "range": 1.0}.get(name, 1.0)
     scatter = sd / np.sqrt(n if name in ("mean", "sum") else 2 * n) if name != "range" else sd
     return float(off * scale), float(min(0.8 * off / scatter, 1.0))
@@ -195,6 +200,16 @@ def scaling_mark(
     return found if found is not None and found.over == "all rows" else _ranked(column, train, every, fineness, runs) or found
 
 
+def _by_nature(mark: Mark, sides: Sides) -> Mark:
+    "A single column with mean 0 or standard deviation 1 is no surprise where the others are nearly so: scores and components are made that way."
+    if mark.over != "all rows" or mark.kind not in ("standardised", "centred", "divided by the standard deviation") or not mark.chance:
+        return mark
+    others = [sides.spectrum(name).values for name in sides.numeric if name != mark.column]
+    stats = [(abs(float(x.mean())), float(x.std())) for x in others if len(x) >= LEAST]
+    near = [mean < 0.1 * sd if mark.kind == "centred" else abs(sd - 1) < 0.1 and (mean < 0.1 or mark.kind != "standardised") for mean, sd in stats]
+    return replace(mark, chance=mark.chance * max(CLEAN_UNIT, sum(near) / max(len(near), 1)) / CLEAN_UNIT)
+
+
 def scaling_marks(
     sides: Sides,  # train and test
 ) -> list[Mark]:  # at most one a column, over train or all rows
@@ -210,6 +225,7 @@ def scaling_marks(
             mark = scaling_mark(name, s.values[: s.head][rest[: s.head]], s.values[rest])
         if mark is not None:
             found.append(mark)
+    found = [_by_nature(mark, sides) for mark in found]
     proven = {mark.said for mark in found if mark.over == "all rows" and mark.chance <= 1e-4 and mark.kind in ("min-max", "max-abs", "robust")}
     return [replace(mark, over="all rows", chance=1e-4, evidence={"note": "scaled as others were, whose extremes lie in test"})
             if mark.over == "train" and mark.said in proven else mark for mark in found]
