@@ -13,7 +13,7 @@ from ..core.errors import InputError, MlnbError, listed
 from ..core.optional import require, resolve
 
 # %% auto #0
-__all__ = ['PICKLES', 'open_pipeline']
+__all__ = ['PICKLES', 'is_address', 'downloaded', 'open_pipeline']
 
 # %% ../../nbs/02dma_data.pipeline_file.ipynb #04566103
 PICKLES = (".pkl", ".pickle", ".joblib", ".sav")
@@ -50,6 +50,27 @@ def _unpickled(file: Path) -> Any:
         raise InputError(f"{file.name} cannot be read as a pickle ({type(error).__name__}: {error}). Save the pipeline again, best with skops: "
                          "skops.io.dump(pipeline, 'model.skops').") from error
 
+# %% ../../nbs/02dma_data.pipeline_file.ipynb #fa16e1a8
+def is_address(
+    source: Any,  # whatever stands for a model
+) -> bool:  # whether MLflow has to fetch it
+    "Whether a model is named by an MLflow address."
+    return str(source).startswith(("models:/", "runs:/", "mlflow-artifacts:/"))
+
+
+def downloaded(
+    address: str,  # such as models:/churn@champion, models:/churn/3 or runs:/0a1b/model
+) -> Path:  # the folder that MLflow fetched it to
+    "An MLflow model as a folder. Raises `InputError` where there is none or the server does not answer."
+    with resolve("experiments.models:quiet_mlflow")():  # type: ignore[operator]
+        try:
+            return Path(require("mlflow.artifacts").download_artifacts(artifact_uri=address))
+        except MlnbError:
+            raise
+        except Exception as error:  # MLflow raises many kinds
+            said = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+            raise InputError(f"MLflow has no model at {address} ({said}). Check the address and MLFLOW_TRACKING_URI.") from error
+
 # %% ../../nbs/02dma_data.pipeline_file.ipynb #ca4273d3
 def open_pipeline(
     source: Any,  # a fitted pipeline; or a .skops file, an MLflow model folder or address (models:/…, runs:/…), or a pickle
@@ -58,12 +79,8 @@ def open_pipeline(
     "The pipeline itself. Raises `InputError` for files that cannot or must not be loaded."
     if not isinstance(source, (str, Path)):
         return source
-    if str(source).startswith(("models:/", "runs:/", "mlflow-artifacts:/")):
-        with resolve("experiments.models:quiet_mlflow")():  # type: ignore[operator]
-            try:
-                source = require("mlflow.artifacts").download_artifacts(artifact_uri=str(source))
-            except Exception as error:  # MLflow raises many kinds
-                raise InputError(f"MLflow has no model at {source} ({str(error).splitlines()[0]}). Check the address and MLFLOW_TRACKING_URI.") from error
+    if is_address(source):
+        source = downloaded(str(source))
     path = Path(source).expanduser()
     if path.is_dir():
         inside = sorted(p for p in path.rglob("*") if p.suffix in (".skops", *PICKLES))

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.checks import Context, verifier
+from ..core.checks import Context, finding, verifier
+from ..core.errors import InputError
 from ..core.findings import Finding, Findings, plain
 from ..core.optional import resolve
 from .contest import Contest, contest
@@ -106,14 +107,14 @@ def evaluate(
     other: tuple[str, Predictions] | None = None,  # name and predictions of another model to compare with by every metric
 ) -> Evaluation:  # plain data
     "Evaluate predictions. Raises `InputError` for predictions that cannot be scored."
+    _both_there(p, primary)
     truth = p.truth if p.task == "regression" else np.asarray(p.classes, dtype=object)[p.truth]
     choice = None if primary else choose_metric(truth, p.task, p.positive)
     metric = get_metric(primary or choice.metric)  # type: ignore[union-attr]
     found = contest({"model": p, **(rivals or {})}, metric, n_resamples=n_resamples, level=level, random_state=random_state, groups=entity)
     parts: dict[str, Any] = {"curves": curve_points(p, (facts or {}).get("threshold") if p.task == "binary" else None)}
     if p.task != "regression" and p.score is not None:
-        made = calibration(p, level=level, random_state=random_state)
-        parts |= {"calibration": plain(made.to_dict()), "calibrated": made.finding.to_dict()}
+        parts |= _calibrated(p, level, random_state)
     if p.task == "regression":
         parts["residuals"] = _residuals(p)
     elif p.label is not None:
@@ -129,6 +130,23 @@ def evaluate(
         parts["versus"] = versus(p, theirs, metric.name, ("model", name), n_resamples, level, random_state, entity).to_dict()
     why = {} if choice is None else {"why": choice.why, "watch_out": choice.watch_out}
     return Evaluation(p.task, found, tuple(cut), groups, facts={**why, **(facts or {})}, **parts)
+
+
+def _both_there(p: Predictions, primary: str) -> None:
+    "Rows of one class say nothing about telling classes apart; who asks for one metric by its name gets it."
+    seen = np.unique(p.truth) if p.task in ("binary", "multiclass") and not primary else ()
+    if len(seen) == 1:
+        raise InputError(f"All {len(p):,} rows are {p.classes[int(seen[0])]!r}, so nothing shows whether the model tells them from others. "
+                         "Use rows of two classes or more, or name a metric of labels: primary='accuracy', or --metric accuracy.")
+
+
+def _calibrated(p: Predictions, level: float, random_state: int) -> dict[str, Any]:
+    "The reliability curve and EVAL10; only the finding, with the reason, where scores are no probabilities or rows are too few."
+    try:
+        made = calibration(p, n_bins=min(10, max(len(p), 2)), level=level, random_state=random_state)
+    except InputError as error:
+        return {"calibrated": finding("EVAL10", "not_checked", str(error)).to_dict()}
+    return {"calibration": plain(made.to_dict()), "calibrated": made.finding.to_dict()}
 
 
 def _residuals(p: Predictions, bins: int = 10) -> dict[str, Any]:

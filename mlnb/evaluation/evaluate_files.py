@@ -77,11 +77,13 @@ def evaluate_files(
 
     frame, lost = _known(open_table(data), target, [*protected, *([entity] if entity else [])])
     used = [target, prediction, *(score.values() if isinstance(score, Mapping) else [score])]
+    if not 0 <= threshold <= 1:
+        raise InputError(f"A threshold is a probability, between 0 and 1; got {threshold:g}.")
     if (model is None) == (not prediction and not score):
         raise InputError("Give a model, or columns of predictions or scores: one of the two.")
     answer = (lambda m: model_answers(open_model(m, trust), frame.drop(columns=[u for u in used[1:] if u]), target, task, positive, threshold))  # noqa: E731
     one = answer(model) if model is not None else column_answers(frame, target, prediction, score, task, positive, threshold)
-    notes, good, p, other = [*lost, *one.notes], one.good, one.p, None
+    notes, good, p, other = [*lost, *one.notes, *_unsure(one.p, frame[target], task)], one.good, one.p, None
     if compare is not None:
         second = answer(compare)
         notes += [f"The other model: {note}" for note in second.notes]
@@ -95,7 +97,7 @@ def evaluate_files(
     segments = rows[[c for c in rows.columns if c not in used and _describes(rows[c])][:COLUMNS]]
     rivals, facts["names"] = _constant(p)
     made = evaluate(p, rivals, segments if segments.shape[1] else None, rows[list(protected)] if protected else None, metric, facts,
-                    rows[entity].astype(str).to_numpy() if entity else None, n_resamples, random_state, other=other)
+                    _whom(rows[entity]) if entity else None, n_resamples, random_state, other=other)
     return dataclasses.replace(made, facts=dict(made.facts))
 
 # %% ../../nbs/04dk_evaluation.evaluate_files.ipynb #5e8d2e25
@@ -111,6 +113,18 @@ def _known(table: Any, target: str, others: Sequence[str]) -> tuple[pd.DataFrame
     return frame[known].reset_index(drop=True), lost
 
 # %% ../../nbs/04dk_evaluation.evaluate_files.ipynb #c561d99b
+def _unsure(p: Predictions, truth: pd.Series, task: str) -> list[str]:
+    "A note where a target that is read as a quantity may hold classes."
+    if task or p.task != "regression" or truth.dtype.kind not in "iub":
+        return []
+    return [f"{truth.name!r} holds {truth.nunique():,} different whole numbers and is read as a quantity. If they are classes, say so: --task binary or multiclass."]
+
+
+def _whom(column: pd.Series) -> np.ndarray:
+    "Whom each row is about; a row that does not say is about nobody else."
+    return column.astype(str).where(column.notna(), "row " + column.index.astype(str).to_series(index=column.index)).to_numpy(dtype=object)
+
+
 def _describes(column: pd.Series) -> bool:
     "Whether a column can describe a segment: no dates, and no names that hardly repeat."
     return bool(column.dtype.kind in "iufb" or (column.dtype.kind != "M" and column.nunique() <= max(50, len(column) // 50)))

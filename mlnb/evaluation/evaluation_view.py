@@ -167,7 +167,7 @@ def evaluation_html(
     e: Evaluation,  # the evaluation
 ) -> str:  # HTML
     "Scores with pictures of every part."
-    from mlnb.core.render import cell, details, figure_img, panel, table
+    from mlnb.core.render import cell, details, esc, figure_img, panel, table
 
     def three(r: Any) -> str:
         return "–" if not r else f"{r['value']:.3f} ({r['low']:.3f} to {r['high']:.3f})" if "low" in r else f"{r['value']:.3f}"
@@ -177,6 +177,8 @@ def evaluation_html(
     if e.facts.get("why"):
         beware = f" Watch out for: {e.facts['watch_out']}" if e.facts.get("watch_out") else ""
         body = f'<div style="margin:4px 0 8px">{cell(get_metric(e.primary).title)} decides. {cell(e.facts["why"])}{cell(beware)}</div>' + body
+    said = [*e.facts.get("notes", ()), *(f"Without {get_metric(name).title}: {why}" for name, why in e.contest.skipped.items())]
+    body += "".join(f"<div>{esc(words)}</div>" for words in said)
     pictures = [("Every threshold", plot_curves(e.curves) if e.curves else None),
                 ("By segment", plot_slices(e) if e.segments else None), ("By protected group", plot_groups(e)),
                 ("Calibration", plot_reliability(e)), ("Errors by predicted value" if e.residuals else "Confusion", plot_outcome(e) if e.confusion or e.residuals else None)]
@@ -185,7 +187,7 @@ def evaluation_html(
             body += f'<div style="margin-top:10px;font-weight:600">{title}</div>' + figure_img(fig, title)
     body += _parts_html(e)
     for attribute, groups in e.groups.items():
-        keys = [k for k in next(iter(groups.values())) if k not in ("small",)]
+        keys = [k for k in next(iter(groups.values()), ()) if k not in ("small",)]
         cells = [[g, *(r[k] if not isinstance(r.get(k), dict) and r.get(k) is not None else three(r.get(k)) for k in keys)] for g, r in groups.items()]
-        body += details(f"rates by {attribute}", table(cells, ["group", *keys]))
+        body += details(f"rates by {attribute}", table(cells, ["group", *keys])) if cells else f"<div>{esc(attribute)}: no group is large enough to be shown.</div>"
     return panel("Evaluation", body, note=f"{e.contest.n:,} rows, {e.task}, {e.facts.get('experiment', '')}")

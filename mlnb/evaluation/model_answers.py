@@ -5,20 +5,24 @@
 # %% ../../nbs/04dj_evaluation.model_answers.ipynb #1f27d774
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import re
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.errors import InputError, did_you_mean, listed
+from ..data.target import scalars
 from .predictions import Predictions, predictions
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['MOST', 'answered_rows', 'Answered', 'model_answers', 'column_answers']
+__all__ = ['MOST', 'answered_rows', 'Answered', 'model_answers', 'same_labels', 'column_answers']
 
 # %% ../../nbs/04dj_evaluation.model_answers.ipynb #5d67a475
 MOST = 200  # rows that may fail before the model is given up
@@ -29,15 +33,15 @@ def answered_rows(
     frame: pd.DataFrame,  # n rows
 ) -> tuple[np.ndarray, np.ndarray, str]:  # answers of the good rows; which these are, shape (n,); the first error in words
     "A model's answers to the rows that it can answer."
-    call = model.predict_proba if hasattr(model, "predict_proba") else model.predict
+    call = _quiet(model.predict_proba if hasattr(model, "predict_proba") else model.predict)
     good, parts, first = np.ones(len(frame), bool), [], ""
     todo = [(0, len(frame))]
     while todo:
         start, end = todo.pop()
         try:
-            part = np.asarray(call(frame.iloc[start:end]))
+            part = call(frame.iloc[start:end])
         except Exception as error:  # a model may raise anything
-            first = first or f"{type(error).__name__}: {error}"
+            first = first or _in_words(error)
             if end - start == 1:
                 good[start] = False
             else:
@@ -46,6 +50,8 @@ def answered_rows(
             if (~good).sum() > MOST:
                 raise InputError(f"The model raises on more than {MOST} of {len(frame):,} rows ({first}). Give the columns in the form it was trained on.") from error
             continue
+        if part.shape[:1] != (end - start,):
+            raise InputError(f"The model gives an answer of shape {part.shape} to {end - start:,} rows; each row needs one.")
         if part.dtype.kind == "f":
             bad = ~np.isfinite(part.reshape(len(part), -1)).all(axis=1)
             good[start:end][bad] = False
@@ -55,6 +61,22 @@ def answered_rows(
     if not good.any():
         raise InputError(f"The model answers none of the {len(frame):,} rows{': ' + first if first else ''}. Give the columns in the form it was trained on.")
     return np.concatenate(parts), good, first
+
+
+def _quiet(call: Any) -> Any:
+    "Without the warning that columns have names, which is a note here."
+    def asked(rows: pd.DataFrame) -> np.ndarray:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "X has feature names")
+            return np.asarray(call(rows))
+
+    return asked
+
+
+def _in_words(error: Exception) -> str:
+    "The first line of an error, without the clock and the place in a source file that some put before it."
+    said = re.sub(r"^\[[\d:]+\] \S+:\d+: ", "", (str(error).strip() or "no message").splitlines()[0])[:200]
+    return f"{type(error).__name__}: {said}"
 
 # %% ../../nbs/04dj_evaluation.model_answers.ipynb #5726041f
 @dataclass(frozen=True, eq=False)
@@ -75,34 +97,88 @@ def model_answers(
     threshold: float = 0.5,  # probability from which the positive label is predicted
 ) -> Answered:  # predictions of the rows that the model answers
     "What a model says of rows whose outcome is known."
+    import pandas as pd
+
     from mlnb.data.labels import find_label
 
-    answers, good, said = answered_rows(model, _asked(model, frame.drop(columns=target)))
-    notes = (f"{int((~good).sum()):,} rows were left out since the model does not answer them ({said}): rows {listed(np.flatnonzero(~good).tolist(), 20)}.",) if said else ()
-    truth = frame[target][good].to_numpy()
-    if not hasattr(model, "predict_proba"):
-        named = task or (None if hasattr(model, "classes_") else "regression")
-        return Answered(predictions(truth, answers, task=named, positive=positive if named != "regression" else None), good, notes)
-    classes = np.asarray(model.classes_).tolist()
+    rows, notes = _asked(model, frame.drop(columns=target))
+    answers, good, said = answered_rows(model, rows)
+    if said:
+        notes.append(f"{int((~good).sum()):,} rows were left out since the model does not answer them ({said}): rows {listed(np.flatnonzero(~good).tolist(), 20)}.")
+    truth, names, probable = frame[target][good].to_numpy(), getattr(model, "classes_", ()), hasattr(model, "predict_proba")
+    if not probable and not len(names) and answers.dtype.kind == "f":
+        return Answered(predictions(truth, answers, task=task or "regression"), good, tuple(notes))
+    classes = np.asarray(names if len(names) else np.unique(answers)).tolist()
+    truth, said = same_labels(truth, classes, target)
+    notes += [said] if said else []
+    unknown = [label for label in scalars(pd.unique(truth)) if label not in classes]
+    if unknown:
+        many = f"{int(np.isin(truth, unknown).sum()):,} rows hold {listed(map(repr, unknown), 5)}, which the model does not know"
+        if len(classes) < 3 and len(names):
+            raise InputError(f"{many}: its classes are {listed(map(repr, classes))}. Leave these rows out, or train the model on them.")
+        notes.append(f"{many}; whatever it says of them is wrong.")
     label = None if positive is None else find_label(positive, classes)
+    if not probable:
+        return Answered(predictions(truth, answers, task=task or None, positive=label if len({*classes, *unknown}) == 2 else None), good, tuple(notes))
+    answers, classes = np.column_stack([answers, np.zeros((len(answers), len(unknown)))]), [*classes, *unknown]
     order = sorted(range(len(classes)), key=lambda i: str(classes[i]) if _mixed(classes) else classes[i])
     p = predictions(truth, y_score=answers[:, order], classes=[classes[i] for i in order], positive=label, threshold=threshold,
                     task=task or ("binary" if len(classes) == 2 else "multiclass"))
-    return Answered(p, good, notes)
+    return Answered(p, good, tuple(notes))
 
 
-def _asked(model: Any, rows: pd.DataFrame) -> pd.DataFrame:
-    names = getattr(model, "feature_names_in_", None)
+def _asked(model: Any, rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    "The columns a model asks for, and a note where it tells them by their place only."
+    names, width = (getattr(model, name, None) for name in ("feature_names_in_", "n_features_in_"))
     if names is None:
-        return rows
+        shown = listed(map(str, rows.columns), 8)
+        if isinstance(width, (int, np.integer)) and width != rows.shape[1]:
+            raise InputError(f"The model takes {width} columns by their place, and the table has {rows.shape[1]} beside the target ({shown}). "
+                             "Give a table of just those it was trained on, in that order.")
+        return rows, [f"The model tells its columns by their place; it was given {shown}, in this order."] if width is not None and width > 1 else []
     lacking = [str(name) for name in names if name not in rows]
     if lacking:
         raise InputError(f"The table lacks columns the model was trained on: {listed(lacking)}.{did_you_mean(lacking[0], rows.columns)}")
-    return rows[list(names)]
+    return rows[list(names)].astype(_categories(model)), []
+
+
+def _categories(model: Any) -> dict[str, str]:
+    "Columns that XGBoost takes as categories, which a table from a file holds as text."
+    booster = model.get_booster() if hasattr(model, "get_booster") else None
+    pairs = zip(booster.feature_names, booster.feature_types, strict=True) if booster is not None and booster.feature_types and booster.feature_names else ()
+    return {name: "category" for name, kind in pairs if kind == "c"}
 
 
 def _mixed(classes: list[Any]) -> bool:
     return len({isinstance(label, str) for label in classes}) > 1
+
+# %% ../../nbs/04dj_evaluation.model_answers.ipynb #7f1b2905
+def same_labels(
+    truth: np.ndarray,  # shape (n,): what happened
+    classes: Sequence[Any],  # labels the model knows
+    target: str,  # name of the column, for messages
+) -> tuple[np.ndarray, str]:  # the truth in the model's labels, and a note where they are written differently
+    "What happened, in the words of the model."
+    import pandas as pd
+
+    from mlnb.data.labels import find_label
+
+    codes, found = pd.factorize(truth)
+    names, same = scalars(found), {}
+    if all(name in classes for name in names):
+        return truth, ""
+    for name in names:
+        with contextlib.suppress(InputError):
+            same[name] = name if name in classes else find_label(name, classes)
+    ours, theirs = listed(map(repr, names), 5), listed(map(repr, classes), 5)
+    kinds = [{isinstance(label, str) for label in side} for side in (names, classes)]
+    if len(set(same.values())) < len(same) or not same or len(same) < len(names) and kinds[0] != kinds[1]:
+        raise InputError(f"{target!r} holds {ours} and the model answers {theirs}. Give the target in the model's labels, or the model's answers as a column.")
+    if all(name == label for name, label in same.items()):
+        return truth, ""
+    taken = np.empty(len(names), dtype=object)
+    taken[:] = [same.get(name, name) for name in names]
+    return np.array(taken[codes].tolist()), f"{target!r} holds {ours} and the model answers {theirs}; these are taken as the same."
 
 # %% ../../nbs/04dj_evaluation.model_answers.ipynb #cc8b3c84
 def column_answers(
@@ -123,16 +199,21 @@ def column_answers(
     for name in columns:
         if name not in frame:
             raise InputError(f"There is no column {name!r}.{did_you_mean(name, frame.columns)} There are {listed(map(str, frame.columns), 8)}.")
-    good = frame[columns].notna().all(axis=1).to_numpy()
+        if name == target:
+            raise InputError(f"{name!r} is the target and cannot be its own prediction. Name the column that holds what the model said.")
+    good = np.logical_and.reduce([frame[name].notna() & (np.isfinite(frame[name]) if frame[name].dtype.kind == "f" else True) for name in columns])
     if not good.any():
         raise InputError(f"No row has a value in {listed(columns)}, so there is nothing to evaluate.")
     gone = np.flatnonzero(~good)
-    notes = (f"{len(gone):,} rows were left out since {listed(columns)} is missing there: rows {listed(gone.tolist(), 20)}.",) if len(gone) else ()
+    notes = (f"{len(gone):,} rows were left out since {listed(columns)} is missing or infinite there: rows {listed(gone.tolist(), 20)}.",) if len(gone) else ()
     rows = frame[good]
     given: dict[str, Any] = {"y_pred": rows[prediction].to_numpy() if prediction else None, "task": task or None}
     labels = rows[target].dropna().unique().tolist()
     if isinstance(score, Mapping):
-        by = {find_label(label, sorted(set(labels), key=str)) if label not in labels else label: name for label, name in score.items()}
+        by = {_meant(label, labels): name for label, name in score.items()}
+        without = [label for label in labels if label not in by]
+        if without:
+            raise InputError(f"There is no column of probabilities for {listed(map(repr, without), 5)}, which the target holds as well. Name one for each label.")
         order = sorted(by, key=str) if _mixed(list(by)) else sorted(by)  # type: ignore[type-var]
         given |= {"y_score": rows[[by[label] for label in order]].to_numpy(), "classes": order}
     elif score:
@@ -140,3 +221,14 @@ def column_answers(
     if given["task"] == "binary" or given["task"] is None and len(labels) <= 2:
         given |= {"positive": None if positive is None else find_label(positive, labels)}
     return Answered(predictions(rows[target].to_numpy(), threshold=threshold, **given), good, notes)
+
+
+def _meant(label: Any, labels: list[Any]) -> Any:
+    "A label of the target, or one that none of these rows has, in the target's kind."
+    from mlnb.data.labels import find_label
+
+    with contextlib.suppress(InputError):
+        return label if label in labels else find_label(label, sorted(set(labels), key=str))
+    with contextlib.suppress(ValueError):
+        return type(labels[0])(label)
+    return label

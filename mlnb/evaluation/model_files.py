@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import InputError, MlnbError, listed
+from ..core.errors import InputError, listed
 from ..core.optional import require
-from ..data.pipeline_file import PICKLES, open_pipeline
+from ..data.pipeline_file import PICKLES, downloaded, is_address, open_pipeline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,9 +36,18 @@ class BoosterFile:
         "Columns the trees ask for; None where the file does not name them."
         return np.array(self.booster.feature_names, dtype=object) if self.booster.feature_names else None
 
+    @property
+    def n_features_in_(self) -> int:
+        "How many columns the trees ask for."
+        return int(self.booster.num_features())
+
     def _margins(self, rows: pd.DataFrame, plain: bool) -> np.ndarray:
-        data = require("xgboost").DMatrix(rows if self.booster.feature_names else rows.to_numpy(), enable_categorical=True)
-        return np.asarray(self.booster.predict(data, output_margin=plain), dtype=float)
+        names, best = self.booster.feature_names, self.booster.attr("best_iteration")
+        if names:
+            kinds = dict(zip(names, self.booster.feature_types or (), strict=False))
+            rows = rows[names].astype({name: "category" for name in names if kinds.get(name) == "c"})
+        data = require("xgboost").DMatrix(rows if names else rows.to_numpy(), enable_categorical=True)
+        return np.asarray(self.booster.predict(data, output_margin=plain, iteration_range=(0, int(best) + 1 if best else 0)), dtype=float)
 
     def predict(self, rows: pd.DataFrame) -> np.ndarray:
         "Numbers, or the most probable classes."
@@ -67,7 +76,12 @@ def _booster(path: Path) -> BoosterFile:
         learner = json.loads(booster.save_config())["learner"]
     except Exception as error:  # XGBoost raises errors of its own
         raise InputError(f"{path.name} cannot be read as an XGBoost model ({str(error).strip()[-200:]}). Save it with model.save_model('model.json').") from error
-    objective, many = learner["objective"]["name"], int(learner["learner_model_param"]["num_class"])
+    objective, sizes = learner["objective"]["name"], learner["learner_model_param"]
+    many, targets = int(sizes["num_class"]), int(sizes.get("num_target", 1))
+    if targets > 1:
+        raise InputError(f"{path.name} answers {targets} quantities at once, and one is evaluated at a time. Give its answers as a column: --prediction.")
+    if "c" in (booster.feature_types or ()) and (not hasattr(booster, "get_categories") or booster.get_categories().empty()):
+        raise InputError(f"{path.name} has columns of categories and does not say which, so text cannot be turned into them. Save the model with XGBoost 3.1 or later.")
     if objective.startswith(("binary:", "multi:")) and objective != "binary:hinge":
         return BoosterFile(booster, objective, np.arange(max(many, 2)))
     if objective.startswith(("reg:", "count:")) and objective != "reg:logistic":
@@ -76,6 +90,9 @@ def _booster(path: Path) -> BoosterFile:
                      "Give its answers as a column: --prediction or --score.")
 
 # %% ../../nbs/04df_evaluation.model_files.ipynb #08fec421
+_KINDS = {"float": np.float32, "double": np.float64, "int64": np.int64, "int32": np.int32, "bool": bool}
+
+
 class OnnxFile:
     "A graph that answers frames."
 
@@ -85,32 +102,37 @@ class OnnxFile:
             self.session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime raises errors of its own
             raise InputError(f"{path.name} cannot be read as an ONNX model ({str(error).splitlines()[0][:200]}).") from error
-        self.inputs, self.outputs = self.session.get_inputs(), [o.name for o in self.session.get_outputs()]
+        self.path, self.inputs, outputs = path, self.session.get_inputs(), self.session.get_outputs()
+        width = outputs[min(1, len(outputs) - 1)].shape[-1:]
+        if len(outputs) == 1 and isinstance(width[0] if width else None, int) and len(outputs[0].shape) > 1 and width[0] > 1:
+            raise InputError(f"{path.name} gives {width[0]} numbers a row and no labels, so it does not say what they are. Give its answers as columns: --score LABEL=COLUMN.")
+        if len(outputs) == 2 and outputs[1].type.startswith("tensor") and width == [1]:
+            raise InputError(f"{path.name} gives a label and one score beside it, as detectors of anomalies do. Give its answers as columns: --prediction and --score.")
         self.numbered: dict[int, Any] = {}  # place of a probability -> label, as far as answers told
-        if len(self.outputs) > 1:
+        if len(outputs) > 1:
             self.predict_proba = self._probabilities  # a graph with one output gives no probabilities
         if len(self.inputs) > 1:
             self.feature_names_in_ = np.array([i.name for i in self.inputs], dtype=object)
+        elif isinstance(self.inputs[0].shape[-1], int):
+            self.n_features_in_ = self.inputs[0].shape[-1]
 
     @property
     def classes_(self) -> np.ndarray:
-        "Labels in the order of the probabilities."
-        known = self.numbered
-        if len(known) < self.width and all(isinstance(label, int) and label == place for place, label in known.items()):
-            known = {place: place for place in range(self.width)}
-        if len(known) < self.width:
-            raise InputError(f"The graph gives {self.width} probabilities and names {len(known)} only ({listed(known.values(), 6)}): the others were never the "
+        "Labels in the order of the probabilities; none before there are answers."
+        width, known = self.__dict__.get("width", 0), self.numbered
+        if len(known) < width:
+            named = _class_labels(self.path)
+            known = dict(enumerate(named)) if len(named) == width else known
+        if len(known) < width and all(isinstance(label, int) and label == place for place, label in known.items()):
+            known = {place: place for place in range(width)}
+        if len(known) < width:
+            raise InputError(f"The graph gives {width} probabilities and names {len(known)} only ({listed(known.values(), 6)}): the others were never the "
                              "most probable. Convert the model with zipmap, which names them all.")
-        return np.array([known[place] for place in range(self.width)])
+        return np.array([known[place] for place in range(width)])
 
     def _run(self, rows: pd.DataFrame) -> list[Any]:
-        kinds = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64,
-                 "tensor(int32)": np.int32, "tensor(bool)": bool, "tensor(string)": object}
-        if len(self.inputs) == 1 and (width := self.inputs[0].shape[-1]) not in (None, 1, rows.shape[1]) and isinstance(width, int):
-            raise InputError(f"The graph takes {width} columns in one block and the table has {rows.shape[1]} beside the target. Give a table of just these, in order.")
-        if len(self.inputs) == 1:
-            return self.session.run(None, {self.inputs[0].name: rows.to_numpy().astype(kinds.get(self.inputs[0].type, np.float32))})  # type: ignore[no-any-return]
-        return self.session.run(None, {i.name: rows[[i.name]].to_numpy().astype(kinds.get(i.type, object)) for i in self.inputs})  # type: ignore[no-any-return]
+        named = {self.inputs[0].name: rows} if len(self.inputs) == 1 else {i.name: rows[[i.name]] for i in self.inputs}
+        return self.session.run(None, {i.name: _fed(named[i.name], i.type[7:-1]) for i in self.inputs})  # type: ignore[no-any-return]
 
     def predict(self, rows: pd.DataFrame) -> np.ndarray:
         "Labels or numbers, shape (n,)."
@@ -118,13 +140,37 @@ class OnnxFile:
 
     def _probabilities(self, rows: pd.DataFrame) -> np.ndarray:
         "Shape (n, classes)."
-        label, given = self._run(rows)[:2]
+        label, given, *more = self._run(rows)
         if isinstance(given, list):
             self.width, self.numbered = len(given[0]), dict(enumerate(given[0]))
             return np.array([list(row.values()) for row in given])
-        self.width = given.shape[1]
-        self.numbered |= dict(zip(given.argmax(axis=1).tolist(), np.asarray(label).tolist(), strict=True))
-        return np.asarray(given, dtype=float)
+        block = np.column_stack([given, *more]) if more else np.asarray(given)
+        self.width = block.shape[1]
+        self.numbered |= dict(zip(block.argmax(axis=1).tolist(), np.asarray(label).tolist(), strict=True))
+        return block.astype(float)
+
+# %% ../../nbs/04df_evaluation.model_files.ipynb #d1ca96cb
+def _fed(part: pd.DataFrame, kind: str) -> np.ndarray:
+    "Columns as a graph takes them."
+    if kind == "string":
+        return part.astype(object).where(part.notna(), "").map(str).to_numpy(dtype=object)
+    numbers = part.to_numpy(dtype=float, na_value=np.nan)
+    if kind in ("int64", "int32", "bool") and not (np.isfinite(numbers) & (numbers == np.round(numbers))).all():
+        raise InputError(f"{listed(part.columns)} must hold whole numbers")
+    return numbers.astype(_KINDS.get(kind, np.float32))
+
+
+def _class_labels(path: Path) -> list[Any]:
+    "Labels that a node of the graph names; none without the package onnx."
+    import importlib.util
+
+    if importlib.util.find_spec("onnx") is None:
+        return []
+    for node in require("onnx").load(str(path), load_external_data=False).graph.node:
+        for attribute in node.attribute:
+            if attribute.name.startswith("classlabels") and (attribute.strings or attribute.ints):
+                return [word.decode() for word in attribute.strings] or list(attribute.ints)
+    return []
 
 # %% ../../nbs/04df_evaluation.model_files.ipynb #f047524f
 TREES = (".json", ".ubj", ".xgb")
@@ -139,8 +185,8 @@ def open_model(
         if not hasattr(source, "predict"):
             raise InputError(f"{type(source).__name__} has no predict. Give a fitted estimator, a file, or columns of predictions.")
         return source
-    if str(source).startswith(("models:/", "runs:/", "mlflow-artifacts:/")):
-        source = _downloaded(str(source))
+    if is_address(source):
+        source = downloaded(str(source))
     path = Path(source).expanduser()
     if path.is_dir() and (path / "MLmodel").is_file():
         inside = sorted(p for p in path.rglob("*") if p.suffix in (*TREES, ".onnx") and p.name != "input_example.json")
@@ -151,15 +197,3 @@ def open_model(
     if path.is_file() and path.suffix == ".onnx":
         return OnnxFile(path)
     return open_pipeline(path, trust)
-
-
-def _downloaded(address: str) -> Path:
-    from mlnb.experiments.models import quiet_mlflow
-
-    with quiet_mlflow():
-        try:
-            return Path(require("mlflow.artifacts").download_artifacts(artifact_uri=address))
-        except MlnbError:
-            raise
-        except Exception as error:  # MLflow raises many kinds
-            raise InputError(f"MLflow has no model at {address} ({str(error).splitlines()[0]}). Check the address and MLFLOW_TRACKING_URI.") from error

@@ -60,12 +60,18 @@ class Predictions:
             "proba": "predicted probabilities (y_score)",
         }[what]
         if part is None:
-            raise InputError(f"{metric} needs {give}, which were not given.")
+            raise InputError(f"{metric} needs {give}, which were not given{_why_none(self.score) if what == 'label' else ''}.")
         if what == "proba":
             _probabilities(part, metric)
         return part
 
 # %% ../../nbs/04i_evaluation.predictions.ipynb #b101a83a
+def _why_none(score: np.ndarray | None) -> str:
+    "Why scores gave no labels."
+    outside = 0 if score is None else int(((score < 0) | (score > 1)).sum())
+    return f"; none can be read from the scores, since {outside:,} of {len(score):,} lie outside 0 to 1. A metric that ranks needs none: roc_auc, pr_auc" if outside else ""  # type: ignore[arg-type]
+
+
 def _probabilities(part: np.ndarray, metric: str) -> None:
     outside = (part < 0) | (part > 1)
     if outside.any():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..core.checks import finding
 from ..core.findings import Finding, Findings
 from ..core.items_evaluation import CROSS_VALIDATE_BELOW
+from .groups import SMALL
 from .measures import get_metric
 from .rates import interval_words
 
@@ -92,14 +93,19 @@ def _group_finding(e: Evaluation) -> Finding:
     parts, worst = _apart(e), 1.0
     status = "warn" if parts else "pass"
     for attribute, groups in e.groups.items():
-        rates = {g: r["selection_rate"]["value"] for g, r in groups.items() if r["n"] >= 30 and r.get("selection_rate")}
+        rates = {g: r["selection_rate"]["value"] for g, r in groups.items() if not r["small"] and r.get("selection_rate")}
         if len(rates) >= 2 and max(rates.values()) > 0:
             low = min(rates, key=lambda g: rates[g])
             ratio = rates[low] / max(rates.values())
             worst = min(worst, ratio)
             parts.append(f"{attribute}: selection rate of {low} is {ratio:.2f} of the highest")
+    told = [attribute for attribute, groups in e.groups.items() if sum(not r["small"] for r in groups.values()) > 1]
+    if not told:
+        return finding("EVAL07", "not_checked", f"{', '.join(e.groups)}: fewer than two groups of {SMALL} rows or more, so groups cannot be compared.", evidence={"groups": e.groups})
     if not parts:
-        return finding("EVAL07", "pass", f"Scores are broken down by {', '.join(e.groups)}.", evidence={"groups": e.groups})
+        untold = [attribute for attribute in e.groups if attribute not in told]
+        more = f" {', '.join(untold)}: groups too small to compare." if untold else ""
+        return finding("EVAL07", "pass", f"Scores are broken down by {', '.join(told)}.{more}", evidence={"groups": e.groups})
     return finding("EVAL07", status if worst >= 0.8 else "warn", "; ".join(parts) + ".", value=worst, threshold=0.8, evidence={"groups": e.groups})
 
 
