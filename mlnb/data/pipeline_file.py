@@ -69,7 +69,8 @@ def downloaded(
             raise
         except Exception as error:  # MLflow raises many kinds
             said = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-            raise InputError(f"MLflow has no model at {address} ({said}). Check the address and MLFLOW_TRACKING_URI.") from error
+            what = "does not answer for" if "failed with exception" in said else "has no model at"
+            raise InputError(f"MLflow {what} {address} ({said}). Check the address and MLFLOW_TRACKING_URI.") from error
 
 # %% ../../nbs/02dma_data.pipeline_file.ipynb #ca4273d3
 def open_pipeline(

@@ -174,7 +174,14 @@ def contest(
     rare = bool(len(sizes) > 1 and 0 < sizes.min() < 30)  # a resample without the rare class would have no score
     strata, codes = draw_codes(model, rare and groups is None, groups)
     samples = bootstrap_values(jobs, n_resamples, random_state, strata, codes)
-    intervals = {name: _interval((METRICS[name], model), value, samples[:, i], level, codes) for i, (name, value) in enumerate(values.items())}
+    intervals = {}
+    for i, (name, value) in enumerate(values.items()):
+        try:
+            intervals[name] = _interval((METRICS[name], model), value, samples[:, i], level, codes)
+        except InputError as error:  # undefined on nearly all resamples
+            if name == first.name:
+                raise
+            skipped[name] = str(error)
     scores, differences = {"model": intervals[first.name]}, {}
     for i, (name, p) in enumerate(others.items(), len(values)):
         value = first.of(p)

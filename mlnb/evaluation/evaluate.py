@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['Evaluation', 'evaluate', 'project_predictions', 'as_predictions', 'project_evaluation']
+__all__ = ['CLASSES', 'Evaluation', 'evaluate', 'project_predictions', 'as_predictions', 'project_evaluation']
 
 # %% ../../nbs/04d_evaluation.evaluate.ipynb #d6591ee4
 @dataclass(frozen=True)
@@ -118,9 +119,7 @@ def evaluate(
     if p.task == "regression":
         parts["residuals"] = _residuals(p)
     elif p.label is not None:
-        k = len(p.classes)
-        counts = np.bincount(p.truth * k + p.label, minlength=k * k).reshape(k, k)
-        parts["confusion"] = {"labels": [str(c) for c in p.classes], "counts": counts.tolist()}
+        parts["confusion"] = _confusion(p)
     cut = () if segments is None else slice_scores(p, segments, metric, level=level)
     groups = {} if protected is None else group_rates(p, protected, level)
     parts |= {"points": kept_points(p), "search": {} if segments is None else searched(p, segments, level, random_state),
@@ -136,7 +135,7 @@ def _both_there(p: Predictions, primary: str) -> None:
     "Rows of one class say nothing about telling classes apart; who asks for one metric by its name gets it."
     seen = np.unique(p.truth) if p.task in ("binary", "multiclass") and not primary else ()
     if len(seen) == 1:
-        raise InputError(f"All {len(p):,} rows are {p.classes[int(seen[0])]!r}, so nothing shows whether the model tells them from others. "
+        raise InputError(f"{f'All {len(p):,} rows are' if len(p) > 1 else 'The one row is'} {p.classes[int(seen[0])]!r}, so nothing shows whether the model tells them from others. "
                          "Use rows of two classes or more, or name a metric of labels: primary='accuracy', or --metric accuracy.")
 
 
@@ -147,6 +146,21 @@ def _calibrated(p: Predictions, level: float, random_state: int) -> dict[str, An
     except InputError as error:
         return {"calibrated": finding("EVAL10", "not_checked", str(error)).to_dict()}
     return {"calibration": plain(made.to_dict()), "calibrated": made.finding.to_dict()}
+
+
+CLASSES = 60  # classes that have a row of their own in the confusion
+
+
+def _confusion(p: Predictions) -> dict[str, Any]:
+    "Counts of truth and prediction; of very many classes the largest by themselves and the others together."
+    names, truth, label = [str(c) for c in p.classes], p.truth, p.label
+    if (k := len(names)) > CLASSES:
+        size = np.bincount(truth, minlength=k) + np.bincount(label, minlength=k)  # type: ignore[arg-type]
+        kept = np.sort(np.argsort(-size, kind="stable")[: CLASSES - 1])
+        place = np.full(k, CLASSES - 1)
+        place[kept] = np.arange(CLASSES - 1)
+        names, truth, label, k = [*(names[i] for i in kept), f"{k - CLASSES + 1:,} others"], place[truth], place[label], CLASSES  # type: ignore[index]
+    return {"labels": names, "counts": np.bincount(truth * k + label, minlength=k * k).reshape(k, k).tolist()}  # type: ignore[operator]
 
 
 def _residuals(p: Predictions, bins: int = 10) -> dict[str, Any]:
@@ -238,9 +252,25 @@ def project_evaluation(
                     level=holdout.level(0.95))
     choice = e.comparison.get("choice", {})
     made.facts.update({"why": choice.get("why"), "watch_out": choice.get("watch_out")})  # type: ignore[attr-defined]
+    made.facts.update(_with_experiment(project, e, made))  # type: ignore[attr-defined]
     project.save_result("evaluation", made.to_dict(), inputs=("model", "holdout"))
     project.note(made.findings, source="evaluation", inputs=("model", "holdout"))
     return made
+
+
+def _with_experiment(project: Project, e: Any, made: Evaluation) -> dict[str, Any]:
+    "Put the scores beside the experiment and send them along; a note where the tracking server does not answer."
+    from mlnb.core.files import write_atomic
+    from mlnb.experiments.files import folder_of
+    from mlnb.experiments.sync import push
+
+    folder = folder_of(project, e.id)
+    if not folder.is_dir():  # an experiment from elsewhere
+        return {}
+    scores = {"primary": made.primary, "metrics": plain(made.metrics), "level": made.contest.level, "rows": made.contest.n, "looks": made.facts.get("looks")}
+    write_atomic(folder / "evaluation.json", json.dumps(scores, indent=1))
+    problem = push(project, e.id).problem
+    return {"notes": [f"The evaluation is kept in the project and is not in MLflow yet. {problem}"]} if problem else {}
 
 
 @verifier("EVAL02", "EVAL03", "EVAL04", "EVAL05", "EVAL06", "EVAL07", "EVAL08", "EVAL10")

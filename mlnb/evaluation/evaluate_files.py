@@ -115,7 +115,7 @@ def _known(table: Any, target: str, others: Sequence[str]) -> tuple[pd.DataFrame
 # %% ../../nbs/04dk_evaluation.evaluate_files.ipynb #c561d99b
 def _unsure(p: Predictions, truth: pd.Series, task: str) -> list[str]:
     "A note where a target that is read as a quantity may hold classes."
-    if task or p.task != "regression" or truth.dtype.kind not in "iub":
+    if task or p.task != "regression" or truth.nunique() > len(truth) / 2 or not (truth.dropna() % 1 == 0).all():
         return []
     return [f"{truth.name!r} holds {truth.nunique():,} different whole numbers and is read as a quantity. If they are classes, say so: --task binary or multiclass."]
 

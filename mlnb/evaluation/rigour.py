@@ -28,8 +28,9 @@ def evaluation_findings(
     metric, best = get_metric(e.primary), e.metrics[e.primary]
     interval = (f"{metric.title} {best['value']:.3f}, {interval_words(e.contest.level, e.facts.get('looks', 1))} {best['low']:.3f} to {best['high']:.3f}; "
                 f"{e.contest.n:,} rows, resampled by {e.contest.scheme}.")
+    interval += f" Fewer than {SMALL} rows say little whatever they say." if e.contest.n < SMALL else ""
     evidence = {"metrics": e.metrics, "level": e.contest.level} | ({"looks": e.facts["looks"]} if e.facts.get("looks") else {})
-    found = [*_seen_findings(e), *_split_findings(e), finding("EVAL05", "pass", interval, value=best["value"], evidence=evidence),
+    found = [*_seen_findings(e), *_split_findings(e), finding("EVAL05", "pass" if e.contest.n >= SMALL else "warn", interval, value=best["value"], evidence=evidence),
              _segment_finding(e), _group_finding(e), _baseline_finding(e)]
     if e.calibrated:
         found.append(Finding.from_dict(e.calibrated))
