@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import random
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from mlnb.core import catalog
@@ -188,6 +192,96 @@ def test_sums_of_huge_and_tiny_errors_stay_finite() -> None:
         squares = (error / size) ** 2
         by_delta = squares.std() / (2 * np.sqrt(squares.mean()) * np.sqrt(500))
         assert found["rmse"].se / size == pytest.approx(by_delta, rel=0.2) and np.isfinite(found["mae"].high)
+
+# every metric against scikit-learn on small rows, where ties, zero weights and absent classes are the rule
+
+
+def _both(name: str, ours: object, theirs: object) -> None:
+    """The same number, or neither: what scikit-learn calls 0 or NaN for want of a class is an error here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            expected = float(theirs())  # type: ignore[operator]
+        except ValueError:
+            expected = np.nan
+    try:
+        found = ours()  # type: ignore[operator]
+    except InputError as error:
+        assert np.isnan(expected) or "rows with and without" in str(error) and name in ("pr_auc", "roc_auc_ovr"), (name, expected, str(error))
+        return
+    assert found == pytest.approx(expected, abs=1e-9, nan_ok=True), name
+
+
+WEIGHT = st.integers(0, 3)
+ROWS = {
+    "binary": st.tuples(st.integers(0, 1), st.integers(0, 4), st.integers(0, 1), WEIGHT),
+    "multiclass": st.tuples(st.integers(0, 2), st.integers(0, 5), st.integers(0, 2), WEIGHT),
+    "regression": st.tuples(st.integers(-3, 3), st.integers(-3, 3), st.just(0), WEIGHT),
+}
+SIMPLEX = np.array([[6, 1, 1], [1, 6, 1], [1, 1, 6], [4, 4, 0], [0, 4, 4], [3, 2, 3]]) / 8
+
+
+@settings(max_examples=30)
+@given(st.lists(ROWS["binary"], min_size=2, max_size=12), st.booleans())
+def test_two_classes_of_any_rows(rows: list[tuple[int, ...]], weighted: bool) -> None:
+    y, s, label, w = (np.array(column) for column in zip(*rows, strict=True))
+    options = {"sample_weight": w.astype(float)} if weighted and w.any() else {}
+    for name, theirs in BINARY.items():
+        given_ = label if METRICS[name].needs == "label" else s / 4
+        more = {"labels": [0, 1]} if name == "log_loss" else {"labels": [0, 1], "pos_label": 1} if name == "brier" else {}
+        _both(name, partial(METRICS[name], y, given_, classes=[0, 1], positive=1, **options), partial(theirs, y, given_, **options, **more))
+
+
+@settings(max_examples=30)
+@given(st.lists(ROWS["multiclass"], min_size=2, max_size=12), st.booleans())
+def test_three_classes_of_any_rows(rows: list[tuple[int, ...]], weighted: bool) -> None:
+    y, place, label, w = (np.array(column) for column in zip(*rows, strict=True))
+    options = {"sample_weight": w.astype(float)} if weighted and w.any() else {}
+    kept = w > 0 if options else np.ones(len(y), bool)
+    for name, theirs in CLASSES.items():
+        if len({*y[kept], *label[kept]}) > 1 and {*y} & {*label}:  # one class, or no label right in kind, is an error here
+            rest = {"sample_weight": options["sample_weight"][kept]} if options else {}  # a row of weight 0 is no row
+            _both(name, partial(METRICS[name], y, label, task="multiclass", **options), partial(theirs, y[kept], label[kept], **rest))
+    prob = SIMPLEX[place]
+    _both("log_loss", partial(METRICS["log_loss"], y, prob, classes=[0, 1, 2], **options), partial(sk.log_loss, y, prob, labels=[0, 1, 2], **options))
+    if {*y[kept]} == {0, 1, 2}:
+        _both("roc_auc_ovr", partial(METRICS["roc_auc_ovr"], y, prob, classes=[0, 1, 2], **options), partial(sk.roc_auc_score, y, prob, multi_class="ovr", **options))
+    else:
+        with pytest.raises(InputError, match="rows with and without"):
+            METRICS["roc_auc_ovr"](y, prob, classes=[0, 1, 2], **options)
+
+
+@settings(max_examples=30)
+@given(st.lists(ROWS["regression"], min_size=2, max_size=12), st.booleans())
+def test_quantities_of_any_rows(rows: list[tuple[int, ...]], weighted: bool) -> None:
+    y, guess, _, w = (np.array(column) for column in zip(*rows, strict=True))
+    options = {"sample_weight": w.astype(float)} if weighted and w.any() else {}
+    for name, theirs in NUMBERS.items():
+        if name != "mape" or y.all():
+            _both(name, partial(METRICS[name], y, guess, task="regression", **options), partial(theirs, y, guess, **options))
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=15), st.integers(1, 6))
+def test_lists_of_any_rows(rows: list[tuple[int, ...]], k: int) -> None:
+    query, score, grade = (np.array(column) for column in zip(*rows, strict=True))
+    lists = [query == q for q in np.unique(query)]
+    gains = [sk.ndcg_score([grade[q]], [score[q].astype(float)], k=k) if q.sum() > 1 else float(grade[q][0] > 0) for q in lists]
+    assert METRICS["ndcg_at_k"](grade, score, query=query, task="ranking", k=k) == pytest.approx(np.mean(gains))
+    hit = (grade > 1).astype(int)
+    means = [sk.average_precision_score(hit[q], score[q]) if hit[q].any() else 0 for q in lists]
+    assert METRICS["map"](hit, score, query=query, task="ranking", positive=1) == pytest.approx(np.mean(means))
+    if 0 < hit.sum() < len(hit):
+        shares = [hit[list(order)][: min(k, len(hit))] for order in _orders(score)]
+        for name, whole in (("precision_at_k", min(k, len(hit))), ("recall_at_k", hit.sum())):
+            assert METRICS[name](hit, score, k=min(k, len(hit)), positive=1) == pytest.approx(np.mean([part.sum() for part in shares]) / whole), name
+
+
+def _orders(score: np.ndarray) -> list[np.ndarray]:
+    """Orders in which every tied row stands in every place of its tie equally often: each tie is turned around."""
+    size = math.lcm(*np.unique(score, return_counts=True)[1].tolist())
+    blocks = [np.flatnonzero(score == value) for value in np.unique(score)[::-1]]
+    return [np.concatenate([np.roll(block, turn) for block in blocks]) for turn in range(size)]
 
 
 def test_every_row_of_the_table_has_its_metric() -> None:

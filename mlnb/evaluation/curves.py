@@ -52,11 +52,12 @@ class Curve:
         score = p.need("score", title)
         score = score[:, code] if score.ndim == 2 else score
         positive = p.truth == code
-        if positive.all() or not positive.any():
+        counted = positive if p.weight is None else positive[p.weight > 0]
+        if counted.all() or not counted.any():
             name = p.classes[code] if p.classes else code
             raise InputError(
                 f"{title} needs rows with and without {name!r}; "
-                f"{'all' if positive.any() else 'none'} of the {len(p):,} rows have it. "
+                f"{'all' if counted.any() else 'none'} of the {len(counted):,} rows have it. "
                 "Use rows that hold both, or a metric of labels such as accuracy."
             )
         self.order = np.lexsort((-score, ~positive))
