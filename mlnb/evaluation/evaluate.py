@@ -128,7 +128,9 @@ def evaluate(
         name, theirs = other
         parts["versus"] = versus(p, theirs, metric.name, ("model", name), n_resamples, level, random_state, entity).to_dict()
     why = {} if choice is None else {"why": choice.why, "watch_out": choice.watch_out}
-    return Evaluation(p.task, found, tuple(cut), groups, facts={**why, **(facts or {})}, **parts)
+    given = next(part for part in (p.score, p.label, p.value) if part is not None)
+    same = {"constant": True} if len(p) > 1 and (given == given[:1]).all() else {}
+    return Evaluation(p.task, found, tuple(cut), groups, facts={**why, **(facts or {}), **same}, **parts)
 
 
 def _both_there(p: Predictions, primary: str) -> None:

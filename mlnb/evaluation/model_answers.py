@@ -33,7 +33,7 @@ def answered_rows(
     frame: pd.DataFrame,  # n rows
 ) -> tuple[np.ndarray, np.ndarray, str]:  # answers of the good rows; which these are, shape (n,); the first error in words
     "A model's answers to the rows that it can answer."
-    call = _quiet(model.predict_proba if hasattr(model, "predict_proba") else model.predict)
+    call = _quiet(model.predict_proba if hasattr(model, "predict_proba") else model.predict, _categories(model))
     good, parts, first = np.ones(len(frame), bool), [], ""
     todo = [(0, len(frame))]
     while todo:
@@ -63,12 +63,12 @@ def answered_rows(
     return np.concatenate(parts), good, first
 
 
-def _quiet(call: Any) -> Any:
-    "Without the warning that columns have names, which is a note here."
+def _quiet(call: Any, kinds: Mapping[str, str]) -> Any:
+    "With columns of the kinds a model takes, and without the warning that they have names, which is a note here."
     def asked(rows: pd.DataFrame) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "X has feature names")
-            return np.asarray(call(rows))
+            return np.asarray(call(rows.astype(kinds) if kinds else rows))
 
     return asked
 
@@ -139,7 +139,7 @@ def _asked(model: Any, rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     lacking = [str(name) for name in names if name not in rows]
     if lacking:
         raise InputError(f"The table lacks columns the model was trained on: {listed(lacking)}.{did_you_mean(lacking[0], rows.columns)}")
-    return rows[list(names)].astype(_categories(model)), []
+    return rows[list(names)], []
 
 
 def _categories(model: Any) -> dict[str, str]:

@@ -123,6 +123,8 @@ def _baseline_finding(e: Evaluation) -> Finding:
     names, metric = e.facts.get("names", {}), get_metric(e.primary)
     scores = {part: e.contest.scores[name]["value"] for part, name in names.items() if name in e.contest.scores}
     rivals = [name for name in e.contest.scores if name != "model"]
+    if e.facts.get("constant"):
+        return finding("EVAL08", "fail", f"The model says the same of all {e.contest.n:,} rows, so it knows nothing of any of them.", value=0, threshold=0)
     if not rivals:
         return finding("EVAL08", "not_checked", "No simpler prediction of the same rows was given to compare with.")
     base = names.get("baseline", rivals[0])
