@@ -5,7 +5,7 @@
 # %% ../../nbs/00d_core.checks.ipynb #b03c62da
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from . import catalog
@@ -15,7 +15,26 @@ from .findings import Finding, Findings, Status
 from .optional import resolve
 
 # %% auto #0
-__all__ = ['Check', 'get', 'checks', 'run', 'select']
+__all__ = ['tried', 'Check', 'get', 'checks', 'run', 'select']
+
+# %% ../../nbs/00d_core.checks.ipynb #da5059c3
+def tried(
+    code: str,  # stable code of the check
+    check: Callable[[], Finding],  # makes the finding
+    needs: str = "",  # what was not given and is needed; nothing when empty
+) -> Finding:  # what was found, or why nothing could be
+    "The finding of a check; never raises."
+    if needs:
+        return finding(code, Status.NOT_CHECKED, f"Not checked without {needs}: none given.", evidence={"missing": needs})
+    try:
+        return check()
+    except MissingPart as error:
+        return finding(code, Status.NOT_CHECKED, f"{code} {error}", evidence={"missing": error.name})
+    except MlnbError as error:
+        return finding(code, Status.NOT_CHECKED, str(error), evidence={"error": str(error)})
+    except Exception as error:  # one broken check must not hide the others
+        return finding(code, Status.NOT_CHECKED, f"The check itself failed: {type(error).__name__}: {error}",
+                       evidence={"error": f"{type(error).__name__}: {error}"})
 
 # %% ../../nbs/00d_core.checks.ipynb #dc33cbef
 @dataclass(frozen=True)
@@ -43,18 +62,13 @@ class Check:
             return finding(self.code, Status.NOT_CHECKED, f"Nothing computes this yet.{need}",
                            fix=f"Attest it: mlnb attest {self.code} --by NAME --why REASON --until DATE",
                            evidence={"missing": self.missing})
-        try:
-            for part in self.needs:
-                context[part]
-            resolve(self.logic)
-            return _VERIFIERS[self.code](context)
-        except MissingPart as error:
-            return finding(self.code, Status.NOT_CHECKED, f"{self.code} {error}", evidence={"missing": error.name})
-        except MlnbError as error:
-            return finding(self.code, Status.NOT_CHECKED, str(error), evidence={"error": str(error)})
-        except Exception as error:  # one broken check must not hide the others
-            return finding(self.code, Status.NOT_CHECKED, f"The check itself failed: {type(error).__name__}: {error}",
-                           evidence={"error": f"{type(error).__name__}: {error}"})
+        return tried(self.code, lambda: self._decided(context))
+
+    def _decided(self, context: Context) -> Finding:
+        for part in self.needs:
+            context[part]
+        resolve(self.logic)
+        return _VERIFIERS[self.code](context)
 
 # %% ../../nbs/00d_core.checks.ipynb #43716723
 def get(

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..core.checks import Context, finding, verifier
+from ..core.checks import Context, finding, tried, verifier
 from ..core.errors import MlnbError
-from ..core.findings import Finding, Findings, Status
+from ..core.findings import Finding, Findings
 from ..core.items_integrity import ITEMS
 from ..core.tables import Table, open_table
 from .column_facts import ColumnFacts, column_facts
@@ -129,15 +129,6 @@ def _of_labels(table: Table, sample: pd.DataFrame, target: str, time: str, exclu
 CELLS = 10_000_000  # size of the sample that is shared by the checks that need rows in memory
 
 
-def _guarded(code: str, check: Callable[[], Finding], needs: str = "") -> Finding:
-    if needs:
-        return finding(code, Status.NOT_CHECKED, f"Not checked without {needs}: none given.", evidence={"missing": needs})
-    try:
-        return check()
-    except MlnbError as error:
-        return finding(code, Status.NOT_CHECKED, str(error), evidence={"error": str(error)})
-
-
 def inspect(
     table: object,  # path, frame or table: the data, or the training rows
     test: object = None,  # the test rows, the same; DATA14 to DATA16 need them
@@ -166,12 +157,12 @@ def inspect(
     conflicts, copies = _of_rows(data, target, entity, task)
     knows, drowned, rare = _of_labels(data, sample, target, time, tuple(exclude), task, random_state)
     counts = class_counts(other, target) if other is not None and task in ("binary", "multiclass") and target in other.columns else None
-    found = [*_of_values(data, target), _guarded("DATA07", conflicts, unasked), _guarded("DATA08", copies),
-             _guarded("DATA09", lambda: outlier_rows(data, dropped, random_state, sample)), _guarded("DATA10", lambda: tied_features(data, dropped, random_state, sample)),
-             _guarded("DATA11", knows, unasked), _guarded("DATA12", drowned, unasked), _guarded("DATA13", rare, unasked),
-             _guarded("DATA14", lambda: new_categories(data, other, (*dropped, entity), apart), sides),  # type: ignore[arg-type]
-             _guarded("DATA15", lambda: _labels(data, other, target, task), sides or unasked),  # type: ignore[arg-type]
-             _guarded("DATA16", lambda: sizes(data.rows, other.rows, counts), sides)]  # type: ignore[union-attr]
+    found = [*_of_values(data, target), tried("DATA07", conflicts, unasked), tried("DATA08", copies),
+             tried("DATA09", lambda: outlier_rows(data, dropped, random_state, sample)), tried("DATA10", lambda: tied_features(data, dropped, random_state, sample)),
+             tried("DATA11", knows, unasked), tried("DATA12", drowned, unasked), tried("DATA13", rare, unasked),
+             tried("DATA14", lambda: new_categories(data, other, (*dropped, entity), apart), sides),  # type: ignore[arg-type]
+             tried("DATA15", lambda: _labels(data, other, target, task), sides or unasked),  # type: ignore[arg-type]
+             tried("DATA16", lambda: sizes(data.rows, other.rows, counts), sides)]  # type: ignore[union-attr]
     return IntegrityReport(data.name, data.rows, len(data.columns), Findings(found), None if other is None else other.rows, target)
 
 # %% ../../nbs/02g_data.integrity.ipynb #140b7322

@@ -20,6 +20,7 @@ from .bootstrap import Job, bootstrap_values, draw_codes, percentile_interval
 from .measures import METRICS, Metric, get_metric, metrics_for
 from .predictions import Predictions
 from .rates import check_level
+from .thresholds import operating_points, rule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,19 +33,14 @@ __all__ = ['best_threshold', 'chance', 'Contest', 'contest_html', 'draw_contest'
 def best_threshold(
     p: Predictions,  # binary rows with probabilities, cross-validated
 ) -> float:  # probability from which the positive label is predicted
-    "The threshold with the highest F1; 0.5 where the probabilities do not differ."
+    "The threshold with the highest F1, as `choose_threshold` chooses it; 0.5 where the scores or the rows do not differ."
     score = p.need("proba", "The threshold")
     if score.ndim != 1:
         raise InputError(f"A threshold is for two classes; there are {score.shape[1]}.")
-    order = np.argsort(-score, kind="stable")
-    ranked, hits = score[order], np.cumsum(p.truth[order] == 1)
-    last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
-    if len(last) < 2 or hits[-1] == 0:
+    if (score == score[0]).all() or (p.truth == p.truth[0]).all():
         return 0.5
-    f1 = 2 * hits[last] / (last + 1 + hits[-1])
-    best = int(f1.argmax())
-    below = ranked[last[best] + 1] if best + 1 < len(last) else ranked[last[best]]
-    return float((ranked[last[best]] + below) / 2)
+    points = operating_points(p)
+    return float(points.threshold[int(rule("f")(points))])
 
 # %% ../../nbs/04da_evaluation.contest.ipynb #6d6f5197
 def chance(

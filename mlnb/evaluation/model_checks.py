@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import time as clocks
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..core.checks import Context, finding, verifier
-from ..core.errors import MlnbError
-from ..core.findings import Finding, Findings, Status, plain
+from ..core.checks import Context, tried, verifier
+from ..core.findings import Finding, Findings, plain
 from ..core.items_model import ITEMS
 from .class_checks import gives_in, meaning_changed, rare_classes, times_overlap
 from .fit_checks import beaten_by_default, folds_differ, learned_by_heart, slow_for_nothing, too_little_learned
@@ -102,39 +102,22 @@ _CHECKS: Mapping[str, Callable[[Subject], Finding]] = {
     "MODEL20": meaning_changed, "MODEL21": unstable_features}
 
 
-def _guarded(code: str, check: Callable[[], Finding]) -> Finding:
-    import warnings
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of learners that are fitted again
-            return check()
-    except MlnbError as error:
-        return finding(code, Status.NOT_CHECKED, str(error), evidence={"error": str(error)})
-    except Exception as error:  # a model is foreign code: whatever it raises must not hide the other checks
-        return finding(code, Status.NOT_CHECKED, f"The check could not be made: {type(error).__name__}: {error}", evidence={"error": f"{type(error).__name__}: {error}"})
-
-
 def inspect_model(
     model: Any,  # fitted; takes raw rows
     train: object,  # training rows with the target: frame, table or path
     test: object,  # test rows, the same
     target: str,  # column that is predicted
-    time: str = "",  # column that says when a row happened
-    entity: str = "",  # column that says whom a row is about
-    task: str = "",  # binary, multiclass or regression; read from the target when empty
-    folds: Any = None,  # `Folds` or pairs of row numbers of the training rows; made when None
-    study: Any = None,  # what was tuned: `ranges`, `best`, perhaps `trials`; see `read_study`
-    baseline: Any = None,  # a rival, fitted or not, instead of boosted trees
-    random_state: int = 0,  # seed of folds, rivals, shuffles
     clock: Callable[[], float] = clocks.perf_counter,  # seconds that only go up, for MODEL10
     only: tuple[str, ...] = (),  # codes of the checks to make; all when empty
+    **how: Any,  # time, entity, task, folds, study, baseline, random_state: as for `subject`
 ) -> ModelReport:  # findings MODEL01 to MODEL21
     "Examine a model. Raises `InputError` for what cannot be examined."
-    s = subject(model, train, test, target, time, entity, task, folds, study, baseline, random_state)
+    s = subject(model, train, test, target, **how)
     checks = {**_CHECKS, "MODEL10": lambda s: slow_for_nothing(s, clock)}
     wanted = [item.id for item in ITEMS if not only or item.id in only]
-    found = Findings(_guarded(code, lambda code=code: checks[code](s)) for code in wanted)  # type: ignore[misc]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of learners that are fitted again
+        found = Findings(tried(code, lambda code=code: checks[code](s)) for code in wanted)  # type: ignore[misc]
     made = dict(s.losses) | (s.rival_losses if "rival_losses" in s.__dict__ else {})
     skill = {name: {side: 1 - s.remaining(losses, i).value for i, side in enumerate(("train", "test"))} for name, losses in made.items() if name != "guess"}
     return ModelReport(type(last_step(model)[1]).__name__, s.task, found, skill, s.facts)
@@ -153,7 +136,7 @@ def project_model_checks(
         return ModelReport.from_dict(kept)
     c, inputs = project.config, ("model", "holdout", "data", "config")
     model, (test, _) = load_model(project), project_predictions(project)
-    report = inspect_model(model, project.train().frame(), test, c.target, c.time, c.entity, c.task, random_state=random_state)
+    report = inspect_model(model, project.train().frame(), test, c.target, time=c.time, entity=c.entity, task=c.task, random_state=random_state)
     report = ModelReport(**{**vars(report), "findings": project.note(report.findings, source="model checks", inputs=inputs)})
     project.save_result("model_checks", report.to_dict(), inputs=inputs)
     return report
