@@ -79,7 +79,7 @@ def skew_command(
     need: Annotated[list[str] | None, typer.Option("--need", metavar="[FEATURE=]SPAN", help="How old a feature may be, such as balance=15m; repeat.")] = None,
     rows: Annotated[int, typer.Option("--rows", min=1, max=100_000, help="Rows to replay.")] = 1000,
     timeout: Annotated[float, typer.Option("--timeout", min=0.1, max=600, help="Seconds until a call counts as hanging.")] = 10,
-    trust: Annotated[bool, typer.Option("--trust", help="Let a pickled model be loaded; it can run code.")] = False,
+    trust: Annotated[bool, typer.Option("--trust", help="Let a pickled model be loaded, and run code that mlnb.yaml names although others may have written it.")] = False,
     project: Folder = "",
     gate: Gate = False,
     as_json: Json = False,
@@ -100,6 +100,6 @@ def skew_command(
     else:
         if online or requests or model:
             raise ConfigError("--online, --requests and --model need --data FILE. Without --data the project's own are taken, as mlnb.yaml names them.")
-        report = project_skew(open_project(project))
+        report = project_skew(open_project(project), trust)
     code, error = gated(report.findings, gate)
     return Answer(report.to_dict(), _lines(report), code, error)

@@ -57,11 +57,11 @@ def graph(tmp_path: Path) -> Callable[..., Path]:
              "string": skl2onnx.common.data_types.StringTensorType, "double": skl2onnx.common.data_types.DoubleTensorType}  # fmt: skip
 
     def write(model: Any, inputs: list[tuple[str, str]] | str, width: int | None = 1, zipmap: Any = None) -> Path:
-        pairs = [("X", inputs)] if isinstance(inputs, str) else inputs
+        pairs = [(name, kinds[kind]([None, width])) for name, kind in ([("X", inputs)] if isinstance(inputs, str) else inputs)]
         options = None if zipmap is None else {id(model): {"zipmap": zipmap}}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            made = skl2onnx.convert_sklearn(model, initial_types=[(name, kinds[kind]([None, width])) for name, kind in pairs], options=options, target_opset={"": 17, "ai.onnx.ml": 3})
+            made = skl2onnx.convert_sklearn(model, initial_types=pairs, options=options, target_opset={"": 17, "ai.onnx.ml": 3})
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.onnx"
         path.write_bytes(made.SerializeToString())
         return path
@@ -227,7 +227,8 @@ def tracked(registry: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[s
     mlflow.set_tracking_uri(before)
 
 
-@pytest.mark.parametrize("address", ["models:/loans@champion", "models:/loans/1", "models:/loans/latest", "runs:/{run}/model", "{folder}", "models:/trees/1", "runs:/{run}/trees"])
+@pytest.mark.parametrize("address", ["models:/loans@champion", "models:/loans/1", "models:/loans/latest", "runs:/{run}/model", "{folder}", "models:/trees/1",
+                                     "runs:/{run}/trees"])  # fmt: skip
 def test_models_at_addresses_of_mlflow(tracked: dict[str, str], tmp_path: Path, address: str) -> None:
     y = "zero" if "trees" in address else "two"
     model = joblib.load(tracked["both"])[y == "zero"]

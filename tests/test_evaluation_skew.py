@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -829,3 +830,55 @@ def test_a_row_that_both_sides_refuse_is_no_difference(data: pd.DataFrame, model
     made = skew(frame, online, offline, target="left", rows=900, probe=0)
     assert not made.faults and any("refused online and raise offline" in note for note in made.notes)
     assert made.findings.get("SKEW1").status == "pass"
+
+
+# code that a project names
+
+
+def _bank(tmp_path: Path, data: pd.DataFrame, online: str) -> Project:
+    data.drop(columns="since").head(80).to_csv(tmp_path / "data.csv", index=False)
+    project = Project.create(tmp_path / "bank", tmp_path / "data.csv", "left", entity="customer")
+    (project.path / "serving.py").write_text("from pathlib import Path\nPath(__file__).with_name('ran').touch()\n\n\ndef predict(rows):\n    return [0.5] * len(rows)\n")
+    (tmp_path / "outside.py").write_text((project.path / "serving.py").read_text())
+    save_config(project.path, project.config.model_copy(update={"online": online}))
+    return Project(project.path)
+
+
+def test_code_of_the_project_that_was_opened_runs_and_that_is_said(tmp_path: Path, data: pd.DataFrame) -> None:
+    made = project_skew(project := _bank(tmp_path, data, "serving.py:predict"))
+    said = "Ran predict of serving.py, which mlnb.yaml of this project names."
+    assert made.notes[0] == said and made.findings.get("SKEW1").evidence["code"] == said and (project.path / "ran").exists()  # type: ignore[union-attr]
+    assert said in made._repr_html_() and project.result("skew")["notes"][0] == said  # type: ignore[index]
+
+
+@pytest.mark.parametrize("how", ["everybody writes", "another's", "another's mlnb.yaml", "outside", "a link", "a part of Python"])
+def test_code_that_somebody_else_may_have_written_is_not_run(tmp_path: Path, data: pd.DataFrame, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    word = {"outside": "../outside.py:predict", "a link": "link.py:predict", "a part of Python": "os:system"}.get(how, "serving.py:predict")
+    project = _bank(tmp_path, data, word)
+    file = project.path / ("mlnb.yaml" if "yaml" in how else "serving.py")
+    if how == "everybody writes":
+        file.chmod(0o666)
+    elif how.startswith("another"):
+        real, ours = Path.stat, file.stat()
+        other = os.stat_result((*ours[:4], 54321, *ours[5:]))
+        monkeypatch.setattr(Path, "stat", lambda self, **more: other if (found := real(self, **more)).st_ino == ours.st_ino else found)
+    elif how == "a link":
+        (project.path / "link.py").symlink_to(tmp_path / "outside.py")
+    with pytest.raises(InputError, match="part of Python" if how == "a part of Python" else "code was not run"):
+        project_skew(project)
+    found = project.check("SKEW1")[0]
+    assert found.status == "not_checked" and "mlnb.yaml names" in found.message
+    assert not list(tmp_path.rglob("ran"))
+    if how != "a part of Python":
+        assert "although" in project_skew(project, trust=True).notes[0] and list(tmp_path.rglob("ran"))
+
+
+def test_no_result_or_record_can_name_code(tmp_path: Path, data: pd.DataFrame) -> None:
+    """What was downloaded is data: only the mlnb.yaml of the project that was opened says what runs."""
+    project = _bank(tmp_path, data, "")
+    for place in ("results/experiment.json", "results/skew.json", "experiments/EXP-2024-01-01-001/experiment.json"):
+        (project.path / place).parent.mkdir(parents=True, exist_ok=True)
+        (project.path / place).write_text(json.dumps({"result": {"online": "serving.py:predict"}, "online": "serving.py:predict", "inputs": {}}))
+    with pytest.raises(MissingError, match="names neither the online path"):
+        project_skew(Project(project.path))
+    assert not list(tmp_path.rglob("ran"))

@@ -137,7 +137,8 @@ def _both_there(p: Predictions, primary: str) -> None:
     "Rows of one class say nothing about telling classes apart; who asks for one metric by its name gets it."
     seen = np.unique(p.truth) if p.task in ("binary", "multiclass") and not primary else ()
     if len(seen) == 1:
-        raise InputError(f"{f'All {len(p):,} rows are' if len(p) > 1 else 'The one row is'} {p.classes[int(seen[0])]!r}, so nothing shows whether the model tells them from others. "
+        which = f"All {len(p):,} rows are" if len(p) > 1 else "The one row is"
+        raise InputError(f"{which} {p.classes[int(seen[0])]!r}, so nothing shows whether the model tells them from others. "  # type: ignore[misc]
                          "Use rows of two classes or more, or name a metric of labels: primary='accuracy', or --metric accuracy.")
 
 
@@ -155,14 +156,14 @@ CLASSES = 60  # classes that have a row of their own in the confusion
 
 def _confusion(p: Predictions) -> dict[str, Any]:
     "Counts of truth and prediction; of very many classes the largest by themselves and the others together."
-    names, truth, label = [str(c) for c in p.classes], p.truth, p.label
+    names, truth, label = [str(c) for c in p.classes], p.truth, np.asarray(p.label)
     if (k := len(names)) > CLASSES:
-        size = np.bincount(truth, minlength=k) + np.bincount(label, minlength=k)  # type: ignore[arg-type]
+        size = np.bincount(truth, minlength=k) + np.bincount(label, minlength=k)
         kept = np.sort(np.argsort(-size, kind="stable")[: CLASSES - 1])
         place = np.full(k, CLASSES - 1)
         place[kept] = np.arange(CLASSES - 1)
-        names, truth, label, k = [*(names[i] for i in kept), f"{k - CLASSES + 1:,} others"], place[truth], place[label], CLASSES  # type: ignore[index]
-    return {"labels": names, "counts": np.bincount(truth * k + label, minlength=k * k).reshape(k, k).tolist()}  # type: ignore[operator]
+        names, truth, label, k = [*(names[i] for i in kept), f"{k - CLASSES + 1:,} others"], place[truth], place[label], CLASSES
+    return {"labels": names, "counts": np.bincount(truth * k + label, minlength=k * k).reshape(k, k).tolist()}
 
 
 def _residuals(p: Predictions, bins: int = 10) -> dict[str, Any]:

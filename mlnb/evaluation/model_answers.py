@@ -113,7 +113,7 @@ def model_answers(
     notes += [said] if said else []
     unknown = [label for label in scalars(pd.unique(truth)) if label not in classes]
     if unknown:
-        many = f"{int(np.isin(truth, unknown).sum()):,} rows hold {listed(map(repr, unknown), 5)}, which the model does not know"
+        many = f"{int(pd.Series(truth).isin(unknown).sum()):,} rows hold {listed(map(repr, unknown), 5)}, which the model does not know"
         if len(classes) < 3 and len(names):
             raise InputError(f"{many}: its classes are {listed(map(repr, classes))}. Leave these rows out, or train the model on them.")
         notes.append(f"{many}; whatever it says of them is wrong.")

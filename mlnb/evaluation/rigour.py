@@ -102,7 +102,8 @@ def _group_finding(e: Evaluation) -> Finding:
             parts.append(f"{attribute}: selection rate of {low} is {ratio:.2f} of the highest")
     told = [attribute for attribute, groups in e.groups.items() if sum(not r["small"] for r in groups.values()) > 1]
     if not told:
-        return finding("EVAL07", "not_checked", f"{', '.join(e.groups)}: fewer than two groups of {SMALL} rows or more, so groups cannot be compared.", evidence={"groups": e.groups})
+        return finding("EVAL07", "not_checked", f"{', '.join(e.groups)}: fewer than two groups of {SMALL} rows or more, so groups cannot be compared.",
+                       evidence={"groups": e.groups})
     if not parts:
         untold = [attribute for attribute in e.groups if attribute not in told]
         more = f" {', '.join(untold)}: groups too small to compare." if untold else ""

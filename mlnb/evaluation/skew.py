@@ -20,6 +20,7 @@ from .differences import TOLERANCE, ColumnGap
 from .freshness import FeatureAge, freshness_finding
 from .missing_probe import Probe, probe_finding, probe_missing
 from .online import online_path
+from .project_code import code_to_run
 from .prediction_forms import offline_model
 from .request_log import RequestLog, as_utc, read_requests
 from .shift import Shift, shift_finding, shifts
@@ -195,11 +196,13 @@ def _needs(project: Project) -> dict[str, str | float]:
 
 def project_skew(
     project: Project,  # whose mlnb.yaml names the online path, a log of requests, or a later batch
+    trust: bool = False,  # whether code that mlnb.yaml names is run even if somebody else may have written it
 ) -> SkewReport:  # put into the ledger, and kept as results/skew.json
     "Compare a project's model with its online path and its log."
     c = project.config
     if not (c.online or c.requests or c.current):
         raise MissingError("mlnb.yaml names neither the online path nor a log of requests. Add one: online: http://… or module:function, requests: logs/*.jsonl")
+    ran = code_to_run(c.online, project.path, trust) if c.online else ""
     given: dict[str, Any] = {}
     if project.result("experiment") is not None:
         from mlnb.experiments.tracking import current_experiment
@@ -212,7 +215,8 @@ def project_skew(
     report = skew(data, c.online or None, requests=log, target=c.target, key=c.entity, time=c.time, needs=_needs(project), stated="records/feature_store.yaml",
                   folder=str(project.path), **given)
     inputs = ("requests", "online", "current", "model", "holdout", "data", "config")
-    report = dataclasses.replace(report, findings=project.note(report.findings, source="skew", inputs=inputs))
+    found = Findings(f.replace(evidence={**f.evidence, "code": ran}) if ran and f.code == "SKEW1" else f for f in report.findings)
+    report = dataclasses.replace(report, findings=project.note(found, source="skew", inputs=inputs), notes=(*([ran] if ran else []), *report.notes))
     project.save_result("skew", report.to_dict(), inputs=inputs)
     return report
 
