@@ -181,6 +181,39 @@ def test_rankings_that_leave_items_out_as_trec_eval() -> None:
     assert METRICS["ndcg_at_k"](*flat, query=query, k=10) == pytest.approx(0.38935212593472973, abs=1e-12)
 
 
+# The sample of NIST's trec_eval, whose data and output are in the public domain (usnistgov/trec_eval, test/): topic 302 with the places of all 50 relevant
+# documents among 500 returned, of 77 there are; of each topic, how many are relevant and which of the first 20 returned are (its relstring_20).
+PLACES_302 = [1, 2, 4, 5, 6, 8, 9, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22, 24, 27, 28, 30, 31, 34, 36, 37, 39, 42, 43, 44, 47, 48, 49, 50, 51, 53, 56, 58, 72, 79, 82,
+              84, 116, 154, 289, 301, 331, 353, 394, 458]  # fmt: skip
+FIRST_20 = {301: (474, "00000110000000010101"), 302: (77, "11011101101111111110"), 303: (10, "00000000000000000010")}
+
+
+def _topic(relevant: int, places: np.ndarray, returned: int) -> tuple[np.ndarray, np.ndarray]:
+    """Grades and scores of what was returned, and of the relevant ones that were not."""
+    missed = relevant - len(places)
+    return np.r_[np.isin(np.arange(1, returned + 1), places), np.ones(missed)].astype(int), np.r_[-np.arange(returned), np.full(missed, -np.inf)]
+
+
+def test_the_sample_topic_of_trec_eval() -> None:
+    grade, score = _topic(77, np.array(PLACES_302), 500)
+    assert METRICS["map"](grade, score, task="ranking") == pytest.approx(0.4175, abs=5e-5)
+    published = {5: (0.8304, 0.8, 0.0519), 10: (0.7530, 0.7, 0.0909), 15: (0.8085, 0.8, 0.1558), 20: (0.8082, 0.8, 0.2078), 30: (0.7604, 0.7333, 0.2857),
+                 100: (0.6046, 0.42, 0.5455), 200: (0.6209, 0.22, 0.5714), 500: (0.6617, 0.1, 0.6494)}  # fmt: skip
+    for k, (gain, precision, recall) in published.items():
+        assert METRICS["ndcg_at_k"](grade, score, task="ranking", k=k) == pytest.approx(gain, abs=5e-5)
+        ranked = np.where(np.isinf(score), -1e6, score)
+        for name, value in (("precision_at_k", precision), ("recall_at_k", recall)):
+            assert METRICS[name](grade, ranked, k=k, positive=1) == pytest.approx(value, abs=5e-5)
+
+
+def test_gains_over_the_sample_topics_of_trec_eval() -> None:
+    parts = [_topic(relevant, np.flatnonzero(np.array(list(first)) == "1") + 1, 20) for relevant, first in FIRST_20.values()]
+    grade, score = (np.concatenate(column) for column in zip(*parts, strict=True))
+    query = np.repeat(list(FIRST_20), [len(part[0]) for part in parts])
+    for k, published in {5: 0.2768, 10: 0.3016, 15: 0.3087, 20: 0.3525}.items():
+        assert METRICS["ndcg_at_k"](grade, score, query=query, task="ranking", k=k) == pytest.approx(published, abs=5e-5)
+
+
 def test_sums_of_huge_and_tiny_errors_stay_finite() -> None:
     """Squares beyond what 32 bits hold, and losses of 1e-12, keep their digits on resamples."""
     from mlnb.evaluation.intervals import bootstrap

@@ -132,7 +132,7 @@ def evaluate(
     same = {"constant": True} if len(p) > 1 and (given == given[:1]).all() else {}
     return Evaluation(p.task, found, tuple(cut), groups, facts={**why, **(facts or {}), **same}, **parts)
 
-
+# %% ../../nbs/04d_evaluation.evaluate.ipynb #c43330ee
 def _both_there(p: Predictions, primary: str) -> None:
     "Rows of one class say nothing about telling classes apart; who asks for one metric by its name gets it."
     seen = np.unique(p.truth) if p.task in ("binary", "multiclass") and not primary else ()

@@ -126,7 +126,7 @@ def model_answers(
                     task=task or ("binary" if len(classes) == 2 else "multiclass"))
     return Answered(p, good, tuple(notes))
 
-
+# %% ../../nbs/04dj_evaluation.model_answers.ipynb #5ec0e53b
 def _asked(model: Any, rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     "The columns a model asks for, and a note where it tells them by their place only."
     names, width = (getattr(model, name, None) for name in ("feature_names_in_", "n_features_in_"))
@@ -222,7 +222,7 @@ def column_answers(
         given |= {"positive": None if positive is None else find_label(positive, labels)}
     return Answered(predictions(rows[target].to_numpy(), threshold=threshold, **given), good, notes)
 
-
+# %% ../../nbs/04dj_evaluation.model_answers.ipynb #00db2f2e
 def _meant(label: Any, labels: list[Any]) -> Any:
     "A label of the target, or one that none of these rows has, in the target's kind."
     from mlnb.data.labels import find_label

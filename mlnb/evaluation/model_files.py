@@ -62,7 +62,7 @@ class BoosterFile:
         powers = np.exp(both - both.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
 
-
+# %% ../../nbs/04df_evaluation.model_files.ipynb #588f6369
 class _Numbers(BoosterFile):
     "Trees that answer quantities, so without probabilities."
 
@@ -90,9 +90,6 @@ def _booster(path: Path) -> BoosterFile:
                      "Give its answers as a column: --prediction or --score.")
 
 # %% ../../nbs/04df_evaluation.model_files.ipynb #08fec421
-_KINDS = {"float": np.float32, "double": np.float64, "int64": np.int64, "int32": np.int32, "bool": bool}
-
-
 class OnnxFile:
     "A graph that answers frames."
 
@@ -103,11 +100,7 @@ class OnnxFile:
         except Exception as error:  # the runtime raises errors of its own
             raise InputError(f"{path.name} cannot be read as an ONNX model ({str(error).splitlines()[0][:200]}).") from error
         self.path, self.inputs, outputs = path, self.session.get_inputs(), self.session.get_outputs()
-        width = outputs[min(1, len(outputs) - 1)].shape[-1:]
-        if len(outputs) == 1 and isinstance(width[0] if width else None, int) and len(outputs[0].shape) > 1 and width[0] > 1:
-            raise InputError(f"{path.name} gives {width[0]} numbers a row and no labels, so it does not say what they are. Give its answers as columns: --score LABEL=COLUMN.")
-        if len(outputs) == 2 and outputs[1].type.startswith("tensor") and width == [1]:
-            raise InputError(f"{path.name} gives a label and one score beside it, as detectors of anomalies do. Give its answers as columns: --prediction and --score.")
+        _told(path, outputs)
         self.numbered: dict[int, Any] = {}  # place of a probability -> label, as far as answers told
         if len(outputs) > 1:
             self.predict_proba = self._probabilities  # a graph with one output gives no probabilities
@@ -150,6 +143,9 @@ class OnnxFile:
         return block.astype(float)
 
 # %% ../../nbs/04df_evaluation.model_files.ipynb #d1ca96cb
+_KINDS = {"float": np.float32, "double": np.float64, "int64": np.int64, "int32": np.int32, "bool": bool}
+
+
 def _fed(part: pd.DataFrame, kind: str) -> np.ndarray:
     "Columns as a graph takes them."
     if kind == "string":
@@ -158,6 +154,15 @@ def _fed(part: pd.DataFrame, kind: str) -> np.ndarray:
     if kind in ("int64", "int32", "bool") and not (np.isfinite(numbers) & (numbers == np.round(numbers))).all():
         raise InputError(f"{listed(part.columns)} must hold whole numbers")
     return numbers.astype(_KINDS.get(kind, np.float32))
+
+
+def _told(path: Path, outputs: list[Any]) -> None:
+    "An error for a graph that does not say what its numbers are."
+    width = outputs[min(1, len(outputs) - 1)].shape[-1:]
+    if len(outputs) == 1 and isinstance(width[0] if width else None, int) and len(outputs[0].shape) > 1 and width[0] > 1:
+        raise InputError(f"{path.name} gives {width[0]} numbers a row and no labels, so it does not say what they are. Give its answers as columns: --score LABEL=COLUMN.")
+    if len(outputs) == 2 and outputs[1].type.startswith("tensor") and width == [1]:
+        raise InputError(f"{path.name} gives a label and one score beside it, as detectors of anomalies do. Give its answers as columns: --prediction and --score.")
 
 
 def _class_labels(path: Path) -> list[Any]:
