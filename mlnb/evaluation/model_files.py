@@ -113,9 +113,7 @@ class OnnxFile:
     def classes_(self) -> np.ndarray:
         "Labels in the order of the probabilities; none before there are answers."
         width, known = self.__dict__.get("width", 0), self.numbered
-        if len(known) < width:
-            named = _class_labels(self.path)
-            known = dict(enumerate(named)) if len(named) == width else known
+        known = known if len(known) >= width else _class_labels(self.path, width) or known
         if len(known) < width and all(isinstance(label, int) and label == place for place, label in known.items()):
             known = {place: place for place in range(width)}
         if len(known) < width:
@@ -165,17 +163,19 @@ def _told(path: Path, outputs: list[Any]) -> None:
         raise InputError(f"{path.name} gives a label and one score beside it, as detectors of anomalies do. Give its answers as columns: --prediction and --score.")
 
 
-def _class_labels(path: Path) -> list[Any]:
-    "Labels that a node of the graph names; none without the package onnx."
+def _class_labels(path: Path, width: int) -> dict[int, Any]:
+    "Place -> label where a node of the graph names as many; nothing without the package onnx."
     import importlib.util
 
     if importlib.util.find_spec("onnx") is None:
-        return []
+        return {}
     for node in require("onnx").load(str(path), load_external_data=False).graph.node:
         for attribute in node.attribute:
             if attribute.name.startswith("classlabels") and (attribute.strings or attribute.ints):
-                return [word.decode() for word in attribute.strings] or list(attribute.ints)
-    return []
+                named = [word.decode() for word in attribute.strings] or list(attribute.ints)
+                if len(named) == width:
+                    return dict(enumerate(named))
+    return {}
 
 # %% ../../nbs/04df_evaluation.model_files.ipynb #f047524f
 TREES = (".json", ".ubj", ".xgb")
