@@ -21,6 +21,7 @@ from mlnb.core.errors import InputError
 from mlnb.core.project import Project
 from mlnb.core.project_config import save_config
 from mlnb.data.holdout import seal
+from mlnb.evaluation.error_runs import errors_of
 from mlnb.evaluation.evaluate import evaluate, project_evaluation
 from mlnb.evaluation.evaluate_files import evaluate_files
 from mlnb.evaluation.predictions import predictions
@@ -248,6 +249,13 @@ def test_a_thousand_classes() -> None:
     assert made.confusion["labels"][-1] == f"{len({*truth, *said}) - 59:,} others" and len(json.dumps(made.to_dict())) < 100_000 and made._repr_html_()
     few = dict(zip(made.confusion["labels"][:-1], np.diag(made.confusion["counts"])[:-1], strict=True))
     assert all(count == np.sum((names[truth] == name) & (names[said] == name)) for name, count in few.items())
+
+
+@pytest.mark.parametrize("case", ["a model told 1 from 0 as text", "a class that a model of three has never seen"])
+def test_the_errors_of_such_a_model_are_looked_at_beside_columns_it_does_not_take(case: str) -> None:
+    rows, given, said, _ = NOTED[case]
+    found = errors_of(given["model"], rows.assign(g=D["g"]), "y", worst=5)
+    assert re.search(said, found.notes[0]) and len(found.cases) == 5 and list(found.importance) == ["x"]
 
 
 # a project whose tracking server is away

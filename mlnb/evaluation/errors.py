@@ -209,13 +209,15 @@ def _checked(pipeline: Any, frame: pd.DataFrame, p: Predictions, importance: Map
     few = frame.iloc[rows].reset_index(drop=True)
     proba = name == "log loss" and hasattr(pipeline, "predict_proba")
     places = np.array(list(_places(pipeline, p).values())) if proba else None
+    known = np.array([label in np.asarray(pipeline.classes_).tolist() for label in p.classes]) if proba else None  # of another class it never speaks
+    named = list(getattr(pipeline, "feature_names_in_", few.columns))
 
     def losses(shuffled: pd.DataFrame) -> np.ndarray:
         mixed = few.assign(**{column: shuffled[column].array for column in columns})
         if proba:
-            given = np.asarray(pipeline.predict_proba(mixed), dtype=float)[at, places[truth]]  # type: ignore[index]
+            given = np.asarray(pipeline.predict_proba(mixed[named]), dtype=float)[at, places[truth]] * known[truth]  # type: ignore[index]
             return -np.log(np.clip(given, 1e-15, 1))
-        answer = np.asarray(pipeline.predict(mixed))
+        answer = np.asarray(pipeline.predict(mixed[named]))
         return np.abs(answer - truth) if p.task == "regression" else (answer != np.asarray(p.classes, dtype=object)[truth]).astype(float)
 
     found = shuffled_increase(losses, few[columns], random_state=random_state)
