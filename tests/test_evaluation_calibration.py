@@ -160,7 +160,7 @@ def test_sigmoid_survives_separation() -> None:
         (lambda: calibration([1, 1], [0.2, 0.3]), "one value only"),
         (lambda: calibration([0, 1, 1], [0.2, 0.3]), "y_score has 2 rows"),
         (lambda: calibration([0.5, 1.5, 2.25], [0.2, 0.3, 0.4]), "this is a regression task"),
-        (lambda: calibration([0, 1], [0.2, 0.3]), "n_bins must be between 2 and"),
+        (lambda: calibration([0, 1], [0.2, 0.3], n_bins=10), "n_bins must be between 2 and"),
         (lambda: calibration([0, 1] * 9, [0.2, 0.3] * 9, level=1.5), "level must be"),
         (lambda: recalibrate([0, 1] * 9, [0.2] * 18), "All probabilities are 0.2"),
         (lambda: recalibrate([0] * 9 + [1], np.linspace(0, 1, 10)), "smaller class has rows, 1"),
