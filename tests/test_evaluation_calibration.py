@@ -125,7 +125,7 @@ def test_recalibration_repairs_and_says_so(method: str) -> None:
     truth, prob = rows(6, 5000)
     found = recalibrate(truth, sharpened(prob), method)
     assert found.worth_it and found.before.status == "fail" and found.after.status == "pass"
-    assert found.gain.interval.high < 0 and "correction brings the error" in found.findings[0].message
+    assert found.gain.high < 0 and "correction brings the error" in found.findings[0].message
     new, tidy = rows(7, 5000)
     assert calibration(new, found.transform(sharpened(tidy))).status == "pass"
     assert np.all(np.diff(found.transform(np.linspace(0, 1, 200))) >= 0)
@@ -142,7 +142,7 @@ def test_cross_fitting_does_not_flatter() -> None:
     """Isotonic regression on its own rows makes noise look informative; the cross-fitted result must not."""
     rng = np.random.default_rng(0)
     truth, noise = rng.integers(0, 2, 600), rng.random(600)
-    found = recalibrate(truth, noise)
+    found = recalibrate(truth, noise, "isotonic")
     assert found.after.brier > 0.25  # a constant 0.5 would have 0.25
     assert np.mean((found.transform(noise) - truth) ** 2) < 0.25  # fitted and judged on the same rows
 
@@ -162,7 +162,7 @@ def test_sigmoid_survives_separation() -> None:
         (lambda: calibration([0.5, 1.5, 2.25], [0.2, 0.3, 0.4]), "this is a regression task"),
         (lambda: calibration([0, 1], [0.2, 0.3], n_bins=10), "n_bins must be between 2 and"),
         (lambda: calibration([0, 1] * 9, [0.2, 0.3] * 9, level=1.5), "level must be"),
-        (lambda: recalibrate([0, 1] * 9, [0.2] * 18), "All probabilities are 0.2"),
+        (lambda: recalibrate([0, 1] * 9, [0.2] * 18), "All predictions are 0.2"),
         (lambda: recalibrate([0] * 9 + [1], np.linspace(0, 1, 10)), "smaller class has rows, 1"),
         (lambda: recalibrate([0, 1], [0.2, 0.3], "platt"), "There is no method 'platt'"),
     ],

@@ -100,7 +100,8 @@ class ClassCalibration(_Curves):
     def to_dict(self) -> dict[str, object]:
         "Plain JSON types; bins and errors at the top are those of the most probable class."
         more = {"ece": self.ece, "ece_by_chance": self.ece_by_chance, "brier": self.brier, "parts": self.parts, "p_values": self.p_values, "verdicts": self.verdicts}
-        return self.top.to_dict() | {"classwise": plain(more | {"absent": self.absent, "left_out": self.left_out}), "classes": {k: c.to_dict() for k, c in self.classes.items()}}
+        each = {name: c.to_dict() for name, c in self.classes.items()}
+        return self.top.to_dict() | {"classwise": plain(more | {"absent": self.absent, "left_out": self.left_out}), "classes": each}
 
     def plot(self) -> Figure:
         "The reliability curve of each class."

@@ -22,7 +22,7 @@ from .groups import group_rates, slice_scores
 from .measures import get_metric
 from .metrics import choose_metric
 from .predictions import Predictions, predictions
-from .reliability import calibration
+from .calibration_parts import calibration_parts
 from .rigour import evaluation_findings
 from .versus import versus
 
@@ -44,7 +44,7 @@ class Evaluation:
     contest: Contest  # metrics, and the model against baseline and rule
     segments: tuple[Mapping[str, Any], ...] = ()  # segment, rows, value, low, high; worst first
     groups: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)  # attribute -> group -> counts and rates
-    calibration: Mapping[str, Any] = field(default_factory=dict)  # reliability curve and errors; empty without probabilities
+    calibration: Mapping[str, Any] = field(default_factory=dict)  # reliability curves, errors, and what a correction gains; empty without probabilities
     calibrated: Mapping[str, Any] = field(default_factory=dict)  # EVAL10 as a finding
     curves: Mapping[str, Any] = field(default_factory=dict)  # class -> points of ROC and precision–recall; empty without scores
     confusion: Mapping[str, Any] = field(default_factory=dict)  # labels and counts, truth by row; empty for a quantity
@@ -104,6 +104,7 @@ def evaluate(
     random_state: int = 0,  # seed
     level: float = 0.95,  # confidence of every interval
     other: tuple[str, Predictions] | None = None,  # name and predictions of another model to compare with by every metric
+    quantiles: Mapping[float, object] | None = None,  # of a quantity: level -> predicted quantile, shape (n,)
 ) -> Evaluation:  # plain data
     "Evaluate predictions. Raises `InputError` for predictions that cannot be scored."
     truth = p.truth if p.task == "regression" else np.asarray(p.classes, dtype=object)[p.truth]
@@ -111,9 +112,7 @@ def evaluate(
     metric = get_metric(primary or choice.metric)  # type: ignore[union-attr]
     found = contest({"model": p, **(rivals or {})}, metric, n_resamples=n_resamples, level=level, random_state=random_state, groups=entity)
     parts: dict[str, Any] = {"curves": curve_points(p, (facts or {}).get("threshold") if p.task == "binary" else None)}
-    if p.task != "regression" and p.score is not None:
-        made = calibration(p, level=level, random_state=random_state)
-        parts |= {"calibration": plain(made.to_dict()), "calibrated": made.finding.to_dict()}
+    parts |= calibration_parts(p, quantiles, level, random_state, entity)
     if p.task == "regression":
         parts["residuals"] = _residuals(p)
     elif p.label is not None:
@@ -122,7 +121,7 @@ def evaluate(
         parts["confusion"] = {"labels": [str(c) for c in p.classes], "counts": counts.tolist()}
     cut = () if segments is None else slice_scores(p, segments, metric, level=level)
     groups = {} if protected is None else group_rates(p, protected, level)
-    parts |= {"points": kept_points(p), "search": {} if segments is None else searched(p, segments, level, random_state),
+    parts |= {"points": kept_points(p, protected if protected is not None else segments), "search": {} if segments is None else searched(p, segments, level, random_state),
               "by_group": {} if protected is None else grouped(p, protected, metric.name, level, random_state)}
     if other is not None:
         name, theirs = other

@@ -71,12 +71,13 @@ def evaluate_files(
     trust: bool = False,  # whether pickles may be loaded
     n_resamples: int = 1000,  # bootstrap resamples
     random_state: int = 0,  # seed
+    quantiles: Mapping[float, str] | None = None,  # of a quantity: level -> column of the predicted quantile
 ) -> Evaluation:  # as of a project, with notes among its facts
     "Evaluate a model, or columns of answers, on a table."
     from mlnb.core.tables import open_table
 
-    frame, lost = _known(open_table(data), target, [*protected, *([entity] if entity else [])])
-    used = [target, prediction, *(score.values() if isinstance(score, Mapping) else [score])]
+    frame, lost = _known(open_table(data), target, [*protected, *(quantiles or {}).values(), *([entity] if entity else [])])
+    used = [target, prediction, *(quantiles or {}).values(), *(score.values() if isinstance(score, Mapping) else [score])]
     if (model is None) == (not prediction and not score):
         raise InputError("Give a model, or columns of predictions or scores: one of the two.")
     answer = (lambda m: model_answers(open_model(m, trust), frame.drop(columns=[u for u in used[1:] if u]), target, task, positive, threshold))  # noqa: E731
@@ -95,7 +96,8 @@ def evaluate_files(
     segments = rows[[c for c in rows.columns if c not in used and _describes(rows[c])][:COLUMNS]]
     rivals, facts["names"] = _constant(p)
     made = evaluate(p, rivals, segments if segments.shape[1] else None, rows[list(protected)] if protected else None, metric, facts,
-                    rows[entity].astype(str).to_numpy() if entity else None, n_resamples, random_state, other=other)
+                    rows[entity].astype(str).to_numpy() if entity else None, n_resamples, random_state, other=other,
+                    quantiles={k: rows[c].to_numpy() for k, c in (quantiles or {}).items()})
     return dataclasses.replace(made, facts=dict(made.facts))
 
 # %% ../../nbs/04dk_evaluation.evaluate_files.ipynb #5e8d2e25

@@ -75,8 +75,9 @@ class ValueCalibration(_Values):
         "EVAL10."
         side = f" They are {abs(self.bias[0]):.4g} too {'high' if self.bias[0] > 0 else 'low'} on average." if self.bias[1] > 0 or self.bias[2] < 0 else ""
         shape = " Large ones are too large and small ones too small." if self.slope[2] < 1 else " They move too little." if self.slope[1] > 1 else ""
+        luck = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
         text = (f"Predicted values are off by {self.ece:.4g} on average ({self.ece / max(self.scale, 1e-300):.1%} of the spread) over {self.n:,} rows; a calibrated "
-                f"model would show {self.ece_by_chance:.4g} (p {'< 0.001' if self.p_value < 0.001 else f'= {self.p_value:.3f}'}).{'' if self.status == 'pass' else side + shape}")
+                f"model would show {self.ece_by_chance:.4g} ({luck}).{'' if self.status == 'pass' else side + shape}")
         return finding("EVAL10", self.status, text, value=self.ece, threshold=self.ece_by_chance + GAP * self.scale, evidence=self.to_dict())
 
     @property
@@ -97,7 +98,8 @@ class ValueCalibration(_Values):
         return fig
 
     def _repr_html_(self) -> Raw:
-        rows = [(name, value, f"{low:.4g} to {high:.4g}") for name, (value, low, high) in (("predicted − true", self.bias), ("intercept", self.intercept), ("slope", self.slope))]
+        line = {"predicted − true": self.bias, "intercept": self.intercept, "slope": self.slope}
+        rows = [(name, value, f"{low:.4g} to {high:.4g}") for name, (value, low, high) in line.items()]
         facts = table([(self.ece, self.ece_by_chance, self.mse, *self.parts.values())], ["error", "by chance", "squared error", *self.parts])
         shown = facts + table(rows, ["", "value", f"{self.level * 100:.4g}%"]) + figure_img(self.plot(), "means by bin")
         return panel("Calibration of the predicted value", shown, f"{self.n:,} rows")
