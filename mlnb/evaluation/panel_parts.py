@@ -32,21 +32,20 @@ def groups_html(
         return Raw("<div>There are no groups. Name the protected attributes (protected: [COLUMN, …] in mlnb.yaml), or evaluate with columns to break the score down by.</div>")
     body = ""
     for name, made in groups.items():
-        rows = [_group_row(group, d, _ratio(d, made)) for group, d in made.items()]
+        most = max((_flagged(d) for d in made.values() if d.rows >= SMALL), default=0.0)
+        rows = [_group_row(group, d, _flagged(d) / most if most else None) for group, d in made.items()]
         level = next(iter(made.values())).level
         body += f'<div style="margin-top:8px;font-weight:600">{esc(name)}</div>'
         body += str(table(rows, ["group", "rows", "flagged", "", f"{level * 100:.4g}%", "ratio", "precision", "recall", "false positive rate", "mean cost"]))
     return panel(f"Groups, flagged from {threshold:.4g}", body, "intervals of each group on its own")
 
 
-def _ratio(d: Decision, made: Mapping[str, Decision]) -> float | None:
-    "Flagged share over the highest of the groups that are large enough."
-    rates = [o.rates["flagged"][0] for o in made.values() if o.tp + o.fp + o.fn + o.tn >= SMALL]
-    return d.rates["flagged"][0] / max(rates) if rates and max(rates) > 0 else None
+def _flagged(d: Decision) -> float:
+    return (d.tp + d.fp) / d.rows
 
 
 def _group_row(group: str, d: Decision, ratio: float | None) -> list[Any]:
-    rows, rates = d.tp + d.fp + d.fn + d.tn, d.rates
+    rows, rates = d.rows, d.rates
     shade = "opacity:.55" if rows < SMALL else ""
 
     def three(name: str) -> Raw:

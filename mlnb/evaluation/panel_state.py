@@ -5,6 +5,7 @@
 # %% ../../nbs/04y_evaluation.panel_state.ipynb #98720cae
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -41,12 +42,19 @@ class Decision:
     level: float = 0.95  # confidence of every interval
 
     @property
+    def rows(self) -> float:
+        "How many rows it decides on."
+        return self.tp + self.fp + self.fn + self.tn
+
+    @property
     def rates(self) -> dict[str, tuple[float, float, float]]:
         "Precision, recall, false positive rate, flagged share and accuracy: value, low, high; those that are defined."
-        rows = self.tp + self.fp + self.fn + self.tn
         pairs = {"precision": (self.tp, self.tp + self.fp), "recall": (self.tp, self.tp + self.fn), "false positive rate": (self.fp, self.fp + self.tn),
-                 "flagged": (self.tp + self.fp, rows), "accuracy": (self.tp + self.tn, rows)}
-        return {name: (hits / trials, *(float(edge) for edge in wilson(hits, trials, self.level))) for name, (hits, trials) in pairs.items() if trials}  # type: ignore[misc]
+                 "flagged": (self.tp + self.fp, self.rows), "accuracy": (self.tp + self.tn, self.rows)}
+        defined = {name: pair for name, pair in pairs.items() if pair[1]}
+        hits, trials = np.array(list(defined.values()), float).reshape(-1, 2).T
+        edges = np.column_stack(wilson(hits, trials, self.level)).tolist()
+        return {name: (h / n, low, high) for name, (h, n), (low, high) in zip(defined, defined.values(), edges, strict=True)}
 
     @property
     def f1(self) -> float:
@@ -67,16 +75,15 @@ def decide(
     level: float = 0.95,  # confidence of every interval
 ) -> Decision:  # counts, rates and cost
     "What a threshold does, read from the kept counts."
-    made = _points(points)
-    at = made.place(threshold)
-    tp, fp = float(made.tp[at]), float(made.fp[at])
+    at = bisect_right(points["threshold"], -threshold, key=lambda kept: -kept)  # thresholds fall
+    tp, fp = (float(points[name][at - 1]) if at else 0.0 for name in ("tp", "fp"))
     fn, tn = points["positives"] - tp, points["negatives"] - fp
     if costs is None:
         return Decision(threshold, tp, fp, fn, tn, level=level)
-    mean = float(costs.of(made)[at])
-    share = np.array([tp, fp, fn, tn]) / (tp + fp + fn + tn)
-    spread = float(share @ (np.array([costs.tp, costs.fp, costs.fn, costs.tn]) - mean) ** 2)  # of the cost of a row
-    half = NormalDist().inv_cdf((1 + level) / 2) * (spread / (tp + fp + fn + tn)) ** 0.5
+    each, rows = ((tp, costs.tp), (fp, costs.fp), (fn, costs.fn), (tn, costs.tn)), tp + fp + fn + tn
+    mean = sum(n * cost for n, cost in each) / rows
+    spread = sum(n * (cost - mean) ** 2 for n, cost in each) / rows  # of the cost of a row
+    half = NormalDist().inv_cdf((1 + level) / 2) * (spread / rows) ** 0.5
     return Decision(threshold, tp, fp, fn, tn, mean, (mean - half, mean + half), level)
 
 
