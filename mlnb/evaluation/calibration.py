@@ -108,7 +108,7 @@ class _Sides:
     def note(self) -> str:
         "What the correction does, in a sentence."
         size = f"{self.after.ece:.4g}" if isinstance(self.after, ValueCalibration) else f"{self.after.ece:.3f}"
-        return f"A {self.method} correction brings the error to {size} ({self.gain})." if self.worth_it else "Recalibration would not help beyond chance."
+        return f"{'An' if self.method[0] in 'aeiou' else 'A'} {self.method} correction brings the error to {size} ({self.gain})." if self.worth_it else "Recalibration would not help beyond chance."
 
     def transform(
         self,
@@ -175,7 +175,7 @@ def _before_and_after(r: Recalibration) -> Figure:
             draw_values(left, c, PALETTE[colour], name)
         else:
             draw_reliability(left, c.top if isinstance(c, ClassCalibration) else c, PALETTE[colour], name)
-    legend(left, loc="upper left")
+    legend(left, loc="best")
     if isinstance(r.before, ClassCalibration) and isinstance(r.after, ClassCalibration):
         names = list(r.before.classes)[:12]
         for c, shift, colour in ((r.before, -0.18, "grey"), (r.after, 0.18, "blue")):

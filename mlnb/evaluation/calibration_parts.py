@@ -97,7 +97,7 @@ def plot_calibration(
     _curve(axes[0], kept["bins"], "grey" if worth else "blue", "as it is", quantity)
     if worth:
         _curve(axes[0], proposal["after"]["bins"], "blue", f"{proposal['method']} correction", quantity)
-        legend(axes[0], loc="upper left")
+        legend(axes[0], loc="best")
     for ax, name in zip(axes[1:], worst, strict=False):
         _curve(ax, classes[name]["bins"], {"pass": "blue", "warn": "orange", "fail": "red"}[kept["classwise"]["verdicts"][name]], name, False)
         ax.set_title(name if len(name) < 26 else f"{name[:24]}…", loc="left", fontsize=9)

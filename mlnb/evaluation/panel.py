@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from typing import TYPE_CHECKING, Any
 
 from ..core.checklist import ChecklistPanel, in_loop
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['EvaluationPanel']
+__all__ = ['WIDE', 'EvaluationPanel']
 
 # %% ../../nbs/04z_evaluation.panel.ipynb #8ef2b4f9
 class EvaluationPanel:
@@ -64,7 +65,7 @@ class EvaluationPanel:
 def _controls(owner: EvaluationPanel, call: Any) -> Any:
     "Threshold and costs, above every page they move."
     w: Any = require("ipywidgets", why="to move a threshold in a panel")
-    state, wrong = owner.state, w.HTML()
+    state, wrong, moving = owner.state, w.HTML(), _Held()
     wide = {"description_width": "initial"}
     slider = w.FloatSlider(description="Threshold", min=0.0, max=1.0, step=0.001, readout_format=".3f", style=wide, layout={"flex": "1 1 380px"})
     costs = {name: w.FloatText(description=words, style=wide, layout={"width": "190px"}) for name, words in (("fp_cost", "A false alarm costs"), ("fn_cost", "A miss costs"))}
@@ -76,15 +77,17 @@ def _controls(owner: EvaluationPanel, call: Any) -> Any:
             line.layout.display = "" if state.points else "none"
         if not state.points:
             return
-        low, high = state.limits
-        slider.max, slider.min = max(high, slider.min), low
-        slider.max, slider.step, slider.value = high, max((high - low) / 500, 1e-9), state.threshold
+        low, high, digits = _round_limits(*state.limits)
+        with moving:  # new ends push the old value along, and nobody asked for that
+            slider.readout_format = f".{digits}f"
+            slider.max, slider.min = max(high, slider.min), low
+            slider.max, slider.step, slider.value = high, 10.0**-digits, state.threshold
         for name, widget in costs.items():
             widget.value = getattr(state, name)
         wrong.value = note_html("", state.problem)
 
     def move(change: Any) -> None:
-        if abs(change["new"] - state.threshold) > slider.step / 2:  # a slider rounds what it is given
+        if not moving.held and abs(change["new"] - state.threshold) > slider.step / 2:  # a slider rounds what it is given
             state.threshold = change["new"]
 
     slider.observe(move, "value")
@@ -98,6 +101,25 @@ def _controls(owner: EvaluationPanel, call: Any) -> Any:
     state.observe(lambda _: call(show), ["threshold", "fp_cost", "fn_cost", "evaluation", "problem"])
     show()
     return w.VBox([*lines, wrong])
+
+
+class _Held:
+    "Whether the panel itself moves the slider."
+
+    held = False
+
+    def __enter__(self) -> None:
+        self.held = True
+
+    def __exit__(self, *_: object) -> None:
+        self.held = False
+
+
+def _round_limits(low: float, high: float) -> tuple[float, float, int]:
+    "Ends and decimals of the slider: a few hundred round steps, so that a number that is typed is kept."
+    digits = max(0, -math.floor(math.log10(max(high - low, 1e-6) / 200)))
+    step = 10.0**-digits
+    return math.floor(low / step) * step, math.ceil(high / step) * step, digits
 
 # %% ../../nbs/04z_evaluation.panel.ipynb #c8814c5d
 def _moved(owner: EvaluationPanel, call: Any) -> dict[str, Any]:
@@ -154,6 +176,9 @@ def _pair(owner: EvaluationPanel, still: Any) -> Any:
     return w.VBox([still, line, shown])
 
 # %% ../../nbs/04z_evaluation.panel.ipynb #83167d2b
+WIDE = "<style>.mlnb-form.mlnb-wide{max-width:1100px}.mlnb-wide .lm-TabBar-tab{flex:0 1 auto!important;min-width:0!important;max-width:none!important}</style>"
+
+
 def _build(owner: EvaluationPanel) -> Any:
     w: Any = require("ipywidgets", why="to show the evaluation in a panel")
     state, call = owner.state, in_loop()
@@ -174,7 +199,7 @@ def _build(owner: EvaluationPanel) -> Any:
     state.observe(lambda _: call(show), ["evaluation", "others"])
     show()
     watch(owner, "look")
-    look = w.HTML(STYLE + "<style>.mlnb-form.mlnb-wide{max-width:1100px}</style>", layout={"display": "none"})
+    look = w.HTML(STYLE + WIDE, layout={"display": "none"})
     box = w.VBox([look, keep_keys(), _controls(owner, call), tabs])
     box.add_class("mlnb-form")
     box.add_class("mlnb-wide")
