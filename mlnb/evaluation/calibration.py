@@ -107,8 +107,10 @@ class _Sides:
     @property
     def note(self) -> str:
         "What the correction does, in a sentence."
+        if not self.worth_it:
+            return "Recalibration would not help beyond chance."
         size = f"{self.after.ece:.4g}" if isinstance(self.after, ValueCalibration) else f"{self.after.ece:.3f}"
-        return f"{'An' if self.method[0] in 'aeiou' else 'A'} {self.method} correction brings the error to {size} ({self.gain})." if self.worth_it else "Recalibration would not help beyond chance."
+        return f"{'An' if self.method[0] in 'aeiou' else 'A'} {self.method} correction brings the error to {size} ({self.gain})."
 
     def transform(
         self,

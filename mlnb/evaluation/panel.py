@@ -62,6 +62,25 @@ class EvaluationPanel:
         return {**live, "text/plain": repr(self), "text/html": self._repr_html_()}
 
 # %% ../../nbs/04z_evaluation.panel.ipynb #1a3e4816
+class _Held:
+    "Whether the panel itself moves the slider."
+
+    held = False
+
+    def __enter__(self) -> None:
+        self.held = True
+
+    def __exit__(self, *_: object) -> None:
+        self.held = False
+
+
+def _round_limits(low: float, high: float) -> tuple[float, float, int]:
+    "Ends and decimals of the slider: a few hundred round steps, so that a number that is typed is kept."
+    digits = max(0, -math.floor(math.log10(max(high - low, 1e-6) / 200)))
+    step = 10.0**-digits
+    return math.floor(low / step) * step, math.ceil(high / step) * step, digits
+
+# %% ../../nbs/04z_evaluation.panel.ipynb #f4936933
 def _controls(owner: EvaluationPanel, call: Any) -> Any:
     "Threshold and costs, above every page they move."
     w: Any = require("ipywidgets", why="to move a threshold in a panel")
@@ -101,25 +120,6 @@ def _controls(owner: EvaluationPanel, call: Any) -> Any:
     state.observe(lambda _: call(show), ["threshold", "fp_cost", "fn_cost", "evaluation", "problem"])
     show()
     return w.VBox([*lines, wrong])
-
-
-class _Held:
-    "Whether the panel itself moves the slider."
-
-    held = False
-
-    def __enter__(self) -> None:
-        self.held = True
-
-    def __exit__(self, *_: object) -> None:
-        self.held = False
-
-
-def _round_limits(low: float, high: float) -> tuple[float, float, int]:
-    "Ends and decimals of the slider: a few hundred round steps, so that a number that is typed is kept."
-    digits = max(0, -math.floor(math.log10(max(high - low, 1e-6) / 200)))
-    step = 10.0**-digits
-    return math.floor(low / step) * step, math.ceil(high / step) * step, digits
 
 # %% ../../nbs/04z_evaluation.panel.ipynb #c8814c5d
 def _moved(owner: EvaluationPanel, call: Any) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def groups_html(
         rows = [_group_row(group, d, _flagged(d) / most if most else None) for group, d in made.items()]
         level = next(iter(made.values())).level
         body += f'<div style="margin-top:8px;font-weight:600">{esc(name)}</div>'
-        body += str(table(rows, ["group", "rows", "flagged", "", f"{level * 100:.4g}%", "ratio", "precision", "recall", "false positive rate", "mean cost"]))
+        body += str(table(rows, ["group", "rows", f"flagged ({level * 100:.4g}%)", "ratio", "precision", "recall", "false positive rate", "mean cost"]))
     return panel(f"Groups, flagged from {threshold:.4g}", body, "intervals of each group on its own")
 
 
@@ -54,10 +54,9 @@ def _group_row(group: str, d: Decision, ratio: float | None) -> list[Any]:
         value, low, high = rates[name]
         return Raw(f'<span style="{shade};white-space:nowrap">{value:.3f} <span style="opacity:.7">({low:.3f} to {high:.3f})</span></span>')
 
-    value, low, high = rates["flagged"]
     colour = f"color:{PALETTE['red']};font-weight:600" if ratio is not None and ratio < 0.8 and rows >= SMALL else ""
     told = "–" if ratio is None else f"{ratio:.2f}"
-    return [group, f"{rows:,.0f}", f"{value:.3f}", Raw(bar(value, width=80)), f"{low:.3f} to {high:.3f}", Raw(f'<span style="{colour}">{told}</span>'),
+    return [group, f"{rows:,.0f}", three("flagged"), Raw(f'<span style="{colour}">{told}</span>'),
             three("precision"), three("recall"), three("false positive rate"), "–" if d.cost is None else f"{d.cost:.4g}"]
 
 # %% ../../nbs/04yb_evaluation.panel_parts.ipynb #39cf51d8
