@@ -24,6 +24,7 @@ from xgboost import XGBClassifier, XGBRegressor
 
 from mlnb.core.errors import InputError
 from mlnb.evaluation.explain import answer_of, contributions
+from mlnb.evaluation.explain_row import explain_row
 from mlnb.evaluation.explain_sampling import sampled_values
 from mlnb.evaluation.explain_summary import explanation
 from mlnb.evaluation.explain_trees import encode
@@ -140,3 +141,21 @@ def test_the_picture_is_made_of_counts(data: pd.DataFrame) -> None:
     known = [h for h in age.heights if h is not None]
     assert known[-1] > known[0], "high values push upwards"
     assert len(str(found.to_dict())) < 20_000 and answer_of(model)(data.head(3)).shape == (3,)
+
+
+def test_one_row_is_explained_towards_what_is_asked(data: pd.DataFrame) -> None:
+    y = pd.cut(data.plan_age + (data.plan == "pro"), [-9, -0.3, 0.8, 9], labels=["low", "middle", "high"]).astype(str)
+    model, row = make_pipeline(encoder(), MODELS["forest"]).fit(data, y), data.iloc[[17]]  # its fee is missing
+    proba = dict(zip(model.classes_, model.predict_proba(row)[0], strict=True))
+    for name in ("low", "high"):
+        found = explain_row(model, row, towards=name)
+        assert found.towards == name and found.total == pytest.approx(proba[name]) and {part[0] for part in found.parts} == set(data.columns)
+    assert explain_row(model, row).towards == max(proba, key=lambda k: proba[k])
+    assert "missing" in explain_row(model, row)._repr_html_()
+    line = make_pipeline(encoder(), LogisticRegression()).fit(data, y == "low")
+    found = explain_row(line, row, data, draws=9)
+    assert "9 background rows" in found.method and found.total == pytest.approx(line.predict_proba(row)[0, 1])
+    wrong = ((lambda: explain_row(model, data), "One row"), (lambda: explain_row(line, row), "sampling"), (lambda: explain_row(model, row, towards="huge"), "no class"))
+    for call, words in wrong:
+        with pytest.raises(InputError, match=words):
+            call()

@@ -15,21 +15,24 @@ from .error_cases import row_losses
 from .group_metrics import group_metrics
 from .predictions import Predictions
 from .segment_search import search_segments
+from .segments import conditions
 from .thresholds import operating_points
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['STEPS', 'SEARCHED', 'MOST', 'kept_points', 'searched', 'grouped']
+__all__ = ['STEPS', 'KEPT_COLUMNS', 'KEPT_GROUPS', 'SEARCHED', 'MOST', 'kept_points', 'searched', 'grouped']
 
 # %% ../../nbs/04di_evaluation.evaluation_parts.ipynb #93a4bb04
 STEPS = 500  # thresholds that are kept
+KEPT_COLUMNS, KEPT_GROUPS = 4, 8  # columns, and groups of each, whose counts are kept
 
 
 def kept_points(
     p: Predictions,  # rows with scores, n of them
-) -> dict[str, Any]:  # threshold, tp, fp, positives and negatives; empty unless there are scores of two classes that both occur
+    frame: pd.DataFrame | None = None,  # columns whose groups are counted one by one, n rows
+) -> dict[str, Any]:  # threshold, tp, fp, positives and negatives, and the same by group; empty unless there are scores of two classes that both occur
     "Counts at thresholds that are spread evenly over the ranking, and over the scores."
     if p.task != "binary" or p.score is None or p.score.ndim != 1 or len(np.unique(p.truth)) < 2:
         return {}
@@ -41,8 +44,27 @@ def kept_points(
     some = np.unique(np.concatenate([[1, last], by_rank[by_rank > 0], by_score]))
     if last <= STEPS:
         some = np.arange(1, last + 1)
-    return {"positive": plain(p.positive), "threshold": value[some - 1].tolist(), "tp": points.tp[some].tolist(), "fp": points.fp[some].tolist(),
-            "positives": float(points.tp[-1]), "negatives": float(points.fp[-1])}
+    threshold = value[some - 1]
+    return {"positive": plain(p.positive), "threshold": threshold.tolist(), "tp": points.tp[some].tolist(), "fp": points.fp[some].tolist(),
+            "positives": float(points.tp[-1]), "negatives": float(points.fp[-1]), "groups": {} if frame is None else _by_group(p, frame, threshold)}
+
+
+def _by_group(p: Predictions, frame: pd.DataFrame, threshold: np.ndarray) -> dict[str, Any]:
+    "Counts at the thresholds, for the largest groups of each column."
+    score, truth, found = np.asarray(p.score), p.truth == 1, {}
+    for name in list(frame.columns)[:KEPT_COLUMNS]:
+        codes, words = conditions(frame[name].reset_index(drop=True))
+        sizes = np.bincount(codes[codes >= 0], minlength=len(words))
+        made: dict[str, Any] = {}
+        for g in np.argsort(-sizes, kind="stable")[:KEPT_GROUPS].tolist():
+            if not sizes[g]:
+                continue
+            sides = [np.sort(score[(codes == g) & side]) for side in (truth, ~truth)]
+            tp, fp = ((len(side) - np.searchsorted(side, threshold)).tolist() for side in sides)
+            made[words[g].removeprefix(f"{name} = ")] = {"tp": tp, "fp": fp, "positives": len(sides[0]), "negatives": len(sides[1])}
+        if made:
+            found[str(name)] = made
+    return found
 
 # %% ../../nbs/04di_evaluation.evaluation_parts.ipynb #f8e54477
 SEARCHED = 100_000  # rows the search looks at

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .calibration_parts import calibration_page
 from .curve_points import plot_curves
 from .measures import get_metric
 from .rates import interval_words
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from mlnb.evaluation.evaluate import Evaluation
 
 # %% auto #0
-__all__ = ['RATES', 'plot_slices', 'plot_outcome', 'plot_groups', 'plot_reliability', 'evaluation_html']
+__all__ = ['RATES', 'plot_slices', 'plot_outcome', 'plot_groups', 'evaluation_html']
 
 # %% ../../nbs/04dd_evaluation.evaluation_view.ipynb #dac9b854
 def plot_slices(
@@ -112,26 +113,6 @@ def plot_groups(
     legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
     return fig
 
-# %% ../../nbs/04dd_evaluation.evaluation_view.ipynb #9ca54035
-def plot_reliability(
-    e: Evaluation,  # the evaluation
-) -> Figure | None:  # reliability curve; None without probabilities
-    "Predicted probabilities against what happened, in bins of equal size."
-    from mlnb.core.figures import figure
-    from mlnb.core.html import PALETTE
-
-    bins = e.calibration.get("bins") if e.calibration else None
-    if not bins:
-        return None
-    fig, ax = figure(4.2, 3.4)
-    ax.plot([0, 1], [0, 1], color=PALETTE["grey"], linestyle="--", linewidth=1)
-    said, seen = ([r[key] for r in bins] for key in ("predicted", "observed"))
-    ax.vlines(said, [r["low"] for r in bins], [r["high"] for r in bins], color=PALETTE["blue"], alpha=0.5)
-    ax.plot(said, seen, "o-", color=PALETTE["blue"], markersize=4)
-    ax.set_xlabel("predicted probability")
-    ax.set_ylabel("share that happened")
-    return fig
-
 # %% ../../nbs/04dd_evaluation.evaluation_view.ipynb #1a5825af
 def _parts_html(
     e: Evaluation,  # the evaluation
@@ -181,10 +162,12 @@ def evaluation_html(
     body += "".join(f"<div>{esc(words)}</div>" for words in said)
     pictures = [("Every threshold", plot_curves(e.curves) if e.curves else None),
                 ("By segment", plot_slices(e) if e.segments else None), ("By protected group", plot_groups(e)),
-                ("Calibration", plot_reliability(e)), ("Errors by predicted value" if e.residuals else "Confusion", plot_outcome(e) if e.confusion or e.residuals else None)]
+                ("Errors by predicted value" if e.residuals else "Confusion", plot_outcome(e) if e.confusion or e.residuals else None)]
     for title, fig in pictures:
         if fig is not None:
             body += f'<div style="margin-top:10px;font-weight:600">{title}</div>' + figure_img(fig, title)
+    if e.calibration:
+        body += f'<div style="margin-top:10px;font-weight:600">Calibration</div>{calibration_page(e.calibration, e.calibrated)}'
     body += _parts_html(e)
     for attribute, groups in e.groups.items():
         keys = [k for k in next(iter(groups.values()), ()) if k not in ("small",)]

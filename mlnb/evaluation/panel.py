@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from typing import TYPE_CHECKING, Any
 
 from ..core.checklist import ChecklistPanel, in_loop
@@ -15,6 +16,7 @@ from ..core.form_keys import keep_keys
 from ..core.forms import watch
 from ..core.optional import require
 from .labelling import LabellingPanel
+from .panel_parts import comparable, groups_html, model_page, pair_html, skew_page
 from .panel_state import EvaluationState
 from .panel_view import NONE, dashboard_html, decision_html, part_pages, plot_thresholds
 from ..core.render import figure_img
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['EvaluationPanel']
+__all__ = ['WIDE', 'EvaluationPanel']
 
 # %% ../../nbs/04z_evaluation.panel.ipynb #8ef2b4f9
 class EvaluationPanel:
@@ -51,45 +53,60 @@ class EvaluationPanel:
         return "EvaluationPanel(none yet)" if e is None else f"EvaluationPanel({e.contest.n:,} rows, {e.primary} {e.metrics[e.primary]['value']:.3f})"
 
     def _repr_html_(self) -> str:
-        return dashboard_html(self.state) + self.labelling._repr_html_() + self.checks._repr_html_()
+        kept = self.state.others
+        more = groups_html(self.state.groups, self.state.threshold) + model_page(kept.get("model_checks")) + skew_page(kept.get("skew"))
+        return dashboard_html(self.state) + more + self.labelling._repr_html_() + self.checks._repr_html_()
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         live = self.widget._repr_mimebundle_()
         return {**live, "text/plain": repr(self), "text/html": self._repr_html_()}
 
 # %% ../../nbs/04z_evaluation.panel.ipynb #1a3e4816
-def _slider(owner: EvaluationPanel, call: Any) -> Any:
-    "Threshold, costs, and what they do."
+class _Held:
+    "Whether the panel itself moves the slider."
+
+    held = False
+
+    def __enter__(self) -> None:
+        self.held = True
+
+    def __exit__(self, *_: object) -> None:
+        self.held = False
+
+
+def _round_limits(low: float, high: float) -> tuple[float, float, int]:
+    "Ends and decimals of the slider: a few hundred round steps, so that a number that is typed is kept."
+    digits = max(0, -math.floor(math.log10(max(high - low, 1e-6) / 200)))
+    step = 10.0**-digits
+    return math.floor(low / step) * step, math.ceil(high / step) * step, digits
+
+# %% ../../nbs/04z_evaluation.panel.ipynb #f4936933
+def _controls(owner: EvaluationPanel, call: Any) -> Any:
+    "Threshold and costs, above every page they move."
     w: Any = require("ipywidgets", why="to move a threshold in a panel")
-    state, shown, wrong, picture = owner.state, w.HTML(), w.HTML(), w.HTML()
+    state, wrong, moving = owner.state, w.HTML(), _Held()
     wide = {"description_width": "initial"}
     slider = w.FloatSlider(description="Threshold", min=0.0, max=1.0, step=0.001, readout_format=".3f", style=wide, layout={"flex": "1 1 380px"})
     costs = {name: w.FloatText(description=words, style=wide, layout={"width": "190px"}) for name, words in (("fp_cost", "A false alarm costs"), ("fn_cost", "A miss costs"))}
     best, own = w.Button(description="Lowest cost"), w.Button(description="As the model decides")
-    box = w.VBox([w.HBox([slider, own], layout={"flex_flow": "row wrap", "grid_gap": "10px"}),
-                  w.HBox([*costs.values(), best], layout={"flex_flow": "row wrap", "grid_gap": "10px"}), wrong, shown, picture])
+    lines = [w.HBox([slider, own], layout={"flex_flow": "row wrap", "grid_gap": "10px"}), w.HBox([*costs.values(), best], layout={"flex_flow": "row wrap", "grid_gap": "10px"})]
 
     def show(*_: object) -> None:
-        for widget in (slider, *costs.values(), best, own):
-            widget.layout.display = "" if state.points else "none"
+        for line in (*lines, slider, *costs.values(), best, own, wrong):
+            line.layout.display = "" if state.points else "none"
         if not state.points:
-            shown.value = f"<div>{NONE if state.evaluation is None else 'A threshold is for scores of two classes; this evaluation has none.'}</div>"
             return
-        low, high = state.limits
-        slider.max, slider.min = max(high, slider.min), low
-        slider.max, slider.step, slider.value = high, max((high - low) / 500, 1e-9), state.threshold
+        low, high, digits = _round_limits(*state.limits)
+        with moving:  # new ends push the old value along, and nobody asked for that
+            slider.readout_format = f".{digits}f"
+            slider.max, slider.min = max(high, slider.min), low
+            slider.max, slider.step, slider.value = high, 10.0**-digits, state.threshold
         for name, widget in costs.items():
             widget.value = getattr(state, name)
         wrong.value = note_html("", state.problem)
-        shown.value = decision_html(state.decision, str(state.points["positive"]))  # type: ignore[arg-type]
-
-    def draw(*_: object) -> None:
-        if state.points:
-            drawn = plot_thresholds(state.points, state.fp_cost, state.fn_cost, state.evaluation.facts.get("threshold"))
-            picture.value = figure_img(drawn, "precision, recall and cost by threshold")
 
     def move(change: Any) -> None:
-        if abs(change["new"] - state.threshold) > slider.step / 2:  # a slider rounds what it is given
+        if not moving.held and abs(change["new"] - state.threshold) > slider.step / 2:  # a slider rounds what it is given
             state.threshold = change["new"]
 
     slider.observe(move, "value")
@@ -99,34 +116,91 @@ def _slider(owner: EvaluationPanel, call: Any) -> Any:
     own.on_click(lambda _: setattr(state, "threshold", float(state.evaluation.facts.get("threshold") or 0.5)))
     for button in (best, own):
         button.add_class("mlnb-small")
-    for each in (shown, wrong, picture):
+    wrong.add_class("mlnb-note")
+    state.observe(lambda _: call(show), ["threshold", "fp_cost", "fn_cost", "evaluation", "problem"])
+    show()
+    return w.VBox([*lines, wrong])
+
+# %% ../../nbs/04z_evaluation.panel.ipynb #c8814c5d
+def _moved(owner: EvaluationPanel, call: Any) -> dict[str, Any]:
+    "The pages that the threshold moves: what it does to all rows, and to each group."
+    w: Any = require("ipywidgets", why="to show what a threshold does")
+    state, shown, groups, picture = owner.state, w.HTML(), w.HTML(), w.HTML()
+
+    def show(*_: object) -> None:
+        if not state.points:
+            shown.value = f"<div>{NONE if state.evaluation is None else 'A threshold is for scores of two classes; this evaluation has none.'}</div>"
+            groups.value, picture.value = shown.value, ""
+            return
+        shown.value = decision_html(state.decision, str(state.points["positive"]))  # type: ignore[arg-type]
+        groups.value = groups_html(state.groups, state.threshold)
+
+    def draw(*_: object) -> None:
+        if state.points:
+            drawn = plot_thresholds(state.points, state.fp_cost, state.fn_cost, state.evaluation.facts.get("threshold"))
+            picture.value = figure_img(drawn, "precision, recall and cost by threshold")
+
+    for each in (shown, groups, picture):
         each.add_class("mlnb-note")
     state.observe(lambda _: call(show), ["threshold", "fp_cost", "fn_cost", "evaluation", "problem"])
     state.observe(lambda _: call(draw), ["fp_cost", "fn_cost", "evaluation"])
     show()
     draw()
-    return box
+    return {"Threshold": w.VBox([shown, picture]), "Groups": groups}
 
-# %% ../../nbs/04z_evaluation.panel.ipynb #c8814c5d
+# %% ../../nbs/04z_evaluation.panel.ipynb #85c474b2
+def _pair(owner: EvaluationPanel, still: Any) -> Any:
+    "Two runs to choose, below what the evaluation compared."
+    w: Any = require("ipywidgets", why="to compare two runs in a panel")
+    wide, shown = {"description_width": "initial"}, w.HTML()
+    first, second = (w.Dropdown(description=words, style=wide, layout={"width": "300px"}) for words in ("Run", "against"))
+    button, again = w.Button(description="Compare"), w.Button(description="Look for runs")
+    line = w.HBox([first, second, button, again], layout={"flex_flow": "row wrap", "grid_gap": "10px"})
+
+    def offer(*_: object) -> None:
+        ids = comparable(owner.project)
+        for place, box in enumerate((second, first)):
+            chosen = box.value
+            box.options = ids
+            box.value = chosen if chosen in ids else ids[min(place, len(ids) - 1)] if ids else None
+        button.disabled = len(ids) < 2
+        if len(ids) < 2:
+            shown.value = "<div>Two runs can be compared as soon as two were trained.</div>"
+
+    button.on_click(lambda _: setattr(shown, "value", pair_html(owner.project, first.value, second.value)))
+    again.on_click(offer)
+    for each in (button, again):
+        each.add_class("mlnb-small")
+    shown.add_class("mlnb-note")
+    offer()
+    return w.VBox([still, line, shown])
+
+# %% ../../nbs/04z_evaluation.panel.ipynb #83167d2b
+WIDE = "<style>.mlnb-form.mlnb-wide{max-width:1100px}.mlnb-wide .lm-TabBar-tab{flex:0 1 auto!important;min-width:0!important;max-width:none!important}</style>"
+
+
 def _build(owner: EvaluationPanel) -> Any:
     w: Any = require("ipywidgets", why="to show the evaluation in a panel")
     state, call = owner.state, in_loop()
-    parts = {title: w.HTML() for title in ("Scores", "Segments", "Curves", "Outcomes", "Calibration", "Comparison")}
-    tabs = w.Tab([_slider(owner, call), *parts.values(), owner.labelling.widget, owner.checks.widget])
-    for place, title in enumerate(("Threshold", *parts, "Label errors", "Checklist")):
+    parts = {title: w.HTML() for title in ("Scores", "Segments", "Curves", "Outcomes", "Calibration", "Comparison", "Model checks", "Offline and online")}
+    pages = {**_moved(owner, call), **parts, "Comparison": _pair(owner, parts["Comparison"]), "Label errors": owner.labelling.widget, "Checklist": owner.checks.widget}
+    tabs = w.Tab(list(pages.values()))
+    for place, title in enumerate(pages):
         tabs.set_title(place, title)
 
     def show(*_: object) -> None:
-        pages = {} if state.evaluation is None else part_pages(state.evaluation)
+        made = {} if state.evaluation is None else part_pages(state.evaluation)
+        made |= {"Model checks": model_page(state.others.get("model_checks")), "Offline and online": skew_page(state.others.get("skew"))}
         for title, widget in parts.items():
-            widget.value = pages.get(title, f"<div>{NONE}</div>")
+            widget.value = made.get(title, f"<div>{NONE}</div>")
 
     for each in parts.values():
         each.add_class("mlnb-note")
-    state.observe(lambda _: call(show), ["evaluation"])
+    state.observe(lambda _: call(show), ["evaluation", "others"])
     show()
     watch(owner, "look")
-    box = w.VBox([w.HTML(STYLE + "<style>.mlnb-form.mlnb-wide{max-width:1100px}</style>", layout={"display": "none"}), keep_keys(), tabs])
+    look = w.HTML(STYLE + WIDE, layout={"display": "none"})
+    box = w.VBox([look, keep_keys(), _controls(owner, call), tabs])
     box.add_class("mlnb-form")
     box.add_class("mlnb-wide")
     return box

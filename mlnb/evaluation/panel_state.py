@@ -5,8 +5,10 @@
 # %% ../../nbs/04y_evaluation.panel_state.ipynb #98720cae
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['Decision', 'decide', 'cheapest', 'EvaluationState']
+__all__ = ['OTHERS', 'Decision', 'decide', 'decide_groups', 'cheapest', 'EvaluationState']
 
 # %% ../../nbs/04y_evaluation.panel_state.ipynb #3f566b89
 @dataclass(frozen=True)
@@ -36,32 +38,64 @@ class Decision:
     fn: float
     tn: float
     cost: float | None = None  # mean a row; None without costs
+    cost_range: tuple[float, float] | None = None  # its interval
+    level: float = 0.95  # confidence of every interval
+
+    @property
+    def rows(self) -> float:
+        "How many rows it decides on."
+        return self.tp + self.fp + self.fn + self.tn
 
     @property
     def rates(self) -> dict[str, tuple[float, float, float]]:
         "Precision, recall, false positive rate, flagged share and accuracy: value, low, high; those that are defined."
-        rows = self.tp + self.fp + self.fn + self.tn
         pairs = {"precision": (self.tp, self.tp + self.fp), "recall": (self.tp, self.tp + self.fn), "false positive rate": (self.fp, self.fp + self.tn),
-                 "flagged": (self.tp + self.fp, rows), "accuracy": (self.tp + self.tn, rows)}
-        return {name: (hits / trials, *(float(edge) for edge in wilson(hits, trials))) for name, (hits, trials) in pairs.items() if trials}  # type: ignore[misc]
+                 "flagged": (self.tp + self.fp, self.rows), "accuracy": (self.tp + self.tn, self.rows)}
+        defined = {name: pair for name, pair in pairs.items() if pair[1]}
+        hits, trials = np.array(list(defined.values()), float).reshape(-1, 2).T
+        edges = np.column_stack(wilson(hits, trials, self.level)).tolist()
+        return {name: (h / n, low, high) for name, (h, n), (low, high) in zip(defined, defined.values(), edges, strict=True)}
 
     @property
     def f1(self) -> float:
         "Harmonic mean of precision and recall."
         return 2 * self.tp / max(2 * self.tp + self.fp + self.fn, 1e-300)
 
+    @property
+    def f1_range(self) -> tuple[float, float]:
+        "Its interval: F1 is 2J / (1 + J) of the share J of hits among the rows that are flagged or positive, which has Wilson's."
+        low, high = (float(edge) for edge in wilson(self.tp, self.tp + self.fp + self.fn, self.level))
+        return 2 * low / (1 + low), 2 * high / (1 + high)
 
+# %% ../../nbs/04y_evaluation.panel_state.ipynb #6a774895
 def decide(
     points: Mapping[str, Any],  # from `kept_points`
     threshold: float,  # rows with at least this score are flagged
     costs: CostMatrix | None = None,  # what each outcome costs
+    level: float = 0.95,  # confidence of every interval
 ) -> Decision:  # counts, rates and cost
     "What a threshold does, read from the kept counts."
-    made = _points(points)
-    at = made.place(threshold)
-    tp, fp = float(made.tp[at]), float(made.fp[at])
-    mean = None if costs is None else float(costs.of(made)[at])
-    return Decision(threshold, tp, fp, points["positives"] - tp, points["negatives"] - fp, mean)
+    at = bisect_right(points["threshold"], -threshold, key=lambda kept: -kept)  # thresholds fall
+    tp, fp = (float(points[name][at - 1]) if at else 0.0 for name in ("tp", "fp"))
+    fn, tn = points["positives"] - tp, points["negatives"] - fp
+    if costs is None:
+        return Decision(threshold, tp, fp, fn, tn, level=level)
+    each, rows = ((tp, costs.tp), (fp, costs.fp), (fn, costs.fn), (tn, costs.tn)), tp + fp + fn + tn
+    mean = sum(n * cost for n, cost in each) / rows
+    spread = sum(n * (cost - mean) ** 2 for n, cost in each) / rows  # of the cost of a row
+    half = NormalDist().inv_cdf((1 + level) / 2) * (spread / rows) ** 0.5
+    return Decision(threshold, tp, fp, fn, tn, mean, (mean - half, mean + half), level)
+
+
+def decide_groups(
+    points: Mapping[str, Any],  # from `kept_points`
+    threshold: float,  # rows with at least this score are flagged
+    costs: CostMatrix | None = None,  # what each outcome costs
+    level: float = 0.95,  # confidence of every interval
+) -> dict[str, dict[str, Decision]]:  # column -> group -> counts, rates and cost
+    "What a threshold does to each group."
+    shared = {"threshold": points["threshold"]}
+    return {name: {group: decide(shared | counts, threshold, costs, level) for group, counts in groups.items()} for name, groups in points.get("groups", {}).items()}
 
 
 def cheapest(
@@ -79,10 +113,14 @@ def _points(points: Mapping[str, Any]) -> OperatingPoints:
     return OperatingPoints(*(np.append(first, points[name]) for first, name in ((np.inf, "threshold"), (0.0, "tp"), (0.0, "fp"))))
 
 # %% ../../nbs/04y_evaluation.panel_state.ipynb #2991a261
+OTHERS = ("model_checks", "skew")  # results that are shown beside the evaluation
+
+
 class _Kept(traitlets.HasTraits):
     "The kept evaluation, a threshold and what errors cost."
 
     evaluation: Any = traitlets.Any(None)  # the kept one; None before there is one
+    others: Any = traitlets.Dict()  # kept results of the model checks and of the comparison with what is online, by name
     threshold = traitlets.Float(0.5)  # rows with at least this score are flagged
     fp_cost = traitlets.Float(1.0)  # of a false alarm
     fn_cost = traitlets.Float(1.0)  # of a miss
@@ -91,22 +129,26 @@ class _Kept(traitlets.HasTraits):
     def __init__(self, project: Project) -> None:  # an open project
         super().__init__()
         self.project, self.checks = project, ChecklistState(project, "evaluation")
-        self._stamp: object = None
+        self._stamps: dict[str, object] = {}
         self.refresh()
 
     def refresh(self) -> bool:
-        "Read the kept evaluation again if it changed; tells whether it did."
-        file = self.project.path / "results" / "evaluation.json"
-        stamp = file.stat().st_mtime_ns if file.exists() else 0
-        if stamp == self._stamp:
-            return False
-        self._stamp = stamp
-        kept = self.project.result("evaluation")
-        made = Evaluation.from_dict(kept) if kept else None
-        if made is not None and made.facts.get("threshold") is not None:
-            self.threshold = float(made.facts["threshold"])
-        self.evaluation = made
-        return True
+        "Read what was kept again if it changed; tells whether it did."
+        again = [name for name in ("evaluation", *OTHERS) if self._changed(name)]
+        if "evaluation" in again:
+            kept = self.project.result("evaluation")
+            made = Evaluation.from_dict(kept) if kept else None
+            if made is not None and made.facts.get("threshold") is not None:
+                self.threshold = float(made.facts["threshold"])
+            self.evaluation = made
+        if set(again) & set(OTHERS):
+            self.others = {name: kept for name in OTHERS if (kept := self.project.result(name))}
+        return bool(again)
+
+    def _changed(self, name: str) -> bool:
+        file = self.project.path / "results" / f"{name}.json"
+        before, self._stamps[name] = self._stamps.get(name), file.stat().st_mtime_ns if file.exists() else 0
+        return before != self._stamps[name]
 
 # %% ../../nbs/04y_evaluation.panel_state.ipynb #1632ba9f
 class EvaluationState(_Kept):
@@ -128,7 +170,17 @@ class EvaluationState(_Kept):
     @property
     def decision(self) -> Decision | None:
         "What the threshold does."
-        return decide(self.points, self.threshold, self.costs) if self.points else None
+        return decide(self.points, self.threshold, self.costs, self.level) if self.points else None
+
+    @property
+    def groups(self) -> dict[str, dict[str, Decision]]:
+        "What the threshold does to each group."
+        return decide_groups(self.points, self.threshold, self.costs, self.level) if self.points else {}
+
+    @property
+    def level(self) -> float:
+        "Confidence of every interval; higher where the rows were looked at before."
+        return self.evaluation.contest.level if getattr(self.evaluation, "contest", None) is not None else 0.95
 
     @property
     def limits(self) -> tuple[float, float]:

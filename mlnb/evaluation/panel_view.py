@@ -13,8 +13,9 @@ import numpy as np
 from ..core.html import PALETTE
 from ..core.figures import figure, legend
 from ..core.render import Raw, bar, esc, figure_img, panel, table
+from .calibration_parts import calibration_page
 from .curve_points import plot_curves
-from .evaluation_view import plot_groups, plot_outcome, plot_reliability, plot_slices
+from .evaluation_view import plot_groups, plot_outcome, plot_slices
 from .measures import get_metric
 from .versus import Versus
 
@@ -45,10 +46,16 @@ def decision_html(
     head = "".join(f'<div style="opacity:.75;text-align:right">{words}</div>' for words in ("flagged", "left alone"))
     matrix = (f'<div style="display:grid;grid-template-columns:auto auto auto;gap:4px 8px;align-items:center"><div></div>{head}'
               f'<div>is {name}</div>{count(d.tp, right)}{count(d.fn, wrong)}<div>is not</div>{count(d.fp, wrong)}{count(d.tn, right)}</div>')
-    lines = [(key, f"{v:.3f}", Raw(bar(v)), f"{low:.3f} to {high:.3f}") for key, (v, low, high) in d.rates.items()] + [("F1", f"{d.f1:.3f}", Raw(bar(d.f1)), "")]
-    cost = "" if d.cost is None else f'<div style="margin-top:6px">Mean cost a row <b>{d.cost:.4g}</b>, of all {rows:,.0f} rows {d.cost * rows:,.4g}.</div>'
-    body = f'<div style="display:flex;flex-wrap:wrap;gap:12px 36px;align-items:flex-start"><div>{matrix}{cost}</div><div>{table(lines, ["", "value", "", "95%"])}</div></div>'
+    lines = [(key, f"{v:.3f}", Raw(bar(v)), f"{low:.3f} to {high:.3f}") for key, (v, low, high) in {**d.rates, "F1": (d.f1, *d.f1_range)}.items()]
+    cost = "" if d.cost is None else f'<div style="margin-top:6px">Mean cost a row <b>{d.cost:.4g}</b>, of all {rows:,.0f} rows {d.cost * rows:,.4g}.{_between(d)}</div>'
+    rates = table(lines, ["", "value", "", f"{d.level * 100:.4g}%"])
+    body = f'<div style="display:flex;flex-wrap:wrap;gap:12px 36px;align-items:flex-start"><div>{matrix}{cost}</div><div>{rates}</div></div>'
     return panel(f"Flagged from {d.threshold:.4g}", body, f"{rows:,.0f} rows")
+
+
+def _between(d: Decision) -> str:
+    "The interval of the mean cost."
+    return "" if d.cost_range is None else f"<div>{d.level * 100:.4g} % interval of the mean: {d.cost_range[0]:.4g} to {d.cost_range[1]:.4g}</div>"
 
 # %% ../../nbs/04ya_evaluation.panel_view.ipynb #a2821e1a
 def plot_thresholds(
@@ -91,8 +98,7 @@ def part_pages(
                                  figure_img(groups, "rates by group") if groups is not None else ""])
     pages["Curves"] = _image(plot_curves(e.curves) if e.curves else None, "curves with their bands", "There are no scores to draw curves of.")
     pages["Outcomes"] = _image(plot_outcome(e) if e.confusion or e.residuals else None, "predicted against true", "There are no predicted labels.")
-    said = f"<div>{esc(e.calibrated['message'])}</div>" if e.calibrated else ""
-    pages["Calibration"] = said + _image(plot_reliability(e), "reliability", "There are no probabilities to calibrate.")
+    pages["Calibration"] = str(calibration_page(e.calibration, e.calibrated))
     rivals = "".join(f"<div>{esc(e.contest.lead(name))}</div>" for name in e.contest.differences)
     pages["Comparison"] = Versus.from_dict(e.versus)._repr_html_() if e.versus else rivals or "<div>Nothing was given to compare with.</div>"
     return pages

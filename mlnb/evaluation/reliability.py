@@ -32,7 +32,19 @@ class Bins:
     code: np.ndarray = field(repr=False)  # shape (n,): the bin of each row
     count: np.ndarray
     predicted: np.ndarray  # mean probability
-    observed: np.ndarray  # share that happened
+    observed: np.ndarray  # share that happened, or mean of what happened
+
+    @classmethod
+    def of(
+        cls,
+        outcome: np.ndarray,  # shape (n,): what happened
+        given: np.ndarray,  # shape (n,): probability or prediction
+        n_bins: int,  # bins of about equal size; rows with the same value stay together
+    ) -> Bins:  # rows, means and shares
+        "Rows grouped by what was predicted for them."
+        code = _bin_codes(given, n_bins)
+        count = np.bincount(code)
+        return cls(code, count, np.bincount(code, given) / count, np.bincount(code, outcome) / count)
 
 
 def _bin_codes(prob: np.ndarray, n_bins: int) -> np.ndarray:
@@ -40,12 +52,6 @@ def _bin_codes(prob: np.ndarray, n_bins: int) -> np.ndarray:
     _, code, count = np.unique(prob, return_inverse=True, return_counts=True)
     middle = np.cumsum(count) - count / 2
     return np.unique(np.minimum(middle * n_bins / len(prob), n_bins - 1e-9).astype(int), return_inverse=True)[1][code]
-
-
-def _bins(outcome: np.ndarray, prob: np.ndarray, n_bins: int) -> Bins:
-    code = _bin_codes(prob, n_bins)
-    count = np.bincount(code)
-    return Bins(code, count, np.bincount(code, prob) / count, np.bincount(code, outcome) / count)
 
 
 def _ece(bins: Bins, observed: np.ndarray) -> np.ndarray:
@@ -205,7 +211,7 @@ def draw_reliability(
 def calibration(
     y_true: object,  # truth, shape (n,), or `Predictions`
     prob: object = None,  # probabilities, shape (n,) for the positive class, or (n, classes)
-    n_bins: int = 10,  # bins of equal size
+    n_bins: int | None = None,  # bins of equal size; when not given ten, or fewer where a bin would hold fewer than five rows
     level: float = 0.95,  # confidence of the band
     n_simulations: int = 1000,  # perfectly calibrated models to compare with
     random_state: int = 0,  # seed of the simulations
@@ -216,10 +222,10 @@ def calibration(
     p = y_true if isinstance(y_true, Predictions) else predictions(y_true, y_score=prob, **options)
     if p.task not in ("binary", "multiclass"):
         raise InputError(f"Calibration is about probabilities of classes; this is a {p.task} task.")
-    if not 2 <= n_bins <= len(p):
+    if n_bins is not None and not 2 <= n_bins <= len(p):
         raise InputError(f"n_bins must be between 2 and the number of rows, {len(p):,}; it is {n_bins}.")
     outcome, score, of = outcomes(p)
-    bins = _bins(outcome, score, n_bins)
+    bins = Bins.of(outcome, score, n_bins or max(1, min(10, len(p) // 5)))
     low, high = wilson(bins.observed * bins.count, bins.count, level)
     ece, chance = float(_ece(bins, bins.observed)), _chance(bins, score, n_simulations, random_state)
     brier, base, share = float(np.mean((score - outcome) ** 2)), float(outcome.mean()), bins.count / len(p)
