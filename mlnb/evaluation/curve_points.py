@@ -104,6 +104,7 @@ def mean_curve(
 # %% ../../nbs/04de_evaluation.curve_points.ipynb #b92a2f1e
 def plot_curves(
     curves: Mapping[str, Mapping[str, Any]],  # from `curve_points`
+    mean: bool = True,  # whether the mean of several classes is drawn; not for curves of several models
 ) -> Figure:  # ROC, precision–recall and gain, from left to right
     "Every threshold at once, with the model's own as a dot."
     axes: Any
@@ -125,8 +126,8 @@ def plot_curves(
         if at := c.get("at"):
             left.plot(at["fpr"], at["recall"], "o", color=PALETTE["red"], label=f"threshold {at['threshold']:.2f}")
             right.plot(at["recall"], at["precision"], "o", color=PALETTE["red"])
-    if mean := mean_curve(curves):
-        left.plot(mean["fpr"], mean["tpr"], color=PALETTE["grey"], linewidth=2.4, alpha=0.7, label=f"mean: area {mean['roc_auc']:.3f}")
+    if mean and (middle := mean_curve(curves)):
+        left.plot(middle["fpr"], middle["tpr"], color=PALETTE["grey"], linewidth=2.4, alpha=0.7, label=f"mean: area {middle['roc_auc']:.3f}")
     left.set(xlabel="false positive rate", ylabel="recall (true positive rate)", xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
     right.set(xlabel="recall", ylabel="precision", xlim=(-0.01, 1.01), ylim=(0, 1.02))
     last.set(xlabel="share of rows, highest scores first", ylabel="share of positives found", xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))

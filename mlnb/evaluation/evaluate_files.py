@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['COLUMNS', 'shared_with_train', 'evaluate_files']
+__all__ = ['COLUMNS', 'shared_with_train', 'common_rows', 'evaluate_files']
 
 # %% ../../nbs/04dk_evaluation.evaluate_files.ipynb #ef8bf4d3
 def shared_with_train(
@@ -40,7 +40,10 @@ def shared_with_train(
     return int(np.isin(hashes[0], np.unique(hashes[1])).sum()) if alike else 0
 
 # %% ../../nbs/04dk_evaluation.evaluate_files.ipynb #09ba78b9
-def _common(one: Answered, other: Answered) -> tuple[Predictions, Predictions, np.ndarray]:
+def common_rows(
+    one: Answered,  # answers of a model to n rows
+    other: Answered,  # answers of another to the same n rows
+) -> tuple[Predictions, Predictions, np.ndarray]:  # of both, and which rows these are, shape (n,)
     "The answers of both to the rows that both answer, and which rows these are."
     both = one.good & other.good
     if not both.any():
@@ -85,7 +88,7 @@ def evaluate_files(
     if compare is not None:
         second = answer(compare)
         notes += [f"The other model: {note}" for note in second.notes]
-        p, theirs, good = _common(one, second)
+        p, theirs, good = common_rows(one, second)
         other = ("the other", theirs)
     rows = frame[good].reset_index(drop=True)
     facts: dict[str, Any] = {"notes": notes, "threshold": threshold, "positive": None if p.positive is None else str(p.positive)}
