@@ -99,9 +99,9 @@ def _whole(name: str) -> Raw:
 
 
 def _versus_html(v: Versus) -> Raw:
-    rows = [(get_metric(m["metric"]).title, m["a"], m["b"], f"{m['difference']:+.4f} ({m['low']:+.4f} to {m['high']:+.4f})", f"{m['probability']:.1%}",
+    rows = [(get_metric(m["metric"]).title, m["a"], m["b"], _whole(f"{m['difference']:+.4f} ({m['low']:+.4f} to {m['high']:+.4f})"), f"{m['probability']:.1%}",
              _whole({"a": v.a, "b": v.b}.get(m["better"], "not told apart"))) for m in v.metrics]
-    body = f'<div style="margin:4px 0 8px">{esc(v.verdict)}</div>' + table(rows, ["metric", _whole(v.a), _whole(v.b), f"difference ({v.level:.0%})", f"{v.a} ahead", "better"])
+    body = f'<div style="margin:4px 0 8px">{esc(v.verdict)}</div>' + table(rows, ["metric", _whole(v.a), _whole(v.b), f"difference ({v.level:.0%})", "first ahead", "better"])
     if d := v.delong:
         p = "below 0.0001" if d["p"] < 1e-4 else f"{d['p']:.4g}"
         body += f'<div style="margin-top:6px">DeLong’s test of ROC-AUC: Z {d["z"]:.3f}, p {p}, difference {d["difference"]:+.4f} ({d["low"]:+.4f} to {d["high"]:+.4f}).</div>'
