@@ -262,7 +262,7 @@ def _store_sources(project: _ProjectFolder) -> list[str]:
 def _fingerprints(project: _ProjectFolder) -> dict[str, str]:
     c = project.config
     found = dict.fromkeys(("data", "current", "requests", "holdout", "model", "store", *(f"record:{name}" for name in RECORDS)), "")
-    found["config"] = fingerprint(c.model_dump(exclude={"current", "online", "requests", "tracking_uri", "engine", "look_budget"}))
+    found["config"] = fingerprint(c.model_dump(exclude={"current", "online", "requests", "costs", "tracking_uri", "engine", "look_budget"}))
     code = c.online.rpartition(":")[0].removesuffix(".py").replace(".", "/")
     found["online"] = combine([fingerprint(c.online), *map(file_fingerprint, _files(project.path, f"{code}.py") if "://" not in c.online else [])]) if c.online else ""
     for name, paths in (("data", [c.data]), ("current", [c.current]), ("requests", [c.requests]), ("store", _store_sources(project))):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['COLUMNS', 'shared_with_train', 'common_rows', 'evaluate_files']
+__all__ = ['COLUMNS', 'shared_with_train', 'common_rows', 'file_answers', 'evaluate_files']
 
 # %% ../../nbs/04dk_evaluation.evaluate_files.ipynb #ef8bf4d3
 def shared_with_train(
@@ -53,6 +53,48 @@ def common_rows(
         raise InputError(f"The models count {first.positive!r} and {second.positive!r} as positive. Name the positive label: positive=…, or --positive.")
     return first, second, both
 
+# %% ../../nbs/04dk_evaluation.evaluate_files.ipynb #71128fe8
+def file_answers(
+    data: Any,  # rows: a frame, a path or a table
+    target: str,  # column that holds what happened
+    model: Any = None,  # a fitted estimator, or a file or address that `open_model` opens; None when columns hold the answers
+    prediction: str = "",  # column of predicted labels or numbers
+    score: str | Mapping[str, str] = "",  # column of scores of the positive label, or label -> column
+    task: str = "",  # binary, multiclass or regression; read from model and target when empty
+    positive: Any = None,  # the positive label of a binary task
+    threshold: float = 0.5,  # probability from which the positive label is predicted
+    trust: bool = False,  # whether pickles may be loaded
+    columns: Sequence[str] = (),  # other columns that have to be there
+) -> tuple[pd.DataFrame, Answered]:  # n rows with a known outcome, and the answers to those that have one
+    "A table and a model's answers to it."
+    from mlnb.core.tables import open_table
+
+    frame, lost = _known(open_table(data), target, columns)
+    if (model is None) == (not prediction and not score):
+        raise InputError("Give a model, or columns of predictions or scores: one of the two.")
+    if model is None:
+        one = column_answers(frame, target, prediction, score, task, positive, threshold)
+    else:
+        own = [name for name in _used(target, prediction, score)[1:] if name]
+        one = model_answers(open_model(model, trust), frame.drop(columns=own), target, task, positive, threshold)
+    return frame, dataclasses.replace(one, notes=(*lost, *one.notes))
+
+
+def _known(table: Any, target: str, others: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    "Rows whose outcome is known, and a note on the others."
+    for name, what in ((target, "target"), *((other, "column") for other in others)):
+        table.check_column(name, what)
+    frame = table.frame()
+    known = frame[target].notna()
+    if not known.any():
+        raise InputError(f"No row of {table.name} has a value in {target!r}, so nothing can be evaluated. Give rows whose outcome is known.")
+    lost = [f"{int((~known).sum()):,} rows were left out since {target!r} is missing there."] if not known.all() else []
+    return frame[known].reset_index(drop=True), lost
+
+
+def _used(target: str, prediction: str, score: str | Mapping[str, str]) -> list[str]:
+    return [target, prediction, *(score.values() if isinstance(score, Mapping) else [score])]
+
 # %% ../../nbs/04dk_evaluation.evaluate_files.ipynb #ef446a17
 COLUMNS = 40  # columns that the score is broken down by
 
@@ -78,15 +120,11 @@ def evaluate_files(
     "Evaluate a model, or columns of answers, on a table."
     from mlnb.core.tables import open_table
 
-    frame, lost = _known(open_table(data), target, [*protected, *([entity] if entity else [])])
-    used = [target, prediction, *(score.values() if isinstance(score, Mapping) else [score])]
-    if (model is None) == (not prediction and not score):
-        raise InputError("Give a model, or columns of predictions or scores: one of the two.")
-    answer = (lambda m: model_answers(open_model(m, trust), frame.drop(columns=[u for u in used[1:] if u]), target, task, positive, threshold))  # noqa: E731
-    one = answer(model) if model is not None else column_answers(frame, target, prediction, score, task, positive, threshold)
-    notes, good, p, other = [*lost, *one.notes], one.good, one.p, None
+    frame, one = file_answers(data, target, model, prediction, score, task, positive, threshold, trust, [*protected, *([entity] if entity else [])])
+    used = _used(target, prediction, score)
+    notes, good, p, other = list(one.notes), one.good, one.p, None
     if compare is not None:
-        second = answer(compare)
+        second = model_answers(open_model(compare, trust), frame.drop(columns=[u for u in used[1:] if u]), target, task, positive, threshold)
         notes += [f"The other model: {note}" for note in second.notes]
         p, theirs, good = common_rows(one, second)
         other = ("the other", theirs)
@@ -100,18 +138,6 @@ def evaluate_files(
     made = evaluate(p, rivals, segments if segments.shape[1] else None, rows[list(protected)] if protected else None, metric, facts,
                     rows[entity].astype(str).to_numpy() if entity else None, n_resamples, random_state, other=other)
     return dataclasses.replace(made, facts=dict(made.facts))
-
-# %% ../../nbs/04dk_evaluation.evaluate_files.ipynb #5e8d2e25
-def _known(table: Any, target: str, others: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
-    "Rows whose outcome is known, and a note on the others."
-    for name, what in ((target, "target"), *((other, "column") for other in others)):
-        table.check_column(name, what)
-    frame = table.frame()
-    known = frame[target].notna()
-    if not known.any():
-        raise InputError(f"No row of {table.name} has a value in {target!r}, so nothing can be evaluated. Give rows whose outcome is known.")
-    lost = [f"{int((~known).sum()):,} rows were left out since {target!r} is missing there."] if not known.all() else []
-    return frame[known].reset_index(drop=True), lost
 
 # %% ../../nbs/04dk_evaluation.evaluate_files.ipynb #c561d99b
 def _describes(column: pd.Series) -> bool:

@@ -108,7 +108,7 @@ def _parts(column: pd.Series) -> list[tuple[str, np.ndarray]]:
     return sorted((word, np.flatnonzero(codes == code)) for code, word in enumerate(words))
 
 # %% ../../nbs/04dl_evaluation.side_by_side.ipynb #8bbd2a0f
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SideBySide:
     "Two models, and what tells them apart."
 
@@ -141,6 +141,9 @@ class SideBySide:
     def to_dict(self) -> dict[str, Any]:
         "Plain JSON types."
         return _document(self)
+
+    def __repr__(self) -> str:
+        return f"SideBySide({self.a!r}, {self.b!r}): {self.verdict}"
 
     def plot(self) -> Figure:
         "The curves of both, or the resampled difference; what there is."
