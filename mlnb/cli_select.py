@@ -73,7 +73,7 @@ def _of_project(folder: str, refused: list[str], gate: bool, **options: Any) -> 
 def select_command(
     data: Annotated[str, typer.Option("--data", metavar="FILE", help="CSV or Parquet file, or a glob; the project's training rows when left out.")] = "",
     target: Target = "",
-    task: Annotated[str, typer.Option("--task", help="binary, multiclass, regression, text, time_series, recommendation, anomaly or ranking; read from the target otherwise.")] = "",
+    task: Annotated[str, typer.Option("--task", help="binary, multiclass, regression, text, time_series, recommendation, anomaly or ranking; else read from the target.")] = "",
     time: Time = "",
     entity: Entity = "",
     item: Annotated[str, typer.Option("--item", metavar="COLUMN", help="Recommendation: column that says what a user had.")] = "",

@@ -57,7 +57,7 @@ def pair_of(
     return one, other
 
 # %% ../../nbs/04dm_evaluation.project_pairs.ipynb #aa12e68d
-def _same_folds(project: Project, a: Experiment, b: Experiment, one: pd.DataFrame, other: pd.DataFrame) -> dict[str, Any]:
+def _same_folds(a: Experiment, b: Experiment, one: pd.DataFrame, other: pd.DataFrame) -> dict[str, Any]:
     "The difference fold by fold; empty unless both were scored on the same folds by the same metric."
     primary = a.comparison["primary"]
     scores = [e.comparison.get("folds", {}).get("model", ()) for e in (a, b)]
@@ -113,7 +113,7 @@ def project_pair(
     p, q = kept_predictions(a, one), kept_predictions(b, other)
     whom = one["group"].to_numpy() if "group" in one and 30 <= one["group"].nunique() < len(one) else None
     words = f"Compared on {len(rows):,} training rows that neither had seen when it answered them{', drawn by entity' if whom is not None else ''}; the holdout stayed closed."
-    made = side_by_side(p, q, a.comparison["primary"], (a.id, b.id), words, used, _protected(project, a, rows), whom, _same_folds(project, a, b, one, other),
+    made = side_by_side(p, q, a.comparison["primary"], (a.id, b.id), words, used, _protected(project, a, rows), whom, _same_folds(a, b, first_kept, second_kept),
                         n_resamples, random_state=random_state)
     return dataclasses.replace(made, runs=found)
 
