@@ -543,3 +543,11 @@ def test_the_comparison_says_what_to_do_with_one_run_and_compares_two(compared: 
 def test_what_cannot_be_compared_leaves_a_page_that_says_why(compared: Path, given: dict[str, str], said: str) -> None:
     broken = run_report("comparison", compared, given, now=NOON)
     assert not broken.ok and said in broken.error and "defect" not in broken.error and "Incomplete" in broken.html.read_text()
+
+
+def test_a_choice_of_features_does_not_go_out_of_date_with_another_record() -> None:
+    from mlnb.core.project import needed_inputs
+
+    now = {f"record:{name}": "1" for name in ("feature_plan", "experiment", "model_card")} | {"data": "1", "holdout": "1", "config": "1"}
+    assert set(needed_inputs("FE-NUM", now)) == {"record:feature_plan", "data", "holdout", "config"}
+    assert {"record:experiment", "record:model_card"} <= set(needed_inputs("COST", now))
