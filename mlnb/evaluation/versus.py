@@ -99,8 +99,10 @@ def _whole(name: str) -> Raw:
 
 
 def _versus_html(v: Versus) -> Raw:
+    short = max(len(v.a), len(v.b)) <= 12
+    said = {"a": v.a, "b": v.b} if short else {"a": "the first", "b": "the second"}
     rows = [(get_metric(m["metric"]).title, m["a"], m["b"], _whole(f"{m['difference']:+.4f} ({m['low']:+.4f} to {m['high']:+.4f})"), f"{m['probability']:.1%}",
-             _whole({"a": v.a, "b": v.b}.get(m["better"], "not told apart"))) for m in v.metrics]
+             _whole(said.get(m["better"], "not told apart"))) for m in v.metrics]
     body = f'<div style="margin:4px 0 8px">{esc(v.verdict)}</div>' + table(rows, ["metric", _whole(v.a), _whole(v.b), f"difference ({v.level:.0%})", "first ahead", "better"])
     if d := v.delong:
         p = "below 0.0001" if d["p"] < 1e-4 else f"{d['p']:.4g}"
