@@ -5,6 +5,7 @@
 # %% ../nbs/12cp_cli_evaluate.ipynb #4c0f2e38
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 
 from .cli_lines import finding_lines, gated, summary_line, wrapped
 from .cli_output import Answer, Json, guarded
+from .cli_parts import Part, against_part, cost_part, group_part, texts_answer
 from .cli_project import Folder, Gate, Task, open_project
 from .core.errors import ConfigError
 from .core.findings import Findings
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 commands = typer.Typer(add_completion=False)
 
 # %% auto #0
-__all__ = ['commands', 'evaluate_command']
+__all__ = ['commands', 'Groups', 'Costs', 'Against', 'Text', 'References', 'Ratings', 'Scale', 'evaluate_command']
 
 # %% ../nbs/12cp_cli_evaluate.ipynb #00f4c8a0
 def _evaluation_lines(e: Evaluation) -> Iterator[str]:
@@ -54,51 +56,108 @@ def _scores(given: list[str]) -> Any:
     return {label: column for label, _, column in pairs}
 
 # %% ../nbs/12cp_cli_evaluate.ipynb #ce03b413
+def _split(values: list[str] | None) -> list[str]:
+    return [part.strip() for value in values or () for part in value.split(",") if part.strip()]
+
+
+def _told(made: Evaluation, found: Findings, more: Part, gate: bool) -> Answer:
+    code, error = gated(found, gate)
+    lines = [*_evaluation_lines(made), *more.lines, "", *finding_lines(found), "", summary_line(found)]
+    return Answer({**made.to_dict(), **more.document, **found.to_dict()}, lines, code, error)
+
+
+def _of_texts(named: bool, *given: Any) -> Answer:
+    if named:
+        raise ConfigError("--text, --reference and --rating are about texts; leave out --target, --model, --prediction and --score, or evaluate twice.")
+    return texts_answer(*given)
+
+# %% ../nbs/12cp_cli_evaluate.ipynb #69254061
+def _of_file(data: str, target: str, model: str, options: dict[str, Any], known: dict[str, Any], by: list[str], costs: str, against: str, resamples: int,
+             gate: bool) -> Answer:  # fmt: skip
+    "A model or columns of a file; groups, costs and another score from the same rows."
+    lacking = [name for name, given in (("--data", data), ("--target", target), ("--model, --prediction or --score", model or known["prediction"] or known["score"]))
+               if not given]
+    if lacking:
+        raise ConfigError(f"Not given: {', '.join(lacking)}. Give a table, its target and a model or columns, or none of them for a project.")
+    from mlnb.evaluation.costs import cost_threshold, read_costs
+    from mlnb.evaluation.evaluate_files import evaluate_files, file_answers
+
+    matrix = read_costs(costs) if costs else None
+    made = evaluate_files(data, target, model or None, n_resamples=resamples, **options, **known)
+    if not (by or matrix or against):
+        return _told(made, made.findings, Part(), gate)
+    frame, one = file_answers(data, target, model or None, columns=[*by, *([against] if against else [])], **known)
+    rows, score = frame[one.good].reset_index(drop=True), known["score"]
+    name = model.replace("\\", "/").rpartition("/")[2] or (score if isinstance(score, str) else "") or known["prediction"] or "the model"
+    more = group_part(one.p, rows, by, made.primary, resamples)
+    more += cost_part(cost_threshold(one.p, matrix, resamples) if matrix else None, "the rows given, so its saving is a little too good")
+    return _told(made, made.findings, more + against_part(one.p, rows, target, against, made.primary, name, resamples), gate)
+
+
+def _of_project(folder: str, by: list[str], costs: str, against: str, resamples: int, gate: bool) -> Answer:
+    "A project's model on its holdout."
+    if against:
+        raise ConfigError("--against compares columns of a file: give --data, --target and --score. Two runs of a project: mlnb experiments compare, or mlnb run comparison.")
+    from mlnb.data.holdout import findings, open_holdout
+    from mlnb.evaluation.evaluate import project_evaluation, project_predictions
+    from mlnb.evaluation.project_pairs import project_costs
+
+    made, more = project_evaluation(opened := open_project(folder)), Part()
+    if by:
+        frame, p = project_predictions(opened)
+        more += group_part(p, frame, by, "", resamples)
+    more += cost_part(project_costs(opened, costs, resamples), "training rows that the model had not seen")
+    return _told(made, Findings([*(f for f in findings(opened, open_holdout(opened)) if f.code == "EVAL01"), *made.findings]), more, gate)
+
+# %% ../nbs/12cp_cli_evaluate.ipynb #6a0dd590
+_column = functools.partial(typer.Option, metavar="COLUMN")
+Groups = Annotated[list[str] | None, _column("--groups", help="Compare groups of this column, and of all together; repeat.")]
+Costs = Annotated[str, typer.Option("--costs", metavar="fp=1,fn=5", help="What a false alarm and a miss cost; gives the threshold of lowest cost.")]
+Against = Annotated[str, _column("--against", help="Another column of scores on the same rows, with DeLong's test.")]
+Text = Annotated[str, _column("--text", help="Generated texts, instead of a target.")]
+References = Annotated[list[str] | None, _column("--reference", help="Texts that would have been right; repeat.")]
+Ratings = Annotated[list[str] | None, _column("--rating", help="Ratings by one person; repeat. Alone: how far people agree.")]
+Scale = Annotated[str, typer.Option("--scale", help="Of ratings: nominal, ordinal or interval.")]
+
+# %% ../nbs/12cp_cli_evaluate.ipynb #cd4c6749
 @commands.command("evaluate")
 @guarded
 def evaluate_command(
     model: Annotated[str, typer.Option("--model", metavar="FILE", help=".skops, XGBoost .json, .onnx, MLflow folder or address; a pickle with --trust.")] = "",
     data: Annotated[str, typer.Option("--data", metavar="FILE", help="Rows the model has not seen.")] = "",
-    target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="Column that holds what happened.")] = "",
+    target: Annotated[str, _column("--target", help="Column that holds what happened.")] = "",
     train: Annotated[str, typer.Option("--train", metavar="FILE", help="Training rows, to see whether rows are in both.")] = "",
-    protected: Annotated[list[str] | None, typer.Option("--protected", metavar="COLUMN", help="Protected attribute; repeat.")] = None,
+    protected: Annotated[list[str] | None, _column("--protected", help="Protected attribute; repeat.")] = None,
     compare: Annotated[str, typer.Option("--compare", metavar="FILE", help="Another model, on the same rows.")] = "",
-    prediction: Annotated[str, typer.Option("--prediction", metavar="COLUMN", help="Column of predicted labels or numbers, instead of a model.")] = "",
-    score: Annotated[list[str] | None, typer.Option("--score", metavar="COLUMN", help="Column of scores of the positive label; or LABEL=COLUMN, repeated.")] = None,
+    prediction: Annotated[str, _column("--prediction", help="Column of predicted labels or numbers, instead of a model.")] = "",
+    score: Annotated[list[str] | None, _column("--score", help="Column of scores of the positive label; or LABEL=COLUMN, repeated.")] = None,
     task: Task = "",
     positive: Annotated[str, typer.Option("--positive", metavar="VALUE", help="Value of the target that counts as positive.")] = "",
     metric: Annotated[str, typer.Option("--metric", metavar="NAME", help="The metric that decides; chosen from the data when not given.")] = "",
     threshold: Annotated[float, typer.Option("--threshold", help="Probability from which the positive label is predicted.")] = 0.5,
-    entity: Annotated[str, typer.Option("--entity", metavar="COLUMN", help="Whom a row is about; resampled whole.")] = "",
+    entity: Annotated[str, _column("--entity", help="Whom a row is about; resampled whole.")] = "",
+    groups: Groups = None, costs: Costs = "", against: Against = "", text: Text = "", reference: References = None, rating: Ratings = None, scale: Scale = "",
     resamples: Annotated[int, typer.Option("--resamples", min=100, max=100_000, help="Bootstrap resamples.")] = 1000,
     trust: Annotated[bool, typer.Option("--trust", help="Let a pickle be loaded, after a scan; it can run code.")] = False,
     project: Folder = "",
     gate: Gate = False,
     as_json: Json = False,
 ) -> Answer:
-    """Evaluate a model on rows it never saw: metrics with intervals, segments, groups, calibration, and another model beside it.
+    """Evaluate a model on rows it never saw: metrics with intervals, segments, groups, calibration, another model beside it; texts and raters, too.
 
-    \\b
+    \b
     Examples:
       mlnb evaluate --model model.skops --data test.csv --target churned --train train.csv --protected gender
       mlnb evaluate --model new.json --compare old.skops --data test.csv --target churned
-      mlnb evaluate --data scored.csv --target churned --score probability --json
+      mlnb evaluate --data scored.csv --target churned --score probability --against old_score --costs fp=1,fn=5 --json
+      mlnb evaluate --data answers.csv --text answer --reference right --rating anna --rating ben
       mlnb evaluate
     """
-    if model or data or target or prediction or score:
-        lacking = [name for name, given in (("--data", data), ("--target", target), ("--model, --prediction or --score", model or prediction or score)) if not given]
-        if lacking:
-            raise ConfigError(f"Not given: {', '.join(lacking)}. Give a table, its target and a model or columns, or none of them for a project.")
-        from mlnb.evaluation.evaluate_files import evaluate_files
-
-        made = evaluate_files(data, target, model or None, train or None, protected or (), compare or None, prediction, _scores(score or []), task, positive or None,
-                              metric, threshold, entity, trust, resamples)
-        found = made.findings
-    else:
-        from mlnb.data.holdout import findings, open_holdout
-        from mlnb.evaluation.evaluate import project_evaluation
-
-        made = project_evaluation(opened := open_project(project))
-        found = Findings([*(f for f in findings(opened, open_holdout(opened)) if f.code == "EVAL01"), *made.findings])
-    code, error = gated(found, gate)
-    return Answer({**made.to_dict(), **found.to_dict()}, [*_evaluation_lines(made), "", *finding_lines(found), "", summary_line(found)], code, error)
+    named, others = bool(model or target or prediction or score), (costs, against, resamples)
+    if text or reference or rating:
+        return _of_texts(named, data, text, _split(reference), _split(rating), scale, resamples)
+    if not (named or data):
+        return _of_project(project, _split(groups), *others, gate)
+    known = {"prediction": prediction, "score": _scores(score or []), "task": task, "positive": positive or None, "threshold": threshold, "trust": trust}
+    return _of_file(data, target, model, {"train": train or None, "protected": protected or (), "compare": compare or None, "metric": metric, "entity": entity}, known,
+                    _split(groups), *others, gate)

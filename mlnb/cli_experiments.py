@@ -16,6 +16,8 @@ from .cli_project import Folder, open_project
 
 if TYPE_CHECKING:
     from mlnb.experiments.runs import Runs
+    from mlnb.evaluation.side_by_side import SideBySide
+    from mlnb.experiments.runs_compare import RunComparison
     from mlnb.experiments.tracking import Experiment
 
 commands = typer.Typer(add_completion=False, no_args_is_help=True, help="Experiments: list, show, compare, rerun, overrule and send them.")
@@ -100,6 +102,15 @@ def show_command(key: Key, project: Folder = "", as_json: Json = False) -> Answe
     return Answer({"experiment": e.to_dict()}, list(_one_lines(e)))
 
 # %% ../nbs/12cj_cli_experiments.ipynb #4d923b20
+def _test_lines(pair: SideBySide) -> Iterator[str]:
+    "DeLong's test, and the folds."
+    if pair.versus and (d := pair.versus.delong):
+        yield from wrapped(f"DeLong's test of ROC-AUC: difference {d['difference']:+.4f} ({d['low']:+.4f} to {d['high']:+.4f}), Z {d['z']:.3f}, p {d['p']:.3g}.")
+    if pair.versus and (f := pair.versus.folds):
+        yield from wrapped(f"Over {f['n']} folds, trained again each time: difference {f['difference']:+.4f} ({f['low']:+.4f} to {f['high']:+.4f}), the first is better with "
+                           f"probability {f['probability']:.1%}.")
+
+
 @commands.command("compare")
 @guarded
 def compare_command(
@@ -109,20 +120,25 @@ def compare_command(
     project: Folder = "",
     as_json: Json = False,
 ) -> Answer:
-    """Compare two experiments field by field, with the intervals of their differences.
+    """Compare two experiments: every metric on the same unseen rows with DeLong's test, fold by fold, by group, and field by field.
 
     \b
     Examples:
       mlnb experiments compare EXP-2026-03-01-001 EXP-2026-03-01-002
     """
-    from mlnb.experiments.runs_compare import compare_runs
+    from mlnb.evaluation.project_pairs import project_pair
 
-    found = compare_runs(open_project(project), first, second, n_resamples)
+    pair = project_pair(open_project(project), first, second, n_resamples)
+    found: RunComparison = pair.runs
     better = {"a": "the first is better", "b": "the second is better", "": "not told apart"}
-    lines = [found.words, ""]
+    lines = [*wrapped(pair.verdict if pair.versus else found.words), *_test_lines(pair), ""]
     lines += [f"{m['title']:<26}{m['a']:>9.4g}{m['b']:>9.4g}  {m['difference']:+.3g} ({m['low']:.3g} to {m['high']:.3g})  {better[m['better']]}" for m in found.metrics]
     lines += ["", *(f"{f.section:<10}{f.name:<22}{'–' if f.a is None else f.a!s:<28}  {'–' if f.b is None else f.b}" for f in found.differing)]
-    return Answer(found.to_dict(), [*lines, "", f"{len(found.fields) - len(found.differing)} fields are the same."])
+    groups = [f"{r['attribute']} = {r['group']!s:<20} {r['n']:>8,}  {r['difference']:+.3g} ({r['low']:.3g} to {r['high']:.3g})  {better[r['better']]}"
+              for r in (pair.groups.rows if pair.groups else ())]
+    lines += ["", "by group, the intervals hold for all of them together", *groups] if groups else []
+    more = {name: value for name, value in pair.to_dict().items() if name in ("versus", "groups", "verdict", "used")}
+    return Answer({**found.to_dict(), **more}, [*lines, "", f"{len(found.fields) - len(found.differing)} fields are the same."])
 
 # %% ../nbs/12cj_cli_experiments.ipynb #ce8947a7
 @commands.command("reproduce")

@@ -49,11 +49,11 @@ def finding_lines(
     lines = []
     for f in findings:
         word = f.status.value.replace("_", " ")
-        lines.append(f"{_coloured(f'{word:<14}', f.status)}{f.code:<18}{f.title}".rstrip())
+        lines.append(f"{_coloured(f'{word:<15}', f.status)}{f.code:<18}{f.title}".rstrip())
         if f.status is not Status.NOT_CHECKED or "missing" not in f.evidence:  # what a check waits for is said by its code; anything else is a reason
-            lines += wrapped(f.message, 14)
+            lines += wrapped(f.message, 15)
         if f.fix and f.status in (Status.FAIL, Status.WARN, Status.STALE):
-            lines += wrapped(f"→ {f.fix}", 14)
+            lines += wrapped(f"→ {f.fix}", 15)
     return lines
 
 

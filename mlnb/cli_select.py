@@ -12,7 +12,8 @@ import typer
 
 from .cli_lines import finding_lines, gated, wrapped
 from .cli_output import Answer, Json, guarded, tell
-from .cli_project import Entity, Gate, Target, Time
+from .cli_project import Entity, Folder, Gate, Target, Time, open_project
+from .core.errors import ConfigError, listed
 
 if TYPE_CHECKING:
     from mlnb.experiments.selection import Selection
@@ -52,24 +53,33 @@ def _progress(done: int, whole: int) -> None:
     if done == whole or done % max(1, whole // 5) == 0:
         tell(f"{done} of {whole} fits compared")
 
-# %% ../nbs/12ck_cli_select.ipynb #66d0ce2d
+# %% ../nbs/12ck_cli_select.ipynb #c0a7fe01
 _PARTS = ("time", "entity", "item", "query", "text", "metric", "positive")
 
 
+def _of_project(folder: str, refused: list[str], gate: bool, **options: Any) -> Answer:
+    "Candidates on a project's training rows, kept there."
+    from mlnb.experiments.selected import select_project
+
+    if refused:
+        words = listed([f"--{name}" for name in refused])
+        raise ConfigError(f"{words} {'needs' if len(refused) == 1 else 'need'} --data FILE. Without it the project's own are taken, as mlnb.yaml names them.")
+    found = select_project(open_project(folder), progress=_progress, **options)
+    return Answer(found.to_dict(), _lines(found), *gated(found.findings, gate))
+
+# %% ../nbs/12ck_cli_select.ipynb #66d0ce2d
 @commands.command("select")
 @guarded
 def select_command(
-    data: Annotated[str, typer.Option("--data", metavar="FILE", help="CSV or Parquet file, or a glob.")],
+    data: Annotated[str, typer.Option("--data", metavar="FILE", help="CSV or Parquet file, or a glob; the project's training rows when left out.")] = "",
     target: Target = "",
-    task: Annotated[str, typer.Option("--task", help="binary, multiclass, regression, text, time_series, recommendation, anomaly or ranking; read from the "
-                                                     "target when left out.")] = "",
+    task: Annotated[str, typer.Option("--task", help="binary, multiclass, regression, text, time_series, recommendation, anomaly or ranking; else read from the target.")] = "",
     time: Time = "",
     entity: Entity = "",
     item: Annotated[str, typer.Option("--item", metavar="COLUMN", help="Recommendation: column that says what a user had.")] = "",
     query: Annotated[str, typer.Option("--query", metavar="COLUMN", help="Ranking: column of the queries.")] = "",
     text: Annotated[str, typer.Option("--text", metavar="COLUMN", help="Column of free text; of the documents in a ranking.")] = "",
-    candidates: Annotated[list[str] | None, typer.Option("--candidates", metavar="NAME", help="What is compared, several by commas; the usual ones "
-                                                                                           "when left out.")] = None,
+    candidates: Annotated[list[str] | None, typer.Option("--candidates", metavar="NAME", help="What is compared, several by commas; the usual ones otherwise.")] = None,
     exclude: Annotated[list[str] | None, typer.Option("--exclude", metavar="COLUMN", help="Column that no model may use; may be repeated.")] = None,
     metric: Annotated[str, typer.Option("--metric", help="The metric that decides; chosen from the target when left out.")] = "",
     positive: Annotated[str, typer.Option("--positive", metavar="VALUE", help="Value of the target that counts as positive.")] = "",
@@ -80,6 +90,7 @@ def select_command(
     inner: Annotated[int, typer.Option("--inner", help="Inner folds.")] = 3,
     repeats: Annotated[int, typer.Option("--repeats", help="How often the folds are dealt anew; more makes small leads visible.")] = 1,
     seed: Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")] = 0,
+    project: Folder = "",
     gate: Gate = False,
     as_json: Json = False,
 ) -> Answer:
@@ -87,7 +98,7 @@ def select_command(
 
     \b
     Examples:
-      mlnb select --data customers.csv --target churned
+      mlnb select --candidates constant,linear,xgboost
       mlnb select --data customers.csv --target churned --time day --candidates linear,xgboost --repeats 3 --json
       mlnb select --data sales.csv --task time_series --target sold --time day --entity shop --horizon 14
       mlnb select --data views.csv --task recommendation --entity user --item film --time day
@@ -98,7 +109,9 @@ def select_command(
     options: dict[str, Any] = {name: value for name, value in given.items() if value}
     settings = {name: value for name, value in (("horizon", horizon), ("season", season), ("k", k)) if value}
     named, out = ([part.strip() for value in values or () for part in value.split(",") if part.strip()] for values in (candidates, exclude))
+    if not data:
+        refused = [*options, *settings, *(name for name, value in (("task", task), ("positive", positive), ("exclude", out)) if value)]
+        return _of_project(project, refused, gate, candidates=named or None, folds=folds or None, inner=inner, repeats=repeats, metric=metric, random_state=seed)
     found = select(data, task.replace("-", "_"), named or None, folds or None, inner, repeats, random_state=seed, progress=_progress, metric=metric,
                    positive=positive or None, exclude=tuple(out), settings=settings, **options)
-    code, error = gated(found.findings, gate)
-    return Answer(found.to_dict(), _lines(found), code, error)
+    return Answer(found.to_dict(), _lines(found), *gated(found.findings, gate))

@@ -182,7 +182,7 @@ def test_the_deploy_tree_reaches_each_leaf_of_its_table() -> None:
 
 
 def test_quick_commands_name_things_that_exist() -> None:
-    reports = {"framing", "data", "training", "evaluation", "error_analysis", "monitoring", "scorecard", "all"}
+    reports = {"framing", "data", "training", "comparison", "evaluation", "error_analysis", "monitoring", "scorecard", "all"}
     topics = set(catalog.TABLES) | {id.lower() for id in catalog.ITEMS} | {phase.key for phase in catalog.PHASES}
     texts = [command for command, _ in items_rubric.QUICK_COMMANDS.values()]
     texts += [text for item in ITEMS for text in _texts(item).values()]

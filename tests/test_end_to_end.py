@@ -1,4 +1,4 @@
-"""From an empty folder to seven reports: the example with its planted faults, installed elsewhere, and real data of every task."""
+"""From an empty folder to eight reports: the example with its planted faults, installed elsewhere, and real data of every task."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from test_packaging import tree, wheel  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.e2e
-REPORTS = ("framing", "data", "training", "evaluation", "error_analysis", "monitoring", "scorecard")
+REPORTS = ("framing", "data", "training", "comparison", "evaluation", "error_analysis", "monitoring", "scorecard")
 
 
 def mlnb(*words: object, cwd: Path, path: Path | None = None) -> tuple[int, str, str]:

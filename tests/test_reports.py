@@ -487,3 +487,67 @@ def test_the_pages_run_nothing_and_ask_for_nothing(chromium: str, finished: tupl
             assert page.locator("table a").count() == 4
         browser.close()
     assert [url for url in seen if not url.startswith(("file:", "data:"))] == []
+
+
+# The comparison
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with one finished run and one that was killed."""
+    import numpy as np
+    import pandas as pd
+
+    from mlnb.core.project import Project
+    from mlnb.data.holdout import seal
+    from mlnb.experiments.files import amend_experiment
+    from mlnb.experiments.training import train
+
+    folder, rng = tmp_path_factory.mktemp("compared"), np.random.default_rng(1)
+    people = pd.DataFrame({"months": rng.integers(1, 72, 400), "plan": rng.choice(["a", "b"], 400)})
+    people["left"] = (rng.random(400) < 1 / (1 + np.exp(0.09 * people["months"] - 2.5))).astype(int)
+    people.to_csv(folder / "people.csv", index=False)
+    project = Project.create(folder / "small", folder / "people.csv", "left", protected=("plan",))
+    seal(project)
+    train(project, "Boosted trees beat the constant", folds=3, n_resamples=60, now=1.77e9)
+    amend_experiment(project, "EXP-2026-02-01-001", status="killed", hypothesis="It never ended", error="Its process ended before it was finished.")
+    return project.path
+
+
+def test_the_comparison_says_what_to_do_with_one_run_and_compares_two(compared: Path) -> None:
+    alone = run_report("comparison", compared, now=NOON)
+    page = alone.html.read_text()
+    assert alone.ok and "is the only finished run of left" in page and "mlnb run comparison -p other model.skops" in page
+    assert [f.status for f in alone.findings if f.code == "EVAL05"] == ["not_checked"] and "<img" not in page.split("Every threshold</h2>")[1].split("<h2")[0]
+
+    from mlnb.core.project import Project
+    from mlnb.experiments.training import train
+
+    train(Project(compared), "Another seed changes nothing", folds=3, n_resamples=60, random_state=1, now=1.77e9)
+    both = run_report("comparison", compared, now=NOON)
+    page = both.html.read_text()
+    assert both.ok and {f.code: f.status for f in both.findings}["EVAL05"] in ("pass", "warn")
+    for part in ("DeLong", "neither had seen", "plan: a", "Another seed changes nothing", "killed"):
+        assert part in page, part
+    assert page.count("<img") >= 4 and "comparison-" in (both.html.parent / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"second": "EXP-2026-02-01-001"}, "is killed, so it has no scores to compare"),
+        ({"first": "EXP-2020-01-01-001"}, "There is no experiment"),
+        ({"other": "absent.skops"}, "absent.skops"),
+    ],
+)
+def test_what_cannot_be_compared_leaves_a_page_that_says_why(compared: Path, given: dict[str, str], said: str) -> None:
+    broken = run_report("comparison", compared, given, now=NOON)
+    assert not broken.ok and said in broken.error and "defect" not in broken.error and "Incomplete" in broken.html.read_text()
+
+
+def test_a_choice_of_features_does_not_go_out_of_date_with_another_record() -> None:
+    from mlnb.core.project import needed_inputs
+
+    now = {f"record:{name}": "1" for name in ("feature_plan", "experiment", "model_card")} | {"data": "1", "holdout": "1", "config": "1"}
+    assert set(needed_inputs("FE-NUM", now)) == {"record:feature_plan", "data", "holdout", "config"}
+    assert {"record:experiment", "record:model_card"} <= set(needed_inputs("COST", now))

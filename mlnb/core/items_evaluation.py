@@ -58,8 +58,8 @@ RIGOUR = Items((
           how="Each metric carries a bootstrap interval, and differences are resampled in pairs."),
     _item("EVAL06", "Performance is known per segment",
           why="An average hides the region or cohort for which the model fails, until that cohort complains.",
-          fix="Look at the worst segments in `mlnb run evaluation`; gather data for them or exclude them from "
-              "automatic decisions.",
+          fix="Look at the worst segments in `mlnb run evaluation`, and at why in `mlnb errors`; gather data for them or "
+              "exclude them from automatic decisions.",
           how="The metric is shown for the given segments and for the weakest ones a search finds."),
     _item("EVAL07", "Performance is known per protected group",
           why="A model may be right on average by being wrong about a minority.",
@@ -77,8 +77,8 @@ RIGOUR = Items((
     _item("EVAL09", "A person has looked at the 50 worst predictions",
           why="The worst errors point at wrong labels, missing columns and cases nobody thought of; no metric says "
               "which.",
-          fix="Open `mlnb run error_analysis`, give each of the 50 rows a label for its cause, and fix the commonest "
-              "cause first.",
+          fix="Open `mlnb run error_analysis`, give each of the 50 rows a label for its cause there or with "
+              "`mlnb errors --label`, and fix the commonest cause first.",
           how="The 50 worst predictions are listed with explanations, each has a label from a person, and the labels "
               "are counted.",
           missing="The predictions on the holdout: `mlnb run error_analysis`.", needs=("predictions",),
@@ -98,7 +98,8 @@ SKEW = Items((
     _skew("SKEW1", "Training and serving compute features the same way",
           why="Batch SQL and a live endpoint written twice drift apart, and the model meets inputs it was never "
               "trained on.",
-          fix="Share one implementation, or replay stored rows through the online path and compare value by value.",
+          fix="Share one implementation, or replay stored rows through the online path (`mlnb skew`) and compare value by "
+              "value.",
           how="Offline rows replayed through the serving path give the same features and predictions.",
           missing="The serving path, as `online` in `mlnb.yaml`."),
     _skew("SKEW2", "It is known how old a feature may be",

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mlnb.core.tables import Table
 
 # %% auto #0
-__all__ = ['PROVIDERS', 'DEAR', 'OTHER_FILES', 'PHASE_PANELS', 'INPUTS', 'needed_inputs', 'Project']
+__all__ = ['PROVIDERS', 'DEAR', 'OTHER_FILES', 'PHASE_PANELS', 'INPUTS', 'ONE_RECORD', 'needed_inputs', 'Project']
 
 # %% ../../nbs/00i_core.project.ipynb #8683abf7
 PROVIDERS: Mapping[str, str] = {  # part -> function that takes the project
@@ -161,13 +161,18 @@ INPUTS: Mapping[str, tuple[str, ...]] = {  # part that a check needs -> what it 
 }
 
 
+ONE_RECORD: Mapping[str, str] = {"FE-": "feature_plan"}  # start of a code -> the only record that its checks read
+
+
 def needed_inputs(
     code: str,  # the check
     now: Mapping[str, str],  # what there is: name -> fingerprint
 ) -> list[str]:  # what the check is computed from
     "The inputs that a check's evidence depends on."
     needs = catalog.ITEMS[code].needs if code in catalog.ITEMS else ()
-    return [name for name in dict.fromkeys(x for need in needs for x in INPUTS.get(need, ())) if name in now]
+    own = next((f"record:{record}" for start, record in ONE_RECORD.items() if code.startswith(start)), "")
+    named = dict.fromkeys(x for need in needs for x in ((own,) if own and need == "records" else INPUTS.get(need, ())))
+    return [name for name in named if name in now]
 
 # %% ../../nbs/00i_core.project.ipynb #e77f7e65
 class _ProjectResults(_ProjectRecords):
@@ -262,7 +267,7 @@ def _store_sources(project: _ProjectFolder) -> list[str]:
 def _fingerprints(project: _ProjectFolder) -> dict[str, str]:
     c = project.config
     found = dict.fromkeys(("data", "current", "requests", "holdout", "model", "store", *(f"record:{name}" for name in RECORDS)), "")
-    found["config"] = fingerprint(c.model_dump(exclude={"current", "online", "requests", "tracking_uri", "engine", "look_budget"}))
+    found["config"] = fingerprint(c.model_dump(exclude={"current", "online", "requests", "costs", "tracking_uri", "engine", "look_budget"}))
     code = c.online.rpartition(":")[0].removesuffix(".py").replace(".", "/")
     found["online"] = combine([fingerprint(c.online), *map(file_fingerprint, _files(project.path, f"{code}.py") if "://" not in c.online else [])]) if c.online else ""
     for name, paths in (("data", [c.data]), ("current", [c.current]), ("requests", [c.requests]), ("store", _store_sources(project))):

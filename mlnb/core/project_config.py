@@ -41,6 +41,7 @@ class ProjectConfig(BaseModel):
     current: str = Field("", title="Current", description="later batch to compare with the training data; relative to this file")
     online: str = Field("", title="Online", description="the path that production asks: http://…, module:function or file.py:function of the project")
     requests: str = Field("", title="Requests", description="log of requests: JSON lines or a table, or a glob; relative to this file")
+    costs: str = Field("", title="Costs", description="what outcomes cost, such as fp=1, fn=5 (a false alarm, a miss; tp and tn too); sets the threshold of lowest cost")
     look_budget: int = Field(10, ge=1, title="Looks", description="looks at the holdout after which it counts as worn; fixed when it is sealed")
     engine: str = Field("duckdb", title="Engine", description="duckdb, spark, or the URL of an Ibis backend")
     tracking_uri: str = Field("", title="Tracking server", description="MLflow tracking URI; a file of the project when empty")

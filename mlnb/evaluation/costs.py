@@ -5,12 +5,13 @@
 # %% ../../nbs/04tf_evaluation.costs.ipynb #3e894f60
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import InputError
+from ..core.errors import InputError, did_you_mean, listed
 from ..core.render import PALETTE, Raw, esc, figure, figure_img, legend, panel, table
 from .predictions import Predictions
 from .rates import check_level
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # %% auto #0
-__all__ = ['CostMatrix', 'CostChoice', 'cost_threshold']
+__all__ = ['CostMatrix', 'CostChoice', 'cost_threshold', 'read_costs']
 
 # %% ../../nbs/04tf_evaluation.costs.ipynb #f5694b0c
 @dataclass(frozen=True)
@@ -125,3 +126,24 @@ def cost_threshold(
     some = np.unique(np.linspace(1, len(mean) - 1, 400).astype(int))
     return CostChoice(costs, costs.threshold, float(min(points.threshold[at], 1.0)), low, high, cost, saved, rates_at(points, at, level),
                       (points.threshold[some], mean[some]), len(p), level)  # fmt: skip
+
+# %% ../../nbs/04tf_evaluation.costs.ipynb #6fd115fa
+def read_costs(
+    words: str,  # such as "fp=1, fn=5"; tp and tn are 0 unless given
+) -> CostMatrix:  # checked
+    "Costs from words."
+    names, found = [f.name for f in dataclasses.fields(CostMatrix)], {}
+    for part in words.replace(";", ",").split(","):
+        name, sign, value = (each.strip() for each in part.partition("="))
+        if not part.strip():
+            continue
+        try:
+            found[name] = float(value)
+        except ValueError:
+            sign = ""
+        if not sign or name not in names:
+            raise InputError(f"{part.strip()!r} is no cost. Write what a false alarm and a miss cost as fp=1, fn=5; there are {listed(names)}.{did_you_mean(name, names)}")
+    lacking = [name for name in ("fp", "fn") if name not in found]
+    if lacking:
+        raise InputError(f"The costs {words!r} leave out {listed(lacking)}. Write both: fp=1, fn=5 (a false alarm costs 1, a miss 5).")
+    return CostMatrix(**found)

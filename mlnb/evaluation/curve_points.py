@@ -104,6 +104,7 @@ def mean_curve(
 # %% ../../nbs/04de_evaluation.curve_points.ipynb #b92a2f1e
 def plot_curves(
     curves: Mapping[str, Mapping[str, Any]],  # from `curve_points`
+    mean: bool = True,  # whether the mean of several classes is drawn; not for curves of several models
 ) -> Figure:  # ROC, precision–recall and gain, from left to right
     "Every threshold at once, with the model's own as a dot."
     axes: Any
@@ -114,10 +115,13 @@ def plot_curves(
     colours = ("blue", "orange", "green", "purple", "red", "grey")
     for (name, c), colour in zip(curves.items(), colours, strict=False):
         several = f"{name}: " if len(curves) > 1 else ""
+        lift = np.interp(0.1, c["part"], c["gain"]) / 0.1
+        words = (f"{c['average_precision']:.3f}", f"{lift:.1f} × chance") if several else (
+            f"average precision {c['average_precision']:.3f}", f"{lift:.1f} times chance in the first tenth")
         left.plot(c["fpr"], c["tpr"], color=PALETTE[colour], label=f"{several}area {c['roc_auc']:.3f}")
         right.plot(c["recall"], c["precision"], color=PALETTE[colour], drawstyle="steps-post",
-                   label=f"{several}average precision {c['average_precision']:.3f}")
-        last.plot(c["part"], c["gain"], color=PALETTE[colour], label=f"{several}{np.interp(0.1, c['part'], c['gain']) / 0.1:.1f} times chance in the first tenth")
+                   label=f"{several}{words[0]}")
+        last.plot(c["part"], c["gain"], color=PALETTE[colour], label=f"{several}{words[1]}")
         for ax, which in ((left, "roc"), (right, "precision"), (last, "gain")) if "bands" in c and len(curves) <= 3 else ():
             x, low, high = c["bands"][which]
             ax.fill_between(x, low, high, color=PALETTE[colour], alpha=0.18, linewidth=0)
@@ -125,11 +129,12 @@ def plot_curves(
         if at := c.get("at"):
             left.plot(at["fpr"], at["recall"], "o", color=PALETTE["red"], label=f"threshold {at['threshold']:.2f}")
             right.plot(at["recall"], at["precision"], "o", color=PALETTE["red"])
-    if mean := mean_curve(curves):
-        left.plot(mean["fpr"], mean["tpr"], color=PALETTE["grey"], linewidth=2.4, alpha=0.7, label=f"mean: area {mean['roc_auc']:.3f}")
+    if mean and (middle := mean_curve(curves)):
+        left.plot(middle["fpr"], middle["tpr"], color=PALETTE["grey"], linewidth=2.4, alpha=0.7, label=f"mean: area {middle['roc_auc']:.3f}")
     left.set(xlabel="false positive rate", ylabel="recall (true positive rate)", xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
-    right.set(xlabel="recall", ylabel="precision", xlim=(-0.01, 1.01), ylim=(0, 1.02))
-    last.set(xlabel="share of rows, highest scores first", ylabel="share of positives found", xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
+    places = ("recall", "share of rows, highest scores first") if len(curves) < 2 else ("recall (number: average precision)", "share of rows (number: in the first tenth)")
+    right.set(xlabel=places[0], ylabel="precision", xlim=(-0.01, 1.01), ylim=(0, 1.02))
+    last.set(xlabel=places[1], ylabel="share of positives found", xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
     for ax, place in ((left, "lower right"), (right, "lower left"), (last, "lower right")):
         legend(ax, loc=place)
     return fig

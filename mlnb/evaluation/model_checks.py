@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['COVERS', 'ModelReport', 'inspect_model', 'project_model_checks']
+__all__ = ['COVERS', 'ModelReport', 'inspect_model', 'kept_model_checks', 'project_model_checks']
 
 # %% ../../nbs/04h_evaluation.model_checks.ipynb #257aafe7
 COVERS: tuple[tuple[str, str, str, str], ...] = (  # here, skore, deepchecks, what is added
@@ -123,6 +123,14 @@ def inspect_model(
     return ModelReport(type(last_step(model)[1]).__name__, s.task, found, skill, s.facts)
 
 # %% ../../nbs/04h_evaluation.model_checks.ipynb #b0b305b3
+def kept_model_checks(
+    project: Project,  # a project
+) -> ModelReport | None:  # None where its model was not examined as it is now
+    "What an examination of a project's model found, without making one."
+    kept = project.result("model_checks", fresh=True)
+    return None if kept is None else ModelReport.from_dict(kept)
+
+
 def project_model_checks(
     project: Project,  # with a trained model
     random_state: int = 0,  # seed of folds, rivals, shuffles
@@ -131,9 +139,9 @@ def project_model_checks(
     from mlnb.evaluation.evaluate import project_predictions
     from mlnb.experiments.training import load_model
 
-    kept = project.result("model_checks", fresh=True)
+    kept = kept_model_checks(project)
     if kept is not None:
-        return ModelReport.from_dict(kept)
+        return kept
     c, inputs = project.config, ("model", "holdout", "data", "config")
     model, (test, _) = load_model(project), project_predictions(project)
     report = inspect_model(model, project.train().frame(), test, c.target, time=c.time, entity=c.entity, task=c.task, random_state=random_state)

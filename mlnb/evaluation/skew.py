@@ -212,7 +212,10 @@ def project_skew(
         given = {"model": load_model(project), "features": e.features_used, "positive": plain(e.positive), "threshold": e.threshold if e.task == "binary" else None}
     data = project.train() if (project.holdout_dir / "seal.json").exists() else project.table()
     log: Any = read_requests(str(project.path / c.requests)) if c.requests else project.current() if c.current else None
-    report = skew(data, c.online or None, requests=log, target=c.target, key=c.entity, time=c.time, needs=_needs(project), stated="records/feature_store.yaml",
+    if c.current and not c.requests and c.entity:  # a later batch is as it is on its own day, so it is not laid beside earlier rows of the same people
+        given |= {"send": tuple(dict.fromkeys((*given["features"], c.entity)))} if "features" in given else {}
+    key = c.entity if c.requests or not c.current else ""
+    report = skew(data, c.online or None, requests=log, target=c.target, key=key, time=c.time, needs=_needs(project), stated="records/feature_store.yaml",
                   folder=str(project.path), **given)
     inputs = ("requests", "online", "current", "model", "holdout", "data", "config")
     found = Findings(f.replace(evidence={**f.evidence, "code": ran}) if ran and f.code == "SKEW1" else f for f in report.findings)

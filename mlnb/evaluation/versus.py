@@ -88,16 +88,22 @@ def _resampled(v: Versus) -> Figure:
     ax.axvline(m["difference"], color=PALETTE["blue"])
     ax.axvline(0, color=PALETTE["red"], linestyle="--")
     better = "above" if get_metric(v.primary).greater_is_better else "below"
-    ax.set_xlabel(f"{get_metric(v.primary).title}, {v.a} minus {v.b} ({better} 0: {v.a} is better)")
+    ax.set_xlabel(f"{get_metric(v.primary).title}, {v.a} minus {v.b}\n({better} 0: {v.a} is better)".replace("$", r"\$"))
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     return fig
 
 
+def _whole(name: str) -> Raw:
+    return Raw(f'<span style="white-space:nowrap">{esc(name)}</span>')
+
+
 def _versus_html(v: Versus) -> Raw:
-    rows = [(get_metric(m["metric"]).title, m["a"], m["b"], f"{m['difference']:+.4f} ({m['low']:+.4f} to {m['high']:+.4f})", f"{m['probability']:.1%}",
-             {"a": v.a, "b": v.b}.get(m["better"], "not told apart")) for m in v.metrics]
-    body = f'<div style="margin:4px 0 8px">{esc(v.verdict)}</div>' + table(rows, ["metric", v.a, v.b, f"difference ({v.level:.0%})", f"{v.a} ahead", "better"])
+    short = max(len(v.a), len(v.b)) <= 12
+    said = {"a": v.a, "b": v.b} if short else {"a": "the first", "b": "the second"}
+    rows = [(get_metric(m["metric"]).title, m["a"], m["b"], _whole(f"{m['difference']:+.4f} ({m['low']:+.4f} to {m['high']:+.4f})"), f"{m['probability']:.1%}",
+             _whole(said.get(m["better"], "not told apart"))) for m in v.metrics]
+    body = f'<div style="margin:4px 0 8px">{esc(v.verdict)}</div>' + table(rows, ["metric", _whole(v.a), _whole(v.b), f"difference ({v.level:.0%})", "first ahead", "better"])
     if d := v.delong:
         p = "below 0.0001" if d["p"] < 1e-4 else f"{d['p']:.4g}"
         body += f'<div style="margin-top:6px">DeLong’s test of ROC-AUC: Z {d["z"]:.3f}, p {p}, difference {d["difference"]:+.4f} ({d["low"]:+.4f} to {d["high"]:+.4f}).</div>'

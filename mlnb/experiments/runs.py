@@ -155,7 +155,7 @@ class Runs(_Rows):
 
     def _repr_html_(self) -> Raw:
         picture = figure_img(self.plot(), "settings and score of the runs as parallel coordinates") if sum(bool(e.metrics) for e in self.items) > 1 else ""
-        return panel("Experiments", runs_table(self) + picture, f"{len(self.items):,} runs")
+        return panel("Experiments", runs_table(self) + picture, f"{len(self.items):,} run{'s' if len(self.items) != 1 else ''}")
 
 # %% ../../nbs/03ag_experiments.runs.ipynb #fd1c7189
 _COLOURS = {"promoted": "green", "iterate": "yellow", "archived": "grey", "failed": "red", "killed": "red", "unfinished": "orange", "unreadable": "red", "running": "blue",

@@ -130,7 +130,7 @@ def columns_html(
     "Measures and verdicts as a table."
     rows = {name: (badge(STATUS[c.severity], {"none": "calm", "not_compared": "not compared"}.get(c.severity, c.severity)),
                    name if c.role == "feature" else f"{name} ({c.role})", _round(c.psi), _round(c.psi_limit), _round(c.ks), _round(c.js),
-                   _round(c.kl), _change(c), Raw(f'<div style="min-width:180px;max-width:320px">{esc(c.why)}{_means(c)}{_response(c)}</div>'))
+                   _round(c.kl), _change(c), Raw(f'<div style="min-width:140px;max-width:320px">{esc(c.why)}{_means(c)}{_response(c)}</div>'))
             for name, c in columns.items()}
     loud = [row for name, row in rows.items() if columns[name].severity in ("warning", "critical")]
     calm = [row for name, row in rows.items() if columns[name].severity not in ("warning", "critical")]

@@ -54,7 +54,8 @@ def run_demo(
 ) -> Demo:  # what came of it
     "Make an example project and run its reports."
     project = make_example(folder, example, rows)
-    given = {"hypothesis": load_example(example, n=300).hypothesis} if "training" in names else {}
+    given: dict[str, object] = {"hypothesis": load_example(example, n=300).hypothesis} if "training" in names else {}
+    given |= {"examine": True} if "evaluation" in names else {}
     results = run_all(project.path, names, given, tell=tell)
     scored = [found.value for result in results if result.name == "scorecard" for found in result.findings if found.code == "RUBRIC"]
     return Demo(project.path, tuple(results), compare_truths(project), scored[-1] if scored else None)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from ..core.errors import InputError
 from ..core.findings import Findings
 from ..core.project_view import by_phase
-from ..core.render import Raw, details, figure_img, findings_html
+from ..core.render import Raw, details, figure_img, findings_html, marked
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # %% auto #0
-__all__ = ['Picture', 'picture', 'Folded']
+__all__ = ['Picture', 'picture', 'Said', 'or_said', 'Folded']
 
 # %% ../../nbs/12ah_reports.displays.ipynb #4498ab42
 @dataclass(frozen=True)
@@ -41,6 +41,24 @@ def picture(
     if not alt.strip():
         raise InputError("A picture needs words for those who cannot see it: picture(figure, alt='…').")
     return Picture(Raw("") if figure is None else figure_img(figure, alt))
+
+# %% ../../nbs/12ah_reports.displays.ipynb #890412e3
+@dataclass(frozen=True)
+class Said:
+    "A sentence as a display."
+
+    words: str  # what is said; code between backticks
+
+    def _repr_html_(self) -> str:
+        return f'<div style="opacity:.8;margin:4px 0">{marked(self.words)}</div>'
+
+
+def or_said(
+    result: object,  # what is to be shown, if there is anything
+    words: str,  # what is said otherwise: why there is nothing, and what to do
+) -> object:  # displays itself
+    "A result, or a sentence where it is None."
+    return Said(words) if result is None else result
 
 # %% ../../nbs/12ah_reports.displays.ipynb #5c5365cf
 class Folded(Findings):
