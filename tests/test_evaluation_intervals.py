@@ -14,6 +14,7 @@ from statsmodels.stats.proportion import proportion_confint
 from mlnb.core.errors import InputError
 from mlnb.evaluation.bootstrap import bootstrap_values
 from mlnb.evaluation.confusion import Weights
+from mlnb.evaluation.influence import influences
 from mlnb.evaluation.intervals import bootstrap, paired_difference, rate_interval, wilson
 from mlnb.evaluation.measures import METRICS
 from mlnb.evaluation.predictions import Predictions, predictions
@@ -581,3 +582,47 @@ def test_mcnemar_as_statsmodels() -> None:
 def test_ways_to_resample_that_cannot_be(call: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         call()  # type: ignore[operator]
+
+
+# influences
+
+
+@pytest.mark.parametrize("digits", [8, 2])
+def test_influences_are_derivatives_by_weight_whatever_the_ties(digits: int) -> None:
+    truth, score = rows(3, 250, digits)
+    three = np.random.default_rng(4).multinomial(10**digits, [0.5, 0.3, 0.2], 250) / 10**digits
+    of_three = (three.cumsum(axis=1) - 1e-9 < np.random.default_rng(5).random((250, 1))).sum(axis=1).clip(0, 2)
+    tasks = {"roc_auc": (truth, score, {}), "pr_auc": (truth, score, {}), "roc_auc_ovr": (of_three, three, {"classes": [0, 1, 2], "task": "multiclass"})}
+    for name, (y, given, more) in tasks.items():
+        found = influences(name, predictions(y, y_score=given, **more))
+        for k in range(0, 250, 25):
+            up, down = (METRICS[name].of(predictions(y, y_score=given, sample_weight=np.where(np.arange(250) == k, 1 + s, 1.0), **more)) for s in (0.01, -0.01))
+            assert (up - down) / 0.02 * 250 == pytest.approx(found[k], abs=2e-3), (name, k)
+        assert abs(found.mean()) < 1e-9
+
+
+def test_sums_of_influences_are_distributed_as_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlnb.evaluation import influence
+
+    truth, score = rows(7, 30_000)
+    p = predictions(truth, y_score=score)
+    whom = np.arange(30_000) // 2
+    for groups in (None, whom):
+        jobs, exact = [(METRICS[name], p) for name in ("roc_auc", "pr_auc")], None
+        for large in (10**9, 1000):
+            monkeypatch.setattr(influence, "LARGE", large)
+            made = bootstrap_values(jobs, 400, large % 7, groups=groups)
+            assert exact is None or all(agree(a, b) for a, b in zip(exact.T, made.T, strict=True))
+            assert exact is None or not np.array_equal(exact, made)
+            exact = made
+
+
+def test_few_rows_of_a_class_or_few_groups_are_resampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlnb.evaluation import bootstrap as module
+    from mlnb.evaluation import influence
+
+    monkeypatch.setattr(influence, "LARGE", 1000)
+    monkeypatch.setattr(module, "_run_influences", lambda *_: pytest.fail("summed"))
+    truth, score = rows(8, 30_000)
+    bootstrap_values([(METRICS["roc_auc"], predictions(truth, y_score=score))], 3, groups=np.arange(30_000) // 20)
+    bootstrap_values([(METRICS["roc_auc"], predictions((truth == 1) & (np.arange(30_000) < 3000), y_score=score))], 3)
