@@ -604,9 +604,9 @@ def test_influences_are_derivatives_by_weight_whatever_the_ties(digits: int) -> 
 def test_sums_of_influences_are_distributed_as_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     from mlnb.evaluation import influence
 
-    truth, score = rows(7, 30_000)
+    truth, score = rows(7, 36_000)
     p = predictions(truth, y_score=score)
-    whom = np.arange(30_000) // 2
+    whom = np.arange(36_000) // 2
     for groups in (None, whom):
         jobs, exact = [(METRICS[name], p) for name in ("roc_auc", "pr_auc")], None
         for large in (10**9, 1000):
