@@ -70,7 +70,7 @@ def whole(task: str, rows: int):
 
     frame, train = table(rows, 0), table(min(TRAIN, rows), 1)
     truth, said = answers(frame, task, 0)
-    options = {"binary": {"task": "binary", "positive": 1, "threshold": 0.4}, "multiclass": {"task": "multiclass", "classes": [0, 1, 2, 3, 4]}}.get(task, {"task": "regression"})
+    options = {"binary": {"positive": 1, "threshold": 0.4}, "multiclass": {"classes": [0, 1, 2, 3, 4]}, "regression": {}}[task] | {"task": task}
 
     def checked(name: str):
         return predictions(truth, **{"y_pred" if task == "regression" else "y_score": said[name]}, **options)

@@ -34,7 +34,7 @@ def drawn(task: str, bent: bool, n: int, seed: int):  # type: ignore[no-untyped-
     import numpy as np
     import pandas as pd
 
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, len(task), bent])  # tasks do not share their noise
     f = pd.DataFrame({**{name: rng.normal(size=n) for name in "abc"}, "group": np.array(["x", "y", "z"], dtype=object)[rng.integers(0, 3, n)]})
     one = 1.2 * f.a - f.b + 0.8 * f.c + 1.2 * (f.group == "x")
     other = f.b + f.c - 0.9 * f.a + 1.2 * (f.group == "y")
@@ -158,13 +158,93 @@ def bundled(seeds: int, tables: tuple[str, ...]) -> None:
         peers.row(f"{code}: {warned[code]} of {made[code]} honest models warned of ({share.low:.0%} to {share.high:.0%})", 100 * share.low, unit="% at least", limit=WARNED)
 
 
+def large(rows: int) -> None:
+    """MODEL03 for a million training rows: seconds and memory."""
+    import peers
+
+    measured = peers.measured([sys.executable, __file__, "--side", str(rows)])
+    found = json.loads(measured.stdout.strip().splitlines()[-1])
+    print(f"MODEL03 of {rows:,} training rows: {found['seconds']:.1f} s by the clock, {found['cpu']:.1f} s of the processor, {measured.peak_mb:.0f} MB; {found['message']}")
+    peers.row(f"MODEL03, {rows:,} training rows", found["cpu"], unit="s of the processor", limit=60)
+    peers.row(f"MODEL03, {rows:,} training rows, peak memory", measured.peak_mb, unit="MB", limit=2_000)
+
+
+def one_large(rows: int) -> dict[str, object]:
+    """The check itself, in a process of its own; the model is fitted before."""
+    from mlnb.evaluation.model_checks import inspect_model
+
+    train, test = drawn("binary", True, rows, 1), drawn("binary", True, rows // 4, 2)
+    model = fresh("xgboost", "binary", 0).fit(train.iloc[:50_000].drop(columns="y"), train.y[:50_000].to_numpy())
+    wall, cpu = time.perf_counter(), time.process_time()
+    f = inspect_model(model, train, test, "y", task="binary", only=("MODEL03",)).findings[0]
+    return {"seconds": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "message": f"{f.status.value}: {f.message}"}
+
+
+SAME = {  # what deepchecks calls it
+    "MODEL01": ("Train Test Performance",), "MODEL02": ("Simple Model Comparison",), "MODEL09": ("Simple Model Comparison",), "MODEL10": ("Model Inference Time",),
+    "MODEL12": ("Unused Features",), "MODEL17": ("Boosting Overfit",), "MODEL18": ("Weak Segments Performance",),
+    "MODEL19": ("Regression Error Distribution", "Prediction Drift"),
+    "MODEL20": ("Prediction Drift", "Calibration Metric"),
+}
+DEEPCHECKS = ["deepchecks==0.19.1", "numpy<2", "pandas<2.2", "scikit-learn<1.4", "setuptools<70", "pyarrow<16"]
+
+
+def faults() -> None:
+    """What each tool says of each planted fault, and of the same without it."""
+    import model_plants
+    import peers
+
+    from mlnb.evaluation.model_checks import inspect_model
+
+    said: dict[str, dict[str, list[str]]] = {"mlnb": {}}
+    for tool, needs in (("skore", ["skore==0.28.*", "scikit-learn", "xgboost"]), ("deepchecks", DEEPCHECKS)):
+        done = peers.measured([peers.python(tool, needs), str(Path(__file__).with_name("model_plants.py")), tool])
+        said[tool] = json.loads(done.stdout.strip().splitlines()[-1])
+    for code in model_plants.CODES:
+        for faulty in (True, False):
+            c = model_plants.case(code, faulty)
+            model = c.model.fit(c.train.drop(columns=["y", *([c.time] if c.time else [])]), c.train.y)
+            found = inspect_model(model, c.train, c.test, "y", task=c.task, time=c.time, folds=c.folds, only=(code,)).findings
+            said["mlnb"][f"{code} {faulty}"] = [f.code for f in found if f.status.value in ("warn", "fail")]
+
+    def words(tool: str, code: str, faulty: bool) -> str:
+        same = {"mlnb": (code,), "skore": (f"SKD0{code[-2:]}",) if code <= "MODEL16" else (), "deepchecks": SAME.get(code, ())}[tool]
+        given = said[tool][f"{code} {faulty}"]
+        if not same:
+            return "no such check"
+        return "failed" if given and given[0].startswith("error") else "named" if set(same) & set(given) else "silent"
+
+    print(f"{'fault':10} {'mlnb':28} {'skore':28} {'deepchecks'}")
+    right = Counter[str]()
+    for code in model_plants.CODES:
+        cells = {tool: [words(tool, code, faulty) for faulty in (True, False)] for tool in ("mlnb", "skore", "deepchecks")}
+        for tool, (fault, twin) in cells.items():
+            right[tool] += fault == "named" and twin == "silent"
+        shown = [c[0] if c[0] == "no such check" else f"{c[0]}, twin {c[1]}" for c in cells.values()]
+        print(f"{code:10} {shown[0]:28} {shown[1]:28} {shown[2]}")
+    for tool in ("mlnb", "skore", "deepchecks"):
+        others = sum(len(set(given) - {f"SKD0{key[5:7]}", key[:7], *SAME.get(key[:7], ())}) for key, given in said[tool].items() if key.endswith("False"))
+        print(f"{tool}: {right[tool]} of {len(model_plants.CODES)} faults named with a silent twin; {others} other warnings on the {len(model_plants.CODES)} twins")
+    peers.row("planted faults of models named, twin silent", right["mlnb"], max(right["skore"], right["deepchecks"]), unit="of 21", peer="the better of skore and deepchecks")
+    print(json.dumps({"bench": "model faults", "right": dict(right), "said": said}))
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=0)
     parser.add_argument("--skip", type=int, default=0, help="the first seed")
     parser.add_argument("--tables", nargs="*", default=None)
+    parser.add_argument("--faults", action="store_true")
+    parser.add_argument("--large", action="store_true")
+    parser.add_argument("--side", type=int, default=0)
     args = parser.parse_args()
-    if args.tables is not None:
+    if args.side:
+        print(json.dumps(one_large(args.side)))
+    elif args.large:
+        large(1_000_000)
+    elif args.faults:
+        faults()
+    elif args.tables is not None:
         bundled(args.seeds or 5, tuple(args.tables) or TABLES)
     else:
         honest(args.seeds or SEEDS, args.skip)
