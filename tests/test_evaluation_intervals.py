@@ -12,7 +12,8 @@ from sklearn import metrics as sk
 from statsmodels.stats.proportion import proportion_confint
 
 from mlnb.core.errors import InputError
-from mlnb.evaluation.bootstrap import bootstrap_values
+from mlnb.evaluation.accelerated import method_interval, widened
+from mlnb.evaluation.bootstrap import bootstrap_values, percentile_interval
 from mlnb.evaluation.confusion import Weights
 from mlnb.evaluation.influence import influences
 from mlnb.evaluation.intervals import bootstrap, paired_difference, rate_interval, wilson
@@ -582,6 +583,21 @@ def test_mcnemar_as_statsmodels() -> None:
 def test_ways_to_resample_that_cannot_be(call: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         call()  # type: ignore[operator]
+
+
+def test_few_groups_get_wider_intervals_which_hold_the_truth() -> None:
+    """Twelve groups: percentiles hold the mean in 91 % of the samples, by theory; two hundred simulations."""
+    assert widened(0.95, 12) == pytest.approx(1 - 2 * stats.norm.cdf(-np.sqrt(12 / 11) * stats.t.isf(0.025, 11)))
+    whom, hits = np.arange(36) // 3, np.zeros(2)
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        error = np.repeat(rng.normal(0, 1, 12), 3) + 10
+        p = predictions(np.zeros(36), error, task="regression")
+        samples = bootstrap_values([(METRICS["mae"], p)], 250, seed, groups=whom)[:, 0]
+        plain = percentile_interval("mae", error.mean(), samples, 0.95)
+        wide = method_interval((METRICS["mae"], p), error.mean(), samples, 0.95, "percentile", whom)
+        hits += [i.low <= 10 <= i.high for i in (plain, wide)]
+    assert hits[0] / 200 < 0.94 and 0.92 <= hits[1] / 200 <= 0.985 and hits[1] > hits[0]
 
 
 # influences

@@ -119,6 +119,8 @@ def simulate(scene: str, sims: int, n_resamples: int = 1000, only: str = "", met
     options = {name: value for name, value in options.items() if name not in ("groups", "block")}
     large = predictions(*given, **options)
     chosen = [m for m in metrics_for(large) if not only or m.name == only]
+    if not chosen:
+        return []
     if make is alarms:  # the expected value at this number of rows
         samples = [make(np.random.default_rng(10**6 + i), n) for i in range(4000)]
         true = np.mean([[m.of(predictions(*g, **o)) for m in chosen] for g, o in samples], axis=0)

@@ -143,7 +143,8 @@ def skore_says(c: Case) -> list[str]:
     frames = [skore.EstimatorReport(c.model, **sides).checks.summarize().frame()]
     if c.folds:
         frames.append(skore.CrossValidationReport(c.model, c.train.drop(columns="y"), c.train.y, splitter=c.folds).checks.summarize().frame())
-    return sorted({code for f in frames for code, section in zip(f["code"], f["section"]) if section in ("issue", "tip")})  # noqa: B905
+    rows = [row for f in frames for row in zip(f["code"], f["section"], f["explanation"])]  # noqa: B905
+    return sorted({code for code, section, text in rows if section in ("issue", "tip") and "on par with or better" not in str(text)})  # which is praise
 
 
 def deepchecks_says(c: Case) -> list[str]:
