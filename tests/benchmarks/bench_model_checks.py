@@ -3,7 +3,8 @@
 `bench_model_checks.py` examines honest models of small projects drawn from a known law, two classes, three classes and a quantity: a line where the law
 is a line, boosted trees and a forest where it is not (42 projects and 63 models; `--seeds N` for another number of seeds). A warning is looked at
 again: the model is fitted to new training rows of the same law and examined with 5,000 new test rows. When it is warned of again, the warning told
-something true (an untuned booster may have rounds too many); when not, it was a false alarm. MODEL07 names features of the law, all of which matter, and is true by that. At most 5 % of the models may have one, and 1 % a false failure.
+something true (an untuned booster may have rounds too many); when not, it was a false alarm. MODEL07 names features of the law, all of which matter, and is true by that.
+At most 5 % of the models may have one, and 1 % a false failure.
 
 `--tables [NAME …]` examines linear and boosted models of bundled tables instead. There are no new rows there: features said to be useless are left out, the
 model is fitted to all training rows again, and it is a false alarm when the test rows lose more than was said; correlated features (MODEL08) and a linear

@@ -152,7 +152,8 @@ def main(rows: int, limit: float, tasks: list[str]) -> None:
         if task == "full":
             peers.row(f"worst segments, {rows:,} x {columns}", a["seconds"], b["seconds"] if b["found"] is not None else None, unit="s", peer="sliceline", limit=20)
         else:
-            peers.row(f"worst segments, {rows:,} x {columns}, up to {order}", a["cpu"], b["cpu"], unit="s of the processor", peer="sliceline", goal=1)
+            theirs = b["cpu"] if b["found"] is not None else None
+            peers.row(f"worst segments, {rows:,} x {columns}, up to {order}", a["cpu"], theirs, unit="s of the processor", peer="sliceline", goal=1)
     if "full" not in tasks:
         return
     python = peers.python("cleanlab", ["cleanlab==2.7.*", "scikit-learn"])
