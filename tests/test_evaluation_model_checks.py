@@ -14,7 +14,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeRegressor
 
@@ -29,6 +29,7 @@ from mlnb.evaluation.evaluate import project_evaluation
 from mlnb.evaluation.fit_checks import folds_differ
 from mlnb.evaluation.model_checks import COVERS, ModelReport, inspect_model, project_model_checks
 from mlnb.evaluation.model_subject import mean_of, ratio_of, subject
+from mlnb.evaluation.place_checks import residual_patterns
 from mlnb.evaluation.reading_checks import clusters_of
 from mlnb.evaluation.tuning_checks import read_study
 from mlnb.experiments.training import ensure_trained
@@ -240,6 +241,31 @@ def test_features_that_refitting_misses_are_not_called_useless() -> None:
     train, test = numbers(600, 0), numbers(600, 1)
     found = inspect_model(Lazy().fit(train[FEATURES], train.y), train, test, "y", only=("MODEL12",)).findings[0]
     assert found.status == "pass" and found.evidence["suspected"] == ["e"]  # type: ignore[index]
+
+
+def test_a_part_in_which_nothing_happened_is_no_certainty() -> None:
+    "Residuals of a part without an event hardly vary; what its probabilities admit says how far off it may be."
+    from mlnb.evaluation.predictions import predictions
+    from mlnb.evaluation.residuals import residual_profile
+
+    said = np.full(400, 0.03)
+    happened = (np.arange(400) % 40 == 39) & (np.arange(400) > 100)
+    where = pd.DataFrame({"part": np.repeat(["first", "second", "third", "fourth"], 100)})
+    parts = residual_profile(predictions(happened, y_score=said, positive=True), where).by_column["part"]
+    assert parts[0].mean == pytest.approx(0.03) and parts[0].deviate == pytest.approx(0.03 / np.sqrt(0.03 * 0.97 / 100))
+
+
+def test_a_fit_has_the_luck_of_its_own_rows() -> None:
+    "A model of few rows is off somewhere on any new rows; that is told of few models, as it is no pattern."
+    words = np.array([f"level {i}" for i in range(6)], dtype=object)
+    warned = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        f = pd.DataFrame({"x": words[rng.integers(0, 6, 1_200)], "y": rng.normal(size=1_200)})
+        train, test = f[:300].reset_index(drop=True), f[300:].reset_index(drop=True)
+        model = make_pipeline(OneHotEncoder(), LinearRegression()).fit(train[["x"]], train.y)
+        warned += residual_patterns(subject(model, train, test, "y")).status != "pass"
+    assert warned <= 2
 
 
 def test_rivals_see_the_columns_of_the_model_only() -> None:

@@ -5,6 +5,7 @@
 # %% ../../nbs/04ta_evaluation.accelerated.ipynb #4d6a1176
 from __future__ import annotations
 
+import dataclasses
 from statistics import NormalDist
 
 import numpy as np
@@ -17,7 +18,7 @@ from .predictions import Predictions
 from .rates import Interval
 
 # %% auto #0
-__all__ = ['METHODS', 'bca_interval', 'acceleration', 'method_interval']
+__all__ = ['METHODS', 'bca_interval', 'acceleration', 'widened', 'method_interval']
 
 # %% ../../nbs/04ta_evaluation.accelerated.ipynb #b86cb9c6
 def bca_interval(
@@ -105,6 +106,16 @@ def _left_out(name: str, job: Job, parts: np.ndarray, sizes: np.ndarray | None) 
     values[np.isnan(values)] = np.nanmean(values) if not np.isnan(values).all() else 0.0  # a part without which the metric is undefined
     return -values
 
+# %% ../../nbs/04ta_evaluation.accelerated.ipynb #29418a6a
+def widened(
+    level: float,  # confidence
+    units: int,  # how many groups were drawn
+) -> float:  # the level whose percentiles hold it
+    "The level of the expanded percentile interval (Hesterberg, 2015, section 5.2)."
+    from scipy.stats import t
+
+    return 1 - 2 * NormalDist().cdf(-float(np.sqrt(units / (units - 1)) * t.isf((1 - level) / 2, units - 1)))
+
 # %% ../../nbs/04ta_evaluation.accelerated.ipynb #0db0efcf
 METHODS = ("auto", "percentile", "bca")
 
@@ -120,7 +131,9 @@ def method_interval(
     "A bootstrap interval by the method that is asked for, or that the metric calls for."
     if method not in METHODS:
         raise InputError(f"There is no method {method!r} of intervals; there are {', '.join(METHODS)}.")
-    chosen = job[0].interval if method == "auto" else method
+    chosen, further = job[0].interval if method == "auto" else method, level if groups is None else widened(level, int(groups.max()) + 1)
     if chosen == "percentile":
-        return percentile_interval(job[0].name, value, samples, level)
-    return bca_interval(job[0].name, value, samples, level, acceleration(job, groups))
+        found = percentile_interval(job[0].name, value, samples, further)
+    else:
+        found = bca_interval(job[0].name, value, samples, further, acceleration(job, groups))
+    return dataclasses.replace(found, level=level)

@@ -15,6 +15,7 @@ import numpy as np
 from ..core.errors import InputError
 from .cells import Cells, equal_rows, rows_around_the_middle, rows_at_the_top
 from .confusion import Weights
+from .influence import SMALLER, influences, nearly_linear
 from .measures import Metric
 from .predictions import Predictions
 from .rates import Interval
@@ -146,8 +147,15 @@ def _run_means(jobs: Sequence[Job], n_resamples: int, seeds: Callable[[int], np.
     found = {key: s.from_means(parts[key]) for key, s in statistics.items()}
     return np.column_stack([m.formula(found[m.statistic, id(p)]) for m, p in jobs])
 
+# %% ../../nbs/04q_evaluation.bootstrap.ipynb #9e8fa260
+def _run_influences(jobs: Sequence[Job], n_resamples: int, seeds: Callable[[int], np.random.Generator], draw: _Draw,
+                    threads: int | None) -> np.ndarray:  # fmt: skip
+    columns = np.column_stack([influences(m.name, p) for m, p in jobs])
+    moved = resampled_means(columns, n_resamples, seeds, draw.strata, draw.groups, None, _workers(threads, columns.size * n_resamples))
+    return moved + [m.of(p) for m, p in jobs]
+
 # %% ../../nbs/04q_evaluation.bootstrap.ipynb #6e152103
-_STREAMS = ("label", "row", "list", "mean", "middle", "top")  # families, numbered for their random numbers
+_STREAMS = ("label", "row", "list", "mean", "middle", "top", "influence")  # families, numbered for their random numbers
 
 
 def bootstrap_values(
@@ -167,8 +175,9 @@ def bootstrap_values(
     if any(m.by_list for m, _ in jobs) and not (strata is None and groups is None and block is None):
         raise InputError("Metrics of lists resample whole lists; strata, groups and blocks have no meaning for them.")
     draw = _Draw(strata, groups, block, jobs[0][1].weight)
+    whole = block is not None or (groups is not None and groups.max() < SMALLER)  # blocks, or few groups, bend the areas
     Resampler(len(jobs[0][1]), strata, groups, block=block)  # refuses what cannot be drawn
-    out, families = np.empty((int(n_resamples), len(jobs))), [_family(m) for m, _ in jobs]
+    out, families = np.empty((int(n_resamples), len(jobs))), ["influence" if not whole and nearly_linear(m.name, p) else _family(m) for m, p in jobs]
     for stream, family in enumerate(_STREAMS):
         places = [i for i, f in enumerate(families) if f == family]
         if not places:
@@ -178,6 +187,8 @@ def bootstrap_values(
             if family == "list":
                 _several_lists(chosen[0])
                 out[:, places] = _run_means(chosen, int(n_resamples), seeds, _Draw(), threads)
+            elif family == "influence":
+                out[:, places] = _run_influences(chosen, int(n_resamples), seeds, draw, threads)
             elif family == "mean" and block is None:
                 out[:, places] = _run_means(chosen, int(n_resamples), seeds, draw, threads)
             else:

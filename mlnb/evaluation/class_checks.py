@@ -117,10 +117,13 @@ def meaning_changed(
     edges = np.unique(np.quantile(sides[0][0], np.linspace(0, 1, PARTS + 1)[1:-1]))
     total, used, parts = 0.0, 0, []
     for part in range(len(edges) + 1):
-        here = [off[np.searchsorted(edges, prob, side="right") == part] for prob, off in sides]
+        inside = [np.searchsorted(edges, prob, side="right") == part for prob, _ in sides]
+        here = [off[rows] for (_, off), rows in zip(sides, inside, strict=True)]
         if min(map(len, here)) < 20:
             continue
-        gap, error = float(here[1].mean() - here[0].mean()), float(np.sqrt(sum(h.var(ddof=1) / len(h) for h in here)))
+        admitted = [float((prob * (1 - prob))[rows].mean()) for (prob, _), rows in zip(sides, inside, strict=True)]  # where all went one way by luck, they hardly vary
+        gap = float(here[1].mean() - here[0].mean())
+        error = float(np.sqrt(sum(max(h.var(ddof=1), least) / len(h) for h, least in zip(here, admitted, strict=True))))
         total, used = total + (gap / max(error, 1e-3)) ** 2, used + 1
         parts.append({"across folds": float(here[0].mean()), "test": float(here[1].mean()), "rows": len(here[1])})
     if not used:

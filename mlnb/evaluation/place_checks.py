@@ -99,10 +99,11 @@ def residual_patterns(
     given = s.test_answers if not s.classes else s.test_answers[:, 1]
     residual = given - (s.z if not s.classes else s.z == 1)
     spread = max(float(residual.std()), 1e-300)
-    parts = [(by, part) for by, part in profile.systematic if abs(part.mean) > DIRECTION * spread]
-    said = [f"by {by}, {part.name} is off by {part.mean:+.3g} ({part.deviate:+.1f} standard errors, {profile.critical:.1f} allowed)" for by, part in parts[:3]]
+    allowed = profile.critical * float(np.sqrt(1 + len(s.z) / s.facts.get("train rows", len(s.y))))  # the model has the luck of its own rows
+    parts = [(by, part) for by, part in profile.systematic if abs(part.mean) > DIRECTION * spread and abs(part.deviate) > allowed]
+    said = [f"by {by}, {part.name} is off by {part.mean:+.3g} ({part.deviate:+.1f} standard errors, {allowed:.1f} allowed)" for by, part in parts[:3]]
     listed = [{"by": by, "part": part.name, "rows": part.rows, "mean": part.mean, "deviate": part.deviate} for by, part in parts[:20]]
-    evidence: dict[str, Any] = {"parts": listed, "allowed": profile.critical}
+    evidence: dict[str, Any] = {"parts": listed, "allowed": allowed}
     if s.time in s.whens:
         evidence["in time"] = found = _in_time(s, residual)
         if found["p"] < 0.01 and abs(found["autocorrelation"]) > FOLLOWS:

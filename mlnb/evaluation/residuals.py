@@ -92,18 +92,19 @@ def residual_profile(
     if len(frame) != len(p):
         raise InputError(f"There are {len(frame):,} rows and {len(p):,} predictions; each row needs one.")
     given, residual = _residuals(p, positive)
-    by_prediction = _ranged(given, residual, lambda v: f"{v:.3g}")
+    chance = np.zeros(len(p)) if p.task == "regression" else given * (1 - given)  # variance that a probability admits itself
+    by_prediction = _ranged(given, residual, chance, lambda v: f"{v:.3g}")
     over_time: tuple[Part, ...] = ()
     by_column: dict[str, tuple[Part, ...]] = {}
     for name in frame.columns:
         values, write = numbers(frame[name])
         if str(name) == time and values is not None:
-            over_time = _ranged(values, residual, write)
+            over_time = _ranged(values, residual, chance, write)
         elif values is not None:
-            by_column[str(name)] = _ranged(values, residual, write)
+            by_column[str(name)] = _ranged(values, residual, chance, write)
         else:
             codes, words = conditions(frame[name])
-            parts = [_part(word.removeprefix(f"{name} = "), residual[codes == i]) for i, word in enumerate(words)]
+            parts = [_part(word.removeprefix(f"{name} = "), residual[codes == i], chance[codes == i]) for i, word in enumerate(words)]
             by_column[str(name)] = tuple(part for part in parts if part.rows >= 20)
     total = len(by_prediction) + len(over_time) + sum(map(len, by_column.values()))
     return ResidualProfile(by_prediction, by_column, over_time, len(p), float(norm.isf((1 - level) / 2 / max(total, 1))),
@@ -119,15 +120,15 @@ def _residuals(p: Predictions, positive: int) -> tuple[np.ndarray, np.ndarray]:
     return given, given - (p.truth == positive)
 
 # %% ../../nbs/04eg_evaluation.residuals.ipynb #69f62bba
-def _part(name: str, residual: np.ndarray) -> Part:
+def _part(name: str, residual: np.ndarray, chance: np.ndarray) -> Part:
     n = len(residual)
-    error = float(residual.std(ddof=1)) / np.sqrt(n) if n > 1 else 0.0
+    error = float(np.sqrt(max(residual.var(ddof=1), chance.mean()) / n)) if n > 1 else 0.0  # where nothing happened by luck, residuals hardly vary
     mean = float(residual.mean()) if n else 0.0
     shown = tuple(np.quantile(residual, (0.05, 0.25, 0.5, 0.75, 0.95)).tolist()) if n else (0.0,) * 5
     return Part(name, n, mean, mean / error if error > 0 else 0.0, shown)  # type: ignore[arg-type]
 
 
-def _ranged(values: np.ndarray, residual: np.ndarray, write: object) -> tuple[Part, ...]:
+def _ranged(values: np.ndarray, residual: np.ndarray, chance: np.ndarray, write: object) -> tuple[Part, ...]:
     "Parts of equal size along a range; equal values stay together."
     known = np.flatnonzero(np.isfinite(values))
     order = known[np.argsort(values[known], kind="stable")]
@@ -135,7 +136,7 @@ def _ranged(values: np.ndarray, residual: np.ndarray, write: object) -> tuple[Pa
         return ()
     ends = np.unique(np.searchsorted(values[order], np.quantile(values[order], np.linspace(0, 1, BINS + 1)[1:-1]), side="right"))
     parts = [rows for rows in np.split(order, ends) if len(rows) >= 20]
-    return tuple(_part(f"{write(values[rows[0]])} to {write(values[rows[-1]])}", residual[rows]) for rows in parts)  # type: ignore[operator]
+    return tuple(_part(f"{write(values[rows[0]])} to {write(values[rows[-1]])}", residual[rows], chance[rows]) for rows in parts)  # type: ignore[operator]
 
 
 def _plot(profile: ResidualProfile) -> Figure:
