@@ -18,7 +18,8 @@ from .labelled import label_codes
 from .material import Material, material
 from .pipelines import starting_pipeline
 from .problems import Problem
-from .spaces import applied, space_for
+from .spaces import applied
+from .study_reading import space_of
 from .trials import Trial, Tuning, judged
 from .tuning import tune
 
@@ -79,8 +80,7 @@ def project_tuning(
     d: Any = project.result("tuning", fresh=True)
     if not d:
         raise MissingError("Nothing was tuned on these data. Run: mlnb tune")
-    whole = {p.name for p in space_for(d["model"])}
-    space = space_for(d["model"], {**dict.fromkeys(whole - set(d["space"])), **d["space"]})
+    space = space_of(d["model"], d["space"])
     given = {f.name: d[f.name] for f in dataclasses.fields(Tuning) if f.name in d and f.name not in ("space", "trials", "findings")}
     trials = tuple(Trial(**{**t, "folds": tuple(t["folds"])}) for t in d["trials"])
     return Tuning(**{**given, "space": space, "trials": trials, "default_folds": tuple(d["default_folds"])})
