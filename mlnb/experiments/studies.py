@@ -97,7 +97,8 @@ def _trouble(place: Place, error: Exception) -> str:
     inner = error.__cause__ if type(error).__name__ == "StorageInternalError" and error.__cause__ else error
     words = f"{type(inner).__name__}: {getattr(inner, 'orig', None) or inner}".splitlines()[0].rstrip(".")
     if "locked" in words or isinstance(error, Timeout):
-        words, next_ = "another process holds it" if isinstance(error, Timeout) else words, "End the other process or wait; what was finished is kept, and the same call goes on."
+        words = "another process holds it" if isinstance(error, Timeout) else words
+        next_ = "End the other process or wait; what was finished is kept, and the same call goes on."
     elif isinstance(error, ImportError) or "Can't load plugin" in words:
         next_ = "Install the driver of the database; for PostgreSQL: pip install psycopg, and a URL like postgresql+psycopg://user@host/name."
     elif place.kind == "url":

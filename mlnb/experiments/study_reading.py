@@ -115,7 +115,7 @@ class StudyNow:
     def left(self) -> bool:
         "Whether it was left before its budget was used."
         budget = self.budget.get("trials") or 0
-        return not self.alive and (self.counts.get("running", 0) > 0 or self.budget.get("ended") is None) and (not budget or self.done < budget)
+        return not self.alive and self.budget.get("ended") in (None, "cancelled") and (not budget or self.done < budget)
 
 
 def studies_now(

@@ -142,7 +142,9 @@ def _kept(place: Place, last: Sequence[Tuning]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not (type(error).__module__.startswith("sqlalchemy") or isinstance(error, (Timeout, FileNotFoundError)) or isinstance(error, KeyError) and "Record does not" in str(error) or type(error).__name__ == "StorageInternalError"):
+        of_storage = type(error).__module__.startswith("sqlalchemy") or type(error).__name__ == "StorageInternalError"
+        gone = isinstance(error, KeyError) and "Record does not" in str(error)
+        if not (of_storage or gone or isinstance(error, (Timeout, FileNotFoundError))):
             raise
         try:
             with troubles(place):
@@ -150,7 +152,8 @@ def _kept(place: Place, last: Sequence[Tuning]) -> Iterator[None]:
         except InputError as said:
             if not last:
                 raise
-            best, shown = last[0].best, ", ".join(f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {value}" for name, value in last[0].best.params.items())
+            best = last[0].best
+            shown = ", ".join(f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {value}" for name, value in best.params.items())
             raise InputError(f"{said} The best of {len(last[0].finished)} trials until then: {last[0].title} {best.value:.4g} with {shown}.") from error
 
 # %% ../../nbs/03ed_experiments.tuning.ipynb #e8382d05
