@@ -92,7 +92,7 @@ def _ahead(trial: Any) -> int:
 # %% ../../nbs/03ed_experiments.tuning.ipynb #4711a61e
 def _begin(s: Search, study: Any, place: Place, by_hand: bool, first: Sequence[Mapping[str, Any]]) -> None:
     "Score the defaults and queue the first trials."
-    study.set_user_attr("budget", {"trials": s.trials if s.trials < 10**9 else None, "minutes": s.minutes, "ended": None})
+    study.set_user_attr("budget", {"trials": s.trials if s.trials < 10**9 else None, "minutes": s.minutes, "patience": s.patience, "ended": None})
     before = defaults_of(s.make(s.problem), s.space)
     inside = {p.name: p.clipped(before[p.name]) for p in s.space}
     if "defaults" not in study.user_attrs:

@@ -77,15 +77,15 @@ def _asker(owner: TuningPanel, call: Callable[[Callable[[], object]], object]) -
     w: Any = require("ipywidgets", why="to show tuning in a panel")
     state, notes, row = owner.state, {}, {"flex_flow": "row wrap", "grid_gap": "12px", "align_items": "flex-start"}
     fields = {"model": _field(w.Dropdown, "Model", options=list(SPACES)), "trials": _field(w.Text, "Trials"), "minutes": _field(w.Text, "Minutes", placeholder="no limit"),
+              "patience": _field(w.Text, "Ends without gain after"),
               "strategy": _field(w.Dropdown, "Strategy", options=list(STRATEGIES)),
               "hypothesis": _field(w.Text, "Hypothesis", placeholder="what tuning should bring; with one the tuned model is trained and recorded")}
     fields["hypothesis"].remove_class("mlnb-short")
     boxes = {}
     for name, field in fields.items():
         boxes[name], notes[name] = _noted(w, field, name == "hypothesis")
-    ranges, none = w.HBox([], layout=row), w.HTML()
-    none.add_class("mlnb-note")
     inputs: dict[str, Any] = {}
+    ranges, none = w.HBox([], layout=row), w.HTML()
 
     def rebuild(*_: object) -> None:
         if list(inputs) != list(state.ranges):
@@ -114,9 +114,9 @@ def _asker(owner: TuningPanel, call: Callable[[Callable[[], object]], object]) -
             state.choose(change["new"])
 
     fields["model"].observe(pick, "value")
-    for name in ("trials", "minutes", "strategy", "hypothesis"):
+    for name in ("trials", "minutes", "patience", "strategy", "hypothesis"):
         fields[name].observe(lambda change, name=name: setattr(state, name, change["new"]), "value")
-    state.observe(lambda _: call(rebuild), ["model", "trials", "minutes", "strategy", "ranges", "running", "hypothesis"])
+    state.observe(lambda _: call(rebuild), ["model", "trials", "minutes", "patience", "strategy", "ranges", "running", "hypothesis"])
     state.observe(lambda _: call(fail), ["wrong"])
     rebuild()
     hypothesis = boxes.pop("hypothesis")

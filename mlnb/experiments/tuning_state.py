@@ -11,6 +11,7 @@ import json
 import re
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import traitlets
@@ -18,7 +19,6 @@ import traitlets
 from ..core.errors import InputError, MlnbError
 from ..core.fingerprint import fingerprint
 from .identity import check_hypothesis
-from .searches import STRATEGIES
 from .spaces import SPACES, Param, space_for
 from .studies import place_of
 from .study_reading import StudyNow, space_of, studies_now
@@ -67,6 +67,7 @@ class _Chosen(traitlets.HasTraits):
     model = traitlets.Unicode("xgboost")  # a key of SPACES
     trials = traitlets.Unicode("60")  # budget, as it was written
     minutes = traitlets.Unicode("")  # budget in time; none when empty
+    patience = traitlets.Unicode("30")  # trials without gain after which it ends; 0 never
     strategy = traitlets.Unicode("bayesian")  # bayesian, random or grid
     ranges = traitlets.Dict()  # parameter -> range as it was written
     hypothesis = traitlets.Unicode("")  # with one the tuned model is trained and recorded at the end
@@ -104,15 +105,24 @@ class _Asked(_Chosen):
             wrong["ranges"] = "Every parameter is held, so there is nothing to search."
         trials = self._number(wrong, "trials", int, "a whole number of trials, 1 or more; 50 to 100 are usual")
         minutes = self._number(wrong, "minutes", float, "minutes above 0, or nothing")
+        patience = self._number(wrong, "patience", int, "a whole number of trials, 0 for never", 0)
         if trials is None and minutes is None and not wrong:
             wrong["trials"] = "Give a number of trials or of minutes."
         if self.hypothesis.strip():
             self._try(wrong, "hypothesis", lambda: check_hypothesis(self.hypothesis))
-        if self.strategy not in STRATEGIES:
-            wrong["strategy"] = f"There is no strategy {self.strategy!r}."
         self.wrong = wrong
-        return {} if wrong else {"model": self.model, "trials": trials, "minutes": minutes, "strategy": self.strategy, "space": self.changes() or None,
+        return {} if wrong else {"model": self.model, "trials": trials, "minutes": minutes, "patience": patience or 0, "strategy": self.strategy, "space": self.changes() or None,
                                  "name": self.name, "hypothesis": self.hypothesis.strip()}
+
+    def take_up(self, study: StudyNow) -> None:
+        "Set the choices to those of a study, so that Start goes on with it."
+        of = study.about
+        self.choose(of["model"])
+        searched = {p.name: shown_range(p) for p in space_of(of["model"], of["space"])}
+        self.ranges = {name: searched.get(name, "") for name in self.ranges}
+        self.strategy = of["strategy"]
+        self.trials, self.minutes = (f"{study.budget[key]:g}" if study.budget.get(key) else "" for key in ("trials", "minutes"))
+        self.patience = f"{study.budget.get('patience', 30)}"
 
     @staticmethod
     def _try(wrong: dict[str, str], name: str, check: Callable[[], object]) -> None:
@@ -121,13 +131,13 @@ class _Asked(_Chosen):
         except MlnbError as error:
             wrong[name] = str(error)
 
-    def _number(self, wrong: dict[str, str], name: str, kind: Any, words: str) -> Any:
+    def _number(self, wrong: dict[str, str], name: str, kind: Any, words: str, least: float = 1e-9) -> Any:
         text = getattr(self, name).strip()
         try:
             value = kind(text) if text else None
         except ValueError:
-            value = 0
-        if value is not None and not 0 < value < 10**9:
+            value = -1
+        if value is not None and not least <= value < 10**9:
             wrong[name] = f"{text!r} is not {words}."
         return value
 
@@ -142,32 +152,13 @@ class _Watched(_Asked):
 
     def __init__(self, project: Project) -> None:  # an open project
         super().__init__()
-        self.project, self.place = project, place_of(project.path / "results" / "tuning.db") if (project.path / "results").is_dir() else None
+        self.project = project
         self._job: Job | None = None
-        self._lock, self._storage = threading.Lock(), None
-        self._stamp: tuple[object, ...] = ()
+        self._lock, self._storage, self._stamp = threading.Lock(), None, tuple[object, ...]()
         self.choose(self.model)
         self.refresh()
         if self.studies:
             self.take_up(self.studies[0])
-
-    def take_up(self, study: StudyNow) -> None:
-        "Set the choices to those of a study, so that Start goes on with it."
-        of = study.about
-        self.choose(of["model"])
-        searched = {p.name: shown_range(p) for p in space_of(of["model"], of["space"])}
-        self.ranges = {name: searched.get(name, "") for name in self.ranges}
-        self.strategy = of["strategy"]
-        self.trials, self.minutes = (f"{study.budget[key]:g}" if study.budget.get(key) else "" for key in ("trials", "minutes"))
-
-    @property
-    def now(self) -> StudyNow | None:
-        "The study of the present choices."
-        try:
-            name = self.name
-        except MlnbError:
-            return None
-        return next((s for s in self.studies if s.name == name), None)
 
     def refresh(self) -> None:
         "Read what changed on disk."
@@ -181,18 +172,17 @@ class _Watched(_Asked):
             self._lock.release()
 
     def _look(self) -> None:
-        if self.place is None and (self.project.path / "results").is_dir():
-            self.place = place_of(self.project.path / "results" / "tuning.db")
-        if self.place is None:
+        if not (self.project.path / "results").is_dir():
             return
+        place = place_of(self.project.path / "results" / "tuning.db")
         with contextlib.suppress(FileNotFoundError):
-            status = (self.project.path / "results" / "tuning.db").stat()
-            now = (status.st_ino, status.st_mtime_ns, self.running, bool(working(self.place)), self._name())
+            status = Path(place.where).stat()
+            now = (status.st_ino, status.st_mtime_ns, self.running, bool(working(place)), self._name())
             if now == self._stamp:
                 return
             if now[:1] != self._stamp[:1]:
-                self._storage = self.place.storage()
-            found = studies_now(self.place, self._storage, "" if self.running or now[3] else self._name())
+                self._storage = place.storage()
+            found = studies_now(place, self._storage, "" if self.running or now[3] else self._name())
             self._stamp, self.studies = now, tuple(found)
             return
         self._stamp, self._storage, self.studies = (), None, ()
@@ -206,6 +196,15 @@ class _Watched(_Asked):
 # %% ../../nbs/03ya_experiments.tuning_state.ipynb #3e8df772
 class TuningState(_Watched):
     "The tuning of a project while it goes on."
+
+    @property
+    def now(self) -> StudyNow | None:
+        "The study of the present choices."
+        try:
+            name = self.name
+        except MlnbError:
+            return None
+        return next((s for s in self.studies if s.name == name), None)
 
     def start(self) -> threading.Thread | None:
         "Begin, or go on; None where it cannot be."
