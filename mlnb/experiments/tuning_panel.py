@@ -69,7 +69,7 @@ def _noted(w: Any, field: Any, wide: bool = False) -> tuple[Any, Any]:
     "A field with a line below it for what is wrong."
     note = w.HTML()
     note.add_class("mlnb-note")
-    return w.VBox([field, note], layout={"width": "100%" if wide else "200px"}), note
+    return w.VBox([field, note], layout={"width": "100%" if wide else "150px"}), note
 
 # %% ../../nbs/03yd_experiments.tuning_panel.ipynb #c1b1ccfa
 def _asker(owner: TuningPanel, call: Callable[[Callable[[], object]], object]) -> Any:
@@ -120,7 +120,7 @@ def _asker(owner: TuningPanel, call: Callable[[Callable[[], object]], object]) -
     state.observe(lambda _: call(fail), ["wrong"])
     rebuild()
     hypothesis = boxes.pop("hypothesis")
-    return w.VBox([w.HBox(list(boxes.values()), layout=row), ranges, none, hypothesis])
+    return w.VBox([w.HBox(list(boxes.values()), layout=row), ranges, none, hypothesis], layout={"grid_gap": "6px"})
 
 # %% ../../nbs/03yd_experiments.tuning_panel.ipynb #aebca7fb
 def _follower(owner: TuningPanel, call: Callable[[Callable[[], object]], object]) -> Any:
@@ -137,7 +137,8 @@ def _follower(owner: TuningPanel, call: Callable[[Callable[[], object]], object]
         now = state.now
         start.disabled, cancel.disabled = state.running, not state.running
         start.description = "Go on" if now is not None and now.left and not state.running else "Start"
-        doing.value = note_html("", state.problem) if state.problem else f'<div class="mlnb-help" role="status">{esc(state.doing)}</div>'
+        words = "Searching …" if state.doing.startswith("Starting") and now is not None and now.done else state.doing
+        doing.value = note_html("", state.problem) if state.problem else f'<div class="mlnb-help" role="status">{esc(words)}</div>'
         progress.value = progress_html(now) if now is not None else ""
 
     def draw(*_: object) -> None:

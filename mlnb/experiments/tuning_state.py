@@ -111,8 +111,8 @@ class _Asked(_Chosen):
         if self.hypothesis.strip():
             self._try(wrong, "hypothesis", lambda: check_hypothesis(self.hypothesis))
         self.wrong = wrong
-        return {} if wrong else {"model": self.model, "trials": trials, "minutes": minutes, "patience": patience or 0, "strategy": self.strategy, "space": self.changes() or None,
-                                 "name": self.name, "hypothesis": self.hypothesis.strip()}
+        return {} if wrong else {"model": self.model, "trials": trials, "minutes": minutes, "patience": patience or 0, "strategy": self.strategy,
+                                 "space": self.changes() or None, "name": self.name, "hypothesis": self.hypothesis.strip()}
 
     def take_up(self, study: StudyNow) -> None:
         "Set the choices to those of a study, so that Start goes on with it."
