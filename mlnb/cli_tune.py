@@ -177,8 +177,7 @@ def tune_command(
         raise InputError("--hypothesis records an experiment in a project; leave it out, or leave --data out and work in a project (mlnb init).")
     def work(**more: Any) -> Tuning:
         if data:
-            found = make_problem(task.replace("-", "_"), data, metric=metric, target=target, time=time, entity=entity)
-            return tune(found, model, storage or None, name, **options, **more)
+            return tune(make_problem(task.replace("-", "_"), data, metric=metric, target=target, time=time, entity=entity), model, storage or None, name, **options, **more)
         return tune_project(open_project(project), model, hypothesis, metric, storage=storage or None, name=name, **options, **more)
 
     return _watched(_Watch(trials, minutes), work, storage or ("" if data else "results/tuning.db"), gate)
