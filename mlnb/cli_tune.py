@@ -5,7 +5,10 @@
 # %% ../nbs/12cn_cli_tune.ipynb #b8bbc062
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -59,13 +62,77 @@ def _space(given: list[str] | None) -> dict[str, Any]:
             raise InputError(f"--space {each!r} cannot be read; write NAME=LOW:HIGH, such as max_depth=3:6, or NAME= to hold a parameter.")
     return found
 
-
-def _progress(t: Tuning) -> None:
-    "A line on the error stream now and then."
-    if len(t.finished) % 10 == 1:
-        tell(f"{len(t.finished)} trials, best {t.title} {t.best.value:.4g}")
-
 # %% ../nbs/12cn_cli_tune.ipynb #c9d0b1a2
+class _Watch:
+    "Progress on the error stream, a bar where that is a terminal; Ctrl-C ends softly, a second one at once."
+
+    def __init__(self, trials: int | None, minutes: float | None) -> None:
+        self.whole, self.pressed = trials or (None if minutes else 60), False
+        self.last: Tuning | None = None
+        self._bar: Any = None
+
+    def __call__(self, t: Tuning) -> None:
+        self.last = t
+        done, best = len(t.finished), f"best {t.title} {t.best.value:.4g}"
+        if self._bar is not None:
+            states = ", ".join(f"{n} {state}" for state in ("pruned", "failed") if (n := sum(each.state == state for each in t.trials)))
+            self._bar.update(0, completed=done, total=self.whole, description=f"{done} trials{f' ({states})' if states else ''}, {best}")
+        elif done % 10 == 1:
+            tell(f"{done} trials, {best}")
+
+    def _press(self, *_: object) -> None:
+        if self.pressed:
+            raise KeyboardInterrupt
+        self.pressed = True
+        tell("Ending after the fold that is being fitted; what is finished is kept. Ctrl-C once more ends at once.")
+
+    def __enter__(self) -> _Watch:
+        with contextlib.suppress(ValueError):  # only the main thread hears signals
+            self._before = signal.signal(signal.SIGINT, self._press)
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+            self._bar = Progress(BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=Console(stderr=True), transient=True)
+            self._bar.add_task("the defaults first", total=self.whole)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        if getattr(self, "_before", None) is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+# %% ../nbs/12cn_cli_tune.ipynb #e44ec667
+def _broken(watch: _Watch, storage: str, found: Tuning | None) -> Answer:
+    "What is said after Ctrl-C."
+    last = found or watch.last
+    kept = f"{len(last.finished)} trials are kept in {storage}, best {last.title} {last.best.value:.4g}." if last is not None else f"What was finished is kept in {storage}."
+    words = f"Interrupted. {kept} The same command goes on." if storage else "Interrupted. The study was in memory and is gone; --storage study.db keeps one."
+    document = {"error": "interrupted", "exit_code": 130, **({} if found is None else {"tuning": found.to_dict()})}
+    return Answer(document, () if found is None else _lines(found), 130, words)
+
+# %% ../nbs/12cn_cli_tune.ipynb #e3dfc06e
+def _watched(watch: _Watch, work: Callable[..., Tuning], kept: str, gate: bool) -> Answer:
+    "Do it, and say what came of it or how to go on."
+    from mlnb.core.errors import MissingError
+    from mlnb.experiments.studies import place_of
+
+    found = None
+    with watch:
+        try:
+            found = work(progress=watch, stop=lambda: watch.pressed)
+        except KeyboardInterrupt:
+            watch.pressed = True
+        except MissingError:  # no trial was finished
+            if not watch.pressed:
+                raise
+    if watch.pressed or found is None:
+        return _broken(watch, place_of(kept).shown if "://" in kept else kept, found)
+    return Answer(found.to_dict(), _lines(found), *gated(found.findings, gate))
+
+# %% ../nbs/12cn_cli_tune.ipynb #e7c1e360
 @commands.command("tune")
 @guarded
 def tune_command(
@@ -105,11 +172,12 @@ def tune_command(
     from mlnb.experiments.tuning import tune
 
     options: dict[str, Any] = {"space": _space(space), "trials": trials, "minutes": minutes, "strategy": strategy, "pruner": pruner, "by_hand": by_hand,
-                               "folds": folds or None, "patience": patience, "random_state": seed, "progress": _progress}
+                               "folds": folds or None, "patience": patience, "random_state": seed}
     if data and hypothesis:
         raise InputError("--hypothesis records an experiment in a project; leave it out, or leave --data out and work in a project (mlnb init).")
-    if data:
-        found = tune(make_problem(task.replace("-", "_"), data, metric=metric, target=target, time=time, entity=entity), model, storage or None, name, **options)
-    else:
-        found = tune_project(open_project(project), model, hypothesis, metric, storage=storage or None, name=name, **options)
-    return Answer(found.to_dict(), _lines(found), *gated(found.findings, gate))
+    def work(**more: Any) -> Tuning:
+        if data:
+            return tune(make_problem(task.replace("-", "_"), data, metric=metric, target=target, time=time, entity=entity), model, storage or None, name, **options, **more)
+        return tune_project(open_project(project), model, hypothesis, metric, storage=storage or None, name=name, **options, **more)
+
+    return _watched(_Watch(trials, minutes), work, storage or ("" if data else "results/tuning.db"), gate)

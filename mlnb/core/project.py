@@ -52,7 +52,8 @@ PROVIDERS: Mapping[str, str] = {  # part -> function that takes the project
 DEAR: Mapping[str, str] = {"model_checks": "MODEL"}  # part that is made only when checks of this name are asked for
 OTHER_FILES = ("data_rules",)  # files beside the records that the data phase reads by itself
 PHASE_PANELS: Mapping[str, str] = {"framing": "framing.panel:FramingPanel", "data": "data.panel:DataPanel",
-                                   "experiments": "experiments.panel:ExperimentsPanel", "evaluation": "evaluation.panel:EvaluationPanel"}
+                                   "experiments": "experiments.panel:ExperimentsPanel", "tuning": "experiments.tuning_panel:TuningPanel",
+                                   "evaluation": "evaluation.panel:EvaluationPanel"}
 
 
 def _read_json(path: Path) -> dict[str, object] | None:

@@ -18,9 +18,12 @@ from ..core.errors import InputError, MlnbError
 from ..core.optional import require
 
 # %% auto #0
-__all__ = ['Place', 'place_of', 'troubles', 'open_study', 'alone']
+__all__ = ['WAIT', 'Place', 'place_of', 'troubles', 'open_study', 'alone']
 
 # %% ../../nbs/03eb_experiments.studies.ipynb #6eee50f3
+WAIT = 30.0  # seconds to wait for a file that another process holds
+
+
 @dataclass(frozen=True)
 class Place:
     "Where a study is kept."
@@ -38,6 +41,14 @@ class Place:
         "The folder of the locks of those at work; None where there is none."
         return Path(self.where + ".workers") if self.kind in ("sqlite", "journal") else None
 
+    @property
+    def mark(self) -> int:
+        "Changes when the file is deleted or another takes its place; 0 where there is none."
+        try:
+            return Path(self.where).stat().st_ino if self.desk is not None else 0
+        except OSError:
+            return 0
+
     def storage(self) -> Any:
         "Optuna's storage. Raises `InputError` where it cannot be opened."
         from optuna.storages import InMemoryStorage, JournalStorage, RDBStorage
@@ -53,7 +64,7 @@ class Place:
             if self.kind == "journal":
                 return JournalStorage(JournalFileBackend(self.where))
             if self.kind == "sqlite":
-                return RDBStorage(f"sqlite:///{self.where}", engine_kwargs={"connect_args": {"timeout": 30}})
+                return RDBStorage(f"sqlite:///{self.where}", engine_kwargs={"connect_args": {"timeout": WAIT}})
             return RDBStorage(self.where, heartbeat_interval=30, grace_period=120)  # another machine's process cannot be seen: it has to say that it lives
 
 # %% ../../nbs/03eb_experiments.studies.ipynb #b0b537f8
@@ -69,7 +80,7 @@ def place_of(
     if text.startswith("sqlite:///"):
         text = text.removeprefix("sqlite:///")
     elif "://" in text:
-        return Place("url", text)
+        return Place("url", text.replace("postgres://", "postgresql://", 1) if text.startswith("postgres://") else text)
     kind = {".db": "sqlite", ".sqlite": "sqlite", ".journal": "journal", ".log": "journal"}.get(Path(text).suffix)
     if kind is None:
         raise InputError(f"The storage {text!r} is of no known kind. Name a file that ends in .db (SQLite) or .journal, or a database such as postgresql://host/name.")
@@ -79,6 +90,26 @@ def place_of(
     return Place(kind, str(path))
 
 # %% ../../nbs/03eb_experiments.studies.ipynb #fd2c05a7
+def _trouble(place: Place, error: Exception) -> str:
+    "What is wrong with a storage, and what to do."
+    from filelock import Timeout
+
+    inner = error.__cause__ if type(error).__name__ == "StorageInternalError" and error.__cause__ else error
+    words = f"{type(inner).__name__}: {getattr(inner, 'orig', None) or inner}".splitlines()[0].rstrip(".")
+    if "locked" in words or isinstance(error, Timeout):
+        words = "another process holds it" if isinstance(error, Timeout) else words
+        next_ = "End the other process or wait; what was finished is kept, and the same call goes on."
+    elif isinstance(error, ImportError) or "Can't load plugin" in words:
+        next_ = "Install the driver of the database; for PostgreSQL: pip install psycopg, and a URL like postgresql+psycopg://user@host/name."
+    elif place.kind == "url":
+        next_ = "See that the server runs and that user, host and database of the URL are right; what was finished is kept there."
+    elif isinstance(error, FileNotFoundError) or "no such table" in words or "readonly" in words:
+        words, next_ = "it was deleted or replaced during the search", "Bring the file back and the same call goes on; without it the search begins anew."
+    else:
+        next_ = "Name another storage; a damaged file is left as it is, and a copy from a backup can take its place."
+    return f"The storage {place.shown if place.kind == 'url' else Path(place.where).name} cannot be used ({words}). {next_}"
+
+# %% ../../nbs/03eb_experiments.studies.ipynb #064c1699
 @contextlib.contextmanager
 def troubles(
     place: Place,  # what is worked with
@@ -95,14 +126,10 @@ def troubles(
 
         if isinstance(error, RuntimeError) and not isinstance(error, StorageInternalError) and not str(error).startswith("The runtime optuna version"):
             raise
-        words = f"{type(error).__name__}: {error}".splitlines()[0]
-        next_ = ("Another process holds it; end that one or wait." if "locked" in words else f"Install the driver of the database: {error}." if isinstance(error, ImportError)
-                 else "Name another storage; a damaged file is left as it is, and a copy from a backup can take its place.")
-        raise InputError(f"The storage {place.shown if place.kind == 'url' else Path(place.where).name} cannot be used ({words}). {next_}") from error
+        raise InputError(_trouble(place, error)) from error
     except Exception as error:
         if type(error).__name__ == "StorageInternalError":
-            raise InputError(f"The storage {Path(place.where).name} cannot be used ({str(error).splitlines()[0]}). Another process may hold it; wait, "
-                             "or name another.") from error
+            raise InputError(_trouble(place, error)) from error
         raise
 
 # %% ../../nbs/03eb_experiments.studies.ipynb #06b546ac
@@ -143,5 +170,5 @@ def alone(
     if place.desk is None:
         yield
         return
-    with FileLock(place.where + ".opening", timeout=60):
+    with FileLock(place.where + ".opening", timeout=2 * WAIT):
         yield

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 from ..core.checks import Context, verifier
 from ..core.errors import InputError, MissingError, did_you_mean, listed
 from ..core.findings import Finding
+from ..core.html import marked
 from ..core.optional import resolve
 from .identity import check_hypothesis
 from .labelled import label_codes
 from .material import Material, material
 from .pipelines import starting_pipeline
 from .problems import Problem
-from .spaces import applied, space_for
+from .spaces import applied
+from .study_reading import space_of
 from .trials import Trial, Tuning, judged
 from .tuning import tune
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['problem_of', 'tune_project', 'project_tuning', 'tuned_pipeline']
+__all__ = ['problem_of', 'tune_project', 'project_tuning', 'NotTuned', 'tuning_of', 'tuned_pipeline']
 
 # %% ../../nbs/03ef_experiments.tuned.ipynb #16ebfe77
 def problem_of(
@@ -79,11 +81,33 @@ def project_tuning(
     d: Any = project.result("tuning", fresh=True)
     if not d:
         raise MissingError("Nothing was tuned on these data. Run: mlnb tune")
-    whole = {p.name for p in space_for(d["model"])}
-    space = space_for(d["model"], {**dict.fromkeys(whole - set(d["space"])), **d["space"]})
+    space = space_of(d["model"], d["space"])
     given = {f.name: d[f.name] for f in dataclasses.fields(Tuning) if f.name in d and f.name not in ("space", "trials", "findings")}
     trials = tuple(Trial(**{**t, "folds": tuple(t["folds"])}) for t in d["trials"])
     return Tuning(**{**given, "space": space, "trials": trials, "default_folds": tuple(d["default_folds"])})
+
+
+class NotTuned:
+    "What is shown where nothing was tuned."
+
+    words = ("Nothing was tuned on these data: the model has the settings it started from. `mlnb tune --hypothesis '…'` searches better ones, "
+             "and `project.panel('tuning')` does so live.")
+
+    def __repr__(self) -> str:
+        return self.words
+
+    def _repr_html_(self) -> str:
+        return f"<div>{marked(self.words)}</div>"
+
+
+def tuning_of(
+    project: Project,  # a project
+) -> Tuning | NotTuned:  # the latest search, or a sentence that says how to make one
+    "The latest search, for a report."
+    try:
+        return project_tuning(project)
+    except MissingError:
+        return NotTuned()
 
 
 def tuned_pipeline(

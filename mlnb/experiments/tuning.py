@@ -5,24 +5,24 @@
 # %% ../../nbs/03ed_experiments.tuning.ipynb #55ed7479
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..core.errors import InputError, MissingError, MlnbError
-from ..core.findings import Findings
+from ..core.errors import InputError, MlnbError
 from .crossval import fitted
 from .problems import Problem
 from .spaces import applied, defaults_of
 from .searches import Search, grid_of, make_search, pruner_of, sampler_of
 from .studies import Place, alone, open_study, place_of, troubles
-from .trials import Trial, Tuning, judged
+from .study_reading import about, read_study, trials_in
+from .trials import Tuning
 from .workers import at_work, heal
 
 # %% auto #0
@@ -66,7 +66,7 @@ def _objective(s: Search, worker: str, stop: Callable[[], bool]) -> Callable[[An
             if _ahead(trial) >= s.trials:
                 raise Cancelled("The budget was used up by others.")
             params = {p.name: p.suggest(trial) for p in s.space}
-            same = next((t for t in _done(trial.study, "COMPLETE") if t.params == params and t.number != trial.number), None)
+            same = next((t for t in trials_in(trial.study, "COMPLETE") if t.params == params and t.number != trial.number), None)
             scores, found = _Scores(s), [float(v) for v in same.user_attrs["folds"]] if same else []
             for fold in range(len(found), len(s.folds)):
                 if stop():
@@ -85,19 +85,14 @@ def _objective(s: Search, worker: str, stop: Callable[[], bool]) -> Callable[[An
     return objective
 
 
-def _done(study: Any, *states: str) -> list[Any]:
-    from optuna.trial import TrialState
-
-    return study.get_trials(deepcopy=False, states=tuple(TrialState[name] for name in states or ("COMPLETE", "PRUNED")))
-
-
 def _ahead(trial: Any) -> int:
     "Trials that count and were begun before this one: numbers are given once, so of two processes one gives way."
-    return sum(t.number < trial.number for t in _done(trial.study, "COMPLETE", "PRUNED", "RUNNING"))
+    return sum(t.number < trial.number for t in trials_in(trial.study, "COMPLETE", "PRUNED", "RUNNING"))
 
 # %% ../../nbs/03ed_experiments.tuning.ipynb #4711a61e
 def _begin(s: Search, study: Any, place: Place, by_hand: bool, first: Sequence[Mapping[str, Any]]) -> None:
     "Score the defaults and queue the first trials."
+    study.set_user_attr("budget", {"trials": s.trials if s.trials < 10**9 else None, "minutes": s.minutes, "patience": s.patience, "ended": None})
     before = defaults_of(s.make(s.problem), s.space)
     inside = {p.name: p.clipped(before[p.name]) for p in s.space}
     if "defaults" not in study.user_attrs:
@@ -106,6 +101,8 @@ def _begin(s: Search, study: Any, place: Place, by_hand: bool, first: Sequence[M
             for fold in range(len(s.folds)):
                 found = scores.add(fold, None)
         study.set_user_attr("defaults", {"params": before, "folds": found})
+    if "about" not in study.user_attrs:
+        study.set_user_attr("about", about(s))
     queue = [inside, *first]
     if by_hand:  # each parameter by itself, a quarter and three quarters up its range
         queue += [{**inside, p.name: p.at(share)} for p in s.space for share in (0.25, 0.75)]
@@ -118,7 +115,7 @@ def _begin(s: Search, study: Any, place: Place, by_hand: bool, first: Sequence[M
 
 def _over(s: Search, study: Any, began: float) -> str:
     "Why no other trial is begun; empty while the search goes on."
-    counted, done = _done(study, "COMPLETE", "PRUNED", "RUNNING"), _done(study)
+    counted, done = trials_in(study, "COMPLETE", "PRUNED", "RUNNING"), trials_in(study)
     if len(counted) >= s.trials:
         return f"{s.trials} trials"
     if s.minutes is not None and time.monotonic() - began >= s.minutes * 60:
@@ -131,10 +128,33 @@ def _over(s: Search, study: Any, began: float) -> str:
         best = min(full, key=lambda t: (-sign * t.value, t.number)).number
         if sum(t.number > best for t in done) >= s.patience:
             return f"no gain in {s.patience} trials"
-    failed = [t.user_attrs["error"] for t in _done(study, "FAIL") if "error" in t.user_attrs and not t.user_attrs["error"].startswith(("Cancelled", "The budget"))]
+    failed = [t.user_attrs["error"] for t in trials_in(study, "FAIL") if "error" in t.user_attrs and not t.user_attrs["error"].startswith(("Cancelled", "The budget"))]
     if not done and len(failed) >= 3:
         raise InputError(f"The first {len(failed)} trials failed, and none was finished. {failed[-1]}")
     return ""
+
+# %% ../../nbs/03ed_experiments.tuning.ipynb #01c78c54
+@contextlib.contextmanager
+def _kept(place: Place, last: Sequence[Tuning]) -> Iterator[None]:
+    "What goes wrong with a storage in words, with the best that was found."
+    from filelock import Timeout
+
+    try:
+        yield
+    except Exception as error:
+        of_storage = type(error).__module__.startswith("sqlalchemy") or type(error).__name__ == "StorageInternalError"
+        gone = isinstance(error, KeyError) and "Record does not" in str(error)
+        if not (of_storage or gone or isinstance(error, (Timeout, FileNotFoundError))):
+            raise
+        try:
+            with troubles(place):
+                raise
+        except InputError as said:
+            if not last:
+                raise
+            best = last[0].best
+            shown = ", ".join(f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {value}" for name, value in best.params.items())
+            raise InputError(f"{said} The best of {len(last[0].finished)} trials until then: {last[0].title} {best.value:.4g} with {shown}.") from error
 
 # %% ../../nbs/03ed_experiments.tuning.ipynb #e8382d05
 def run_search(
@@ -152,21 +172,28 @@ def run_search(
     began = time.monotonic()
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    last: list[Tuning] = []  # what is known, should the storage go away
     try:
-        study = open_study(place, name, search.identity(), search.problem.higher_is_better)
-        with warnings.catch_warnings(), at_work(place) as worker:
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            warnings.simplefilter("ignore", UserWarning)
-            study.sampler, study.pruner = sampler_of(search), pruner_of(search)
-            heal(study, place)
-            _begin(search, study, place, by_hand, first)
-            objective = _objective(search, worker, stop)
-            while not (why := "cancelled" if stop() else _over(search, study, began)):
-                _one(search, study, objective, place, worker)
+        with _kept(place, last):
+            study = open_study(place, name, search.identity(), search.problem.higher_is_better)
+            with warnings.catch_warnings(), at_work(place) as worker:
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                warnings.simplefilter("ignore", UserWarning)
+                study.sampler, study.pruner = sampler_of(search), pruner_of(search)
                 heal(study, place)
-                if progress and _done(study, "COMPLETE"):
-                    progress(_read(search, study, place, "", False))
-            return _read(search, study, place, why, True)
+                _begin(search, study, place, by_hand, first)
+                objective, mark = _objective(search, worker, stop), place.mark
+                while not (why := "cancelled" if stop() else _over(search, study, began)):
+                    _one(search, study, objective, place, worker)
+                    if place.mark != mark:
+                        raise FileNotFoundError("it was deleted or replaced during the search")
+                    heal(study, place)
+                    if trials_in(study, "COMPLETE"):
+                        last[:] = [read_study(study, place.kind, "", False)]
+                        if progress:
+                            progress(last[0])
+                study.set_user_attr("budget", {**study.user_attrs["budget"], "ended": why})
+                return read_study(study, place.kind, why)
     finally:
         optuna.logging.set_verbosity(level)
 
@@ -175,59 +202,18 @@ def _one(s: Search, study: Any, objective: Callable[[Any], float], place: Place,
     from optuna import TrialPruned
     from optuna.trial import TrialState
 
+    if place.desk is None or s.strategy == "grid":  # with a heartbeat
+        study.optimize(objective, n_trials=1, catch=(MlnbError,))
+        return
+    with alone(place):
+        trial = study.ask()
+        trial.set_user_attr("worker", worker)
     try:
-        if place.desk is None or s.strategy == "grid":  # with a heartbeat
-            study.optimize(objective, n_trials=1, catch=(MlnbError,))
-            return
-        with alone(place):
-            trial = study.ask()
-            trial.set_user_attr("worker", worker)
-        try:
-            study.tell(trial, objective(trial))
-        except TrialPruned:
-            study.tell(trial, state=TrialState.PRUNED)
-        except MlnbError:
-            study.tell(trial, state=TrialState.FAIL)
-    except Exception as error:
-        if type(error).__module__.startswith("sqlalchemy") or type(error).__name__ == "StorageInternalError":
-            with troubles(place):
-                raise
-        raise
-
-# %% ../../nbs/03ed_experiments.tuning.ipynb #0fbb31b2
-_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
-
-
-def _read(s: Search, study: Any, place: Place, why: str, whole: bool) -> Tuning:
-    "What is known of a study."
-    found = []
-    for t in study.get_trials(deepcopy=False):
-        if t.state.name in _STATES and not t.user_attrs.get("error", "").startswith("The budget"):
-            folds = tuple(t.user_attrs.get("folds", ()))
-            value = t.value if t.state.name == "COMPLETE" else float(np.mean(folds)) if folds else None
-            found.append(Trial(t.number, _STATES[t.state.name], dict(t.params), value, folds, t.user_attrs.get("error", "") if t.state.name == "FAIL" else ""))
-    if not any(t.state == "complete" for t in found):
-        raise MissingError(f"No trial was finished ({why}), so there is nothing to say yet. Go on with the same study, or allow more.")
-    kept = study.user_attrs["defaults"]
-    same = [t.folds for t in found if t.state == "complete" and t.params == kept["params"]]
-    p, share = s.problem, float(np.mean([len(test) / len(train) for train, test in s.folds.splits]))
-    default_folds = tuple(kept["folds"]) or (same[0] if same else next(t.folds for t in found if t.state == "complete"))
-    made = Tuning(s.model, p.task, p.metric, p.title, p.higher_is_better, s.space, tuple(found), kept["params"], default_folds, share, s.folds.words, s.strategy, why,
-                  place.kind, _importance(study, s.random_state) if whole else {}, len(p))
-    return dataclasses.replace(made, findings=Findings([judged(made)])) if whole else made
-
-
-def _importance(study: Any, random_state: int) -> dict[str, float]:
-    "Shares of the variance of the scores (fANOVA: Hutter, Hoos and Leyton-Brown 2014); nothing where there are too few trials."
-    import optuna
-
-    if len(_done(study, "COMPLETE")) < 8:
-        return {}
-    try:
-        found = optuna.importance.get_param_importances(study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=random_state))
-    except (RuntimeError, ValueError):  # every trial has the same score
-        return {}
-    return {name: round(float(value), 4) for name, value in found.items()}
+        study.tell(trial, objective(trial))
+    except TrialPruned:
+        study.tell(trial, state=TrialState.PRUNED)
+    except MlnbError:
+        study.tell(trial, state=TrialState.FAIL)
 
 # %% ../../nbs/03ed_experiments.tuning.ipynb #943e0cfe
 def tune(

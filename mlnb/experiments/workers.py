@@ -58,6 +58,19 @@ def working(
     return found
 
 
+def _stale(study: Any) -> int:
+    "In a database: trials whose process has not said for two minutes that it lives."
+    from optuna.storages import fail_stale_trials
+    from optuna.trial import TrialState
+
+    def running() -> int:
+        return len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+
+    before = running()
+    fail_stale_trials(study)
+    return before - running()
+
+
 def heal(
     study: Any,  # an Optuna study
     place: Place,  # where it is
@@ -66,7 +79,7 @@ def heal(
     from optuna.trial import TrialState
 
     if place.desk is None:
-        return 0  # memory dies with its process, and a database has Optuna's heartbeat
+        return _stale(study) if place.kind == "url" else 0  # memory dies with its process
     left = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     alive = working(place) if left else set()
     gone = [t for t in left if t.user_attrs.get("worker") not in alive and (t.user_attrs.get("worker") or len(alive) <= 1)]
