@@ -41,6 +41,7 @@ PARTS: Mapping[str, str] = {  # what a check may ask for, and how a person provi
     "notebook": "Name the notebook or script to read.",
     "traffic": "Give a log of requests.",
     "model_checks": "Train a model first: mlnb run training.",
+    "selection": "Compare candidates first: mlnb select.",
     "tuning": "Tune a model first: mlnb tune.",
     "skew": "Name the online path (online: http://… or module:function), a log (requests: logs/*.jsonl) or both in mlnb.yaml.",
 }

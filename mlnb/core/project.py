@@ -45,6 +45,7 @@ PROVIDERS: Mapping[str, str] = {  # part -> function that takes the project
     "predictions": "evaluation.evaluate:project_predictions",
     "model_checks": "evaluation.model_checks:project_model_checks",
     "skew": "evaluation.skew:project_skew",
+    "selection": "experiments.selected:project_selection",
     "tuning": "experiments.tuned:project_tuning",
     "reference": "monitoring.batch:project_reference",
     "drift": "monitoring.batch:project_drift",
@@ -158,7 +159,7 @@ INPUTS: Mapping[str, tuple[str, ...]] = {  # part that a check needs -> what it 
     "integrity": ("data", "holdout", "config"), "store": ("store", "record:feature_store"), "current": ("current", "config"),
     **dict.fromkeys(("train", "holdout"), ("holdout", "data", "config")),
     **dict.fromkeys(("experiment", "model", "pipeline", "evaluation", "predictions", "model_checks", "reference"), _MODEL), "drift": ("current", *_MODEL),
-    "skew": ("requests", "online", "current", *_MODEL), "tuning": ("data", "holdout", "config"),
+    "skew": ("requests", "online", "current", *_MODEL), **dict.fromkeys(("tuning", "selection"), ("data", "holdout", "config")),
 }
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['select_project', 'Choices', 'project_choices']
+__all__ = ['select_project', 'Choices', 'project_selection', 'project_choices']
 
 # %% ../../nbs/03cf_experiments.selected.ipynb #9d391ed3
 def select_project(
@@ -114,6 +114,16 @@ def _tuning_html(t: Tuning) -> Raw:
     return panel(f"Tuned: {t.model}", words + table(rows, ["parameter", "best", ""]), t.words)
 
 # %% ../../nbs/03cf_experiments.selected.ipynb #c1bc719a
+def project_selection(
+    project: Project,  # a project
+) -> Mapping[str, Any]:  # what `Selection.to_dict` gave
+    "The comparison of candidates on the present data. Raises `MissingError` where there is none."
+    kept: Any = project.result("selection", fresh=True)
+    if not kept:
+        raise MissingError("No candidates were compared on these data. Run: mlnb select")
+    return dict(kept)
+
+
 def project_choices(
     project: Project,  # a project
 ) -> Choices | None:  # None where nothing was compared or searched on the present data

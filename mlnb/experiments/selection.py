@@ -167,6 +167,10 @@ _BOOSTED = ("XGB", "LGBM", "LightGBM", "CatBoost", "GradientBoosting", "HistGrad
 @verifier("EXP-SELECT")
 def _selected(context: Context) -> Finding:
     experiment: Any = context["experiment"]
+    chosen: Any = context.maybe("selection")
+    if chosen:  # what was measured says more than what was named
+        kept = Finding.from_dict(next(f for f in chosen["findings"] if f["code"] == "EXP-SELECT"))
+        return kept.replace(message=f"{kept.message} The model in use is {experiment.model_type}.")
     advice = advise(experiment.task, experiment.rows)
     tried = [str(model) for model in (experiment.model_type, *experiment.compared_with)]
     evidence = {"model": experiment.model_type, "advice": advice.to_dict() | {"code": ""}, "compared_with": list(experiment.compared_with)}

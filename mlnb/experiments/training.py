@@ -110,7 +110,7 @@ def train(
         e = run.record(threshold=result.threshold, classes=result.oof.classes, **_numbers(result.comparison),
                        baseline=result.simple["baseline"].to_dict(), heuristic=result.simple["heuristic"].to_dict())
         e = _kept(run, m, result, e, began, clock.perf_counter() - start)
-    found = run_checks(["EXP-RECORD", "EXP-SELECT"], Context(experiment=e))
+    found = run_checks(["EXP-RECORD", "EXP-SELECT"], Context(experiment=e, selection=project.result("selection", fresh=True)))
     return Training(e, split, project.note(found, source="run training", inputs=("data", "holdout", "model")))
 
 # %% ../../nbs/03d_experiments.training.ipynb #7d21a246
