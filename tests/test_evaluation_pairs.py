@@ -220,7 +220,7 @@ def test_a_selection_is_kept_until_the_data_change(project: Project) -> None:
     assert "plan" not in str(kept.selection["settings"]) and kept.findings[0].code == "EXP-SELECT" and found.winner in kept._repr_html_()
     project.check("EXP-SELECT")
     said = project.findings().get("EXP-SELECT")  # what was measured outlives a training and says more than it
-    assert "by nested cross-validation" in said.message and "XGBClassifier" in said.message and said.value == pytest.approx(found.score.value)
+    assert "by nested cross-validation" in said.message and "The model in use is" in said.message and said.value == pytest.approx(found.score.value)
     data = project.path.parent / "people.csv"
     data.write_text(data.read_text() + "3,50.0,a,1\n")
     assert project_choices(Project(project.path)) is None
