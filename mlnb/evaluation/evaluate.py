@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.checks import Context, finding, verifier
+from ..core.checks import Context, verifier
 from ..core.errors import InputError
 from ..core.findings import Finding, Findings, plain
 from ..core.optional import resolve
@@ -24,7 +24,7 @@ from .groups import group_rates, slice_scores
 from .measures import get_metric
 from .metrics import choose_metric
 from .predictions import Predictions, predictions
-from .reliability import calibration
+from .calibration_parts import calibration_parts
 from .rigour import evaluation_findings
 from .versus import versus
 
@@ -46,7 +46,7 @@ class Evaluation:
     contest: Contest  # metrics, and the model against baseline and rule
     segments: tuple[Mapping[str, Any], ...] = ()  # segment, rows, value, low, high; worst first
     groups: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)  # attribute -> group -> counts and rates
-    calibration: Mapping[str, Any] = field(default_factory=dict)  # reliability curve and errors; empty without probabilities
+    calibration: Mapping[str, Any] = field(default_factory=dict)  # reliability curves, errors, and what a correction gains; empty without probabilities
     calibrated: Mapping[str, Any] = field(default_factory=dict)  # EVAL10 as a finding
     curves: Mapping[str, Any] = field(default_factory=dict)  # class -> points of ROC and precision–recall; empty without scores
     confusion: Mapping[str, Any] = field(default_factory=dict)  # labels and counts, truth by row; empty for a quantity
@@ -106,6 +106,7 @@ def evaluate(
     random_state: int = 0,  # seed
     level: float = 0.95,  # confidence of every interval
     other: tuple[str, Predictions] | None = None,  # name and predictions of another model to compare with by every metric
+    quantiles: Mapping[float, object] | None = None,  # of a quantity: level -> predicted quantile, shape (n,)
 ) -> Evaluation:  # plain data
     "Evaluate predictions. Raises `InputError` for predictions that cannot be scored."
     _both_there(p, primary)
@@ -114,15 +115,14 @@ def evaluate(
     metric = get_metric(primary or choice.metric)  # type: ignore[union-attr]
     found = contest({"model": p, **(rivals or {})}, metric, n_resamples=n_resamples, level=level, random_state=random_state, groups=entity)
     parts: dict[str, Any] = {"curves": curve_points(p, (facts or {}).get("threshold") if p.task == "binary" else None)}
-    if p.task != "regression" and p.score is not None:
-        parts |= _calibrated(p, level, random_state)
+    parts |= calibration_parts(p, quantiles, level, random_state, entity)
     if p.task == "regression":
         parts["residuals"] = _residuals(p)
     elif p.label is not None:
         parts["confusion"] = _confusion(p)
     cut = () if segments is None else slice_scores(p, segments, metric, level=level)
     groups = {} if protected is None else group_rates(p, protected, level)
-    parts |= {"points": kept_points(p), "search": {} if segments is None else searched(p, segments, level, random_state),
+    parts |= {"points": kept_points(p, protected if protected is not None else segments), "search": {} if segments is None else searched(p, segments, level, random_state),
               "by_group": {} if protected is None else grouped(p, protected, metric.name, level, random_state)}
     if other is not None:
         name, theirs = other
@@ -141,14 +141,6 @@ def _both_there(p: Predictions, primary: str) -> None:
         raise InputError(f"{which} {p.classes[int(seen[0])]!r}, so nothing shows whether the model tells them from others. "  # type: ignore[misc]
                          "Use rows of two classes or more, or name a metric of labels: primary='accuracy', or --metric accuracy.")
 
-
-def _calibrated(p: Predictions, level: float, random_state: int) -> dict[str, Any]:
-    "The reliability curve and EVAL10; only the finding, with the reason, where scores are no probabilities or rows are too few."
-    try:
-        made = calibration(p, n_bins=min(10, max(len(p), 2)), level=level, random_state=random_state)
-    except InputError as error:
-        return {"calibrated": finding("EVAL10", "not_checked", str(error)).to_dict()}
-    return {"calibration": plain(made.to_dict()), "calibrated": made.finding.to_dict()}
 
 
 CLASSES = 60  # classes that have a row of their own in the confusion

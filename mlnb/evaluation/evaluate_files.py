@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['COLUMNS', 'shared_with_train', 'evaluate_files']
+__all__ = ['COLUMNS', 'shared_with_train', 'common_rows', 'file_answers', 'evaluate_files']
 
 # %% ../../nbs/04dk_evaluation.evaluate_files.ipynb #ef8bf4d3
 def shared_with_train(
@@ -40,7 +40,10 @@ def shared_with_train(
     return int(np.isin(hashes[0], np.unique(hashes[1])).sum()) if alike else 0
 
 # %% ../../nbs/04dk_evaluation.evaluate_files.ipynb #09ba78b9
-def _common(one: Answered, other: Answered) -> tuple[Predictions, Predictions, np.ndarray]:
+def common_rows(
+    one: Answered,  # answers of a model to n rows
+    other: Answered,  # answers of another to the same n rows
+) -> tuple[Predictions, Predictions, np.ndarray]:  # of both, and which rows these are, shape (n,)
     "The answers of both to the rows that both answer, and which rows these are."
     both = one.good & other.good
     if not both.any():
@@ -49,6 +52,50 @@ def _common(one: Answered, other: Answered) -> tuple[Predictions, Predictions, n
     if first.classes != second.classes and set(first.classes) == set(second.classes):
         raise InputError(f"The models count {first.positive!r} and {second.positive!r} as positive. Name the positive label: positive=…, or --positive.")
     return first, second, both
+
+# %% ../../nbs/04dk_evaluation.evaluate_files.ipynb #71128fe8
+def file_answers(
+    data: Any,  # rows: a frame, a path or a table
+    target: str,  # column that holds what happened
+    model: Any = None,  # a fitted estimator, or a file or address that `open_model` opens; None when columns hold the answers
+    prediction: str = "",  # column of predicted labels or numbers
+    score: str | Mapping[str, str] = "",  # column of scores of the positive label, or label -> column
+    task: str = "",  # binary, multiclass or regression; read from model and target when empty
+    positive: Any = None,  # the positive label of a binary task
+    threshold: float = 0.5,  # probability from which the positive label is predicted
+    trust: bool = False,  # whether pickles may be loaded
+    columns: Sequence[str] = (),  # other columns that have to be there
+    quantiles: Sequence[str] = (),  # columns of predicted quantiles, which no model is shown
+) -> tuple[pd.DataFrame, Answered]:  # n rows with a known outcome, and the answers to those that have one
+    "A table and a model's answers to it."
+    from mlnb.core.tables import open_table
+
+    frame, lost = _known(open_table(data), target, [*columns, *quantiles])
+    if not 0 <= threshold <= 1:
+        raise InputError(f"A threshold is a probability, between 0 and 1; got {threshold:g}.")
+    if (model is None) == (not prediction and not score):
+        raise InputError("Give a model, or columns of predictions or scores: one of the two.")
+    if model is None:
+        one = column_answers(frame, target, prediction, score, task, positive, threshold)
+    else:
+        one = model_answers(open_model(model, trust), frame.drop(columns=list(quantiles)), target, task, positive, threshold)
+    return frame, dataclasses.replace(one, notes=(*lost, *one.notes, *_unsure(one.p, frame[target], task)))
+
+
+def _known(table: Any, target: str, others: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    "Rows whose outcome is known, and a note on the others."
+    for name, what in ((target, "target"), *((other, "column") for other in others)):
+        table.check_column(name, what)
+    frame = table.frame()
+    known = frame[target].notna()
+    if not known.any():
+        raise InputError(f"No row of {table.name} has a value in {target!r}, so nothing can be evaluated. Give rows whose outcome is known.")
+    lost = [f"{int((~known).sum()):,} rows were left out since {target!r} is missing there."] if not known.all() else []
+    return frame[known].reset_index(drop=True), lost
+
+
+def _used(target: str, prediction: str, score: str | Mapping[str, str]) -> list[str]:
+    return [target, prediction, *(score.values() if isinstance(score, Mapping) else [score])]
 
 # %% ../../nbs/04dk_evaluation.evaluate_files.ipynb #ef446a17
 COLUMNS = 40  # columns that the score is broken down by
@@ -71,23 +118,19 @@ def evaluate_files(
     trust: bool = False,  # whether pickles may be loaded
     n_resamples: int = 1000,  # bootstrap resamples
     random_state: int = 0,  # seed
+    quantiles: Mapping[float, str] | None = None,  # of a quantity: level -> column of the predicted quantile
 ) -> Evaluation:  # as of a project, with notes among its facts
     "Evaluate a model, or columns of answers, on a table."
     from mlnb.core.tables import open_table
 
-    frame, lost = _known(open_table(data), target, [*protected, *([entity] if entity else [])])
-    used = [target, prediction, *(score.values() if isinstance(score, Mapping) else [score])]
-    if not 0 <= threshold <= 1:
-        raise InputError(f"A threshold is a probability, between 0 and 1; got {threshold:g}.")
-    if (model is None) == (not prediction and not score):
-        raise InputError("Give a model, or columns of predictions or scores: one of the two.")
-    answer = (lambda m: model_answers(open_model(m, trust), frame.drop(columns=[u for u in used[1:] if u]), target, task, positive, threshold))  # noqa: E731
-    one = answer(model) if model is not None else column_answers(frame, target, prediction, score, task, positive, threshold)
-    notes, good, p, other = [*lost, *one.notes, *_unsure(one.p, frame[target], task)], one.good, one.p, None
+    spread = list((quantiles or {}).values())
+    frame, one = file_answers(data, target, model, prediction, score, task, positive, threshold, trust, [*protected, *([entity] if entity else [])], spread)
+    used = [*_used(target, prediction, score), *spread]
+    notes, good, p, other = list(one.notes), one.good, one.p, None
     if compare is not None:
-        second = answer(compare)
+        second = model_answers(open_model(compare, trust), frame.drop(columns=[u for u in used[1:] if u]), target, task, positive, threshold)
         notes += [f"The other model: {note}" for note in second.notes]
-        p, theirs, good = _common(one, second)
+        p, theirs, good = common_rows(one, second)
         other = ("the other", theirs)
     rows = frame[good].reset_index(drop=True)
     facts: dict[str, Any] = {"notes": notes, "threshold": threshold, "positive": None if p.positive is None else str(p.positive)}
@@ -97,20 +140,9 @@ def evaluate_files(
     segments = rows[[c for c in rows.columns if c not in used and _describes(rows[c])][:COLUMNS]]
     rivals, facts["names"] = _constant(p)
     made = evaluate(p, rivals, segments if segments.shape[1] else None, rows[list(protected)] if protected else None, metric, facts,
-                    _whom(rows[entity]) if entity else None, n_resamples, random_state, other=other)
+                    _whom(rows[entity]) if entity else None, n_resamples, random_state, other=other,
+                    quantiles={k: rows[c].to_numpy() for k, c in (quantiles or {}).items()})
     return dataclasses.replace(made, facts=dict(made.facts))
-
-# %% ../../nbs/04dk_evaluation.evaluate_files.ipynb #5e8d2e25
-def _known(table: Any, target: str, others: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
-    "Rows whose outcome is known, and a note on the others."
-    for name, what in ((target, "target"), *((other, "column") for other in others)):
-        table.check_column(name, what)
-    frame = table.frame()
-    known = frame[target].notna()
-    if not known.any():
-        raise InputError(f"No row of {table.name} has a value in {target!r}, so nothing can be evaluated. Give rows whose outcome is known.")
-    lost = [f"{int((~known).sum()):,} rows were left out since {target!r} is missing there."] if not known.all() else []
-    return frame[known].reset_index(drop=True), lost
 
 # %% ../../nbs/04dk_evaluation.evaluate_files.ipynb #c561d99b
 def _unsure(p: Predictions, truth: pd.Series, task: str) -> list[str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['STEPS', 'KEPT_COLUMNS', 'KEPT_GROUPS', 'SEARCHED', 'MOST', 'kept_points', 'searched', 'grouped']
+__all__ = ['STEPS', 'KEPT_COLUMNS', 'KEPT_GROUPS', 'SEARCHED', 'MOST', 'kept_points', 'searched', 'grouped', 'binned']
 
 # %% ../../nbs/04di_evaluation.evaluation_parts.ipynb #93a4bb04
 STEPS = 500  # thresholds that are kept
@@ -107,16 +107,18 @@ def grouped(
     "Metrics of every group, with intervals."
     if not protected.shape[1] or (p.label is None and p.value is None):
         return {}
-    binned = protected.apply(_binned)
-    if len(binned.drop_duplicates()) > MOST:
-        binned = binned.iloc[:, :1]
-    if not 2 <= len(binned.drop_duplicates()) <= MOST:
+    parts = protected.apply(binned)
+    if len(parts.drop_duplicates()) > MOST:
+        parts = parts.iloc[:, :1]
+    if not 2 <= len(parts.drop_duplicates()) <= MOST:
         return {}
     names = {"binary": ["accuracy", "recall", "precision", "selection_rate"], "multiclass": ["accuracy"]}.get(p.task, [])
-    return group_metrics(p, binned, list(dict.fromkeys([primary, *names])), 300, level, random_state).to_dict()
+    return group_metrics(p, parts, list(dict.fromkeys([primary, *names])), 300, level, random_state).to_dict()
 
 
-def _binned(column: pd.Series) -> pd.Series:
+def binned(
+    column: pd.Series,  # an attribute
+) -> pd.Series:  # of the same length
     "Numbers of many values in four parts; everything else as it is."
     import pandas as pd
 

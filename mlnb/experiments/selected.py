@@ -126,10 +126,11 @@ def project_selection(
 
 def project_choices(
     project: Project,  # a project
+    searched: bool = True,  # whether the latest search for settings belongs to it
 ) -> Choices | None:  # None where nothing was compared or searched on the present data
     "What was chosen in a project."
     try:
-        tuned: Tuning | None = project_tuning(project)
+        tuned: Tuning | None = project_tuning(project) if searched else None
     except MissingError:
         tuned = None
     kept = project.result("selection", fresh=True)
