@@ -153,8 +153,8 @@ def test_what_goes_wrong_in_the_process_is_said(project):
 
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path):
     rows(120).to_csv(tmp_path / "d.csv", index=False)
-    command = [sys.executable, "-c", "from mlnb.cli import main; main()", "tune", "--data", "d.csv", "--target", "y", "--model", "random_forest", "--space", "n_estimators=5:10",
-               "--trials", "9999", "--patience", "0", "--folds", "3", "--storage", "s.db", "--json"]
+    command = [sys.executable, "-c", "from mlnb.cli import main; main()", "tune", "--data", "d.csv", "--target", "y", "--model", "random_forest", "--space",
+               "n_estimators=5:10", "--trials", "9999", "--patience", "0", "--folds", "3", "--storage", "s.db", "--json"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert "1 trials, best" in process.stderr.readline()  # no bar: not a terminal
