@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 commands = typer.Typer(add_completion=False)
 
 # %% auto #0
-__all__ = ['commands', 'Groups', 'Costs', 'Against', 'Text', 'References', 'Ratings', 'Scale', 'evaluate_command']
+__all__ = ['commands', 'Groups', 'Costs', 'Against', 'Quantiles', 'Text', 'References', 'Ratings', 'Scale', 'evaluate_command']
 
 # %% ../nbs/12cp_cli_evaluate.ipynb #00f4c8a0
 def _evaluation_lines(e: Evaluation) -> Iterator[str]:
@@ -64,6 +64,18 @@ def _told(made: Evaluation, found: Findings, more: Part, gate: bool) -> Answer:
     code, error = gated(found, gate)
     lines = [*_evaluation_lines(made), *more.lines, "", *finding_lines(found), "", summary_line(found)]
     return Answer({**made.to_dict(), **more.document, **found.to_dict()}, lines, code, error)
+
+
+def _quantiles(given: list[str] | None) -> dict[float, str]:
+    "Level -> column of LEVEL=COLUMN."
+    found: dict[float, str] = {}
+    for words in given or ():
+        level, _, column = words.partition("=")
+        share = float(level) if level.replace(".", "", 1).isdigit() else 0.0
+        found[share] = column
+        if not column or not 0 < share < 1:
+            raise ConfigError(f"--quantile {words!r} is not LEVEL=COLUMN with a level between 0 and 1, such as --quantile 0.1=low --quantile 0.9=high.")
+    return found
 
 
 def _of_texts(named: bool, *given: Any) -> Answer:
@@ -114,6 +126,7 @@ _column = functools.partial(typer.Option, metavar="COLUMN")
 Groups = Annotated[list[str] | None, _column("--groups", help="Compare groups of this column, and of all together; repeat.")]
 Costs = Annotated[str, typer.Option("--costs", metavar="fp=1,fn=5", help="What a false alarm and a miss cost; gives the threshold of lowest cost.")]
 Against = Annotated[str, _column("--against", help="Another column of scores on the same rows, with DeLong's test.")]
+Quantiles = Annotated[list[str] | None, typer.Option("--quantile", metavar="LEVEL=COLUMN", help="Column of a predicted quantile of a quantity; repeat.")]
 Text = Annotated[str, _column("--text", help="Generated texts, instead of a target.")]
 References = Annotated[list[str] | None, _column("--reference", help="Texts that would have been right; repeat.")]
 Ratings = Annotated[list[str] | None, _column("--rating", help="Ratings by one person; repeat. Alone: how far people agree.")]
@@ -136,7 +149,8 @@ def evaluate_command(
     metric: Annotated[str, typer.Option("--metric", metavar="NAME", help="The metric that decides; chosen from the data when not given.")] = "",
     threshold: Annotated[float, typer.Option("--threshold", help="Probability from which the positive label is predicted.")] = 0.5,
     entity: Annotated[str, _column("--entity", help="Whom a row is about; resampled whole.")] = "",
-    groups: Groups = None, costs: Costs = "", against: Against = "", text: Text = "", reference: References = None, rating: Ratings = None, scale: Scale = "",
+    quantile: Quantiles = None, groups: Groups = None, costs: Costs = "", against: Against = "",
+    text: Text = "", reference: References = None, rating: Ratings = None, scale: Scale = "",
     resamples: Annotated[int, typer.Option("--resamples", min=100, max=100_000, help="Bootstrap resamples.")] = 1000,
     trust: Annotated[bool, typer.Option("--trust", help="Let a pickle be loaded, after a scan; it can run code.")] = False,
     project: Folder = "",
@@ -159,5 +173,5 @@ def evaluate_command(
     if not (named or data):
         return _of_project(project, _split(groups), *others, gate)
     known = {"prediction": prediction, "score": _scores(score or []), "task": task, "positive": positive or None, "threshold": threshold, "trust": trust}
-    return _of_file(data, target, model, {"train": train or None, "protected": protected or (), "compare": compare or None, "metric": metric, "entity": entity}, known,
-                    _split(groups), *others, gate)
+    return _of_file(data, target, model, {"train": train or None, "protected": protected or (), "compare": compare or None, "metric": metric, "entity": entity,
+                                           "quantiles": _quantiles(quantile)}, known, _split(groups), *others, gate)

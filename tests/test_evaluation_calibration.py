@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
+from typer.testing import CliRunner
 
+from mlnb.cli import app
 from mlnb.core.errors import InputError
 from mlnb.evaluation.calibration import calibration, recalibrate
 from mlnb.evaluation.calibration_parts import calibration_page, calibration_parts
@@ -411,7 +415,9 @@ def test_an_evaluation_holds_the_calibration_of_every_task() -> None:
 
 def test_what_cannot_be_calibrated_says_why() -> None:
     truth, prob = rows(5, 300)
-    assert calibration_parts(predictions(truth, y_score=prob * 7)) == {} and calibration_parts(predictions(truth, prob > 0.5)) == {}
+    none = calibration_parts(predictions(truth, y_score=prob * 7))
+    assert set(none) == {"calibrated"} and none["calibrated"]["status"] == "not_checked" and "between 0 and 1" in none["calibrated"]["message"]
+    assert calibration_parts(predictions(truth, prob > 0.5)) == {}
     tiny = calibration_parts(predictions([0, 1, 1, 0, 1], y_score=[0.1, 0.7, 0.8, 0.4, 0.9]))
     assert "smaller class has rows, 2" in tiny["calibration"]["recalibration"]["why_not"]
     assert "Not tried" in calibration_page(tiny["calibration"], tiny["calibrated"])
@@ -439,3 +445,17 @@ def test_what_cannot_be_calibrated_says_why() -> None:
 def test_bad_input_of_the_others_is_explained(call: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         call()  # type: ignore[operator]
+
+
+def test_the_command_holds_predicted_quantiles_against_what_happened(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    middle = 3 * rng.normal(size=600)
+    frame = pd.DataFrame({"y": middle + rng.normal(size=600), "p": middle, "low": middle - 1.2816, "high": middle + 1.2816, "narrow": middle + 0.2})
+    frame.to_csv(tmp_path / "q.csv", index=False)
+    given = ["evaluate", "--data", str(tmp_path / "q.csv"), "--target", "y", "--prediction", "p", "--resamples", "100", "--json", "--quantile", "0.1=low"]
+    honest, wrong = (json.loads(CliRunner().invoke(app, [*given, "--quantile", f"0.9={name}"]).stdout) for name in ("high", "narrow"))
+    status = [next(f["status"] for f in found["findings"] if f["code"] == "EVAL10") for found in (honest, wrong)]
+    assert status == ["pass", "fail"] and [q["level"] for q in honest["calibration"]["spread"]["quantiles"]] == [0.1, 0.9]
+    for words in ("0.1:low", "2=low", "=low", "0.5="):
+        answer = CliRunner().invoke(app, [*given[:-1], words])
+        assert answer.exit_code == 2 and "LEVEL=COLUMN" in answer.stdout + answer.stderr

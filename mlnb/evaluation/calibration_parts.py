@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.checks import finding
 from ..core.errors import InputError
 from ..core.render import PALETTE, Raw, badge, esc, figure, figure_img, legend, table
 from .calibration import Recalibration, measure_calibration, recalibrate, with_proposal
@@ -39,8 +40,8 @@ def calibration_parts(
         return {}
     try:
         made = measure_calibration(p, level=level, random_state=random_state)
-    except InputError:  # scores that are no probabilities
-        return {}
+    except InputError as error:  # scores that are no probabilities, or too few rows
+        return {"calibrated": finding("EVAL10", "not_checked", str(error)).to_dict()}
     kept, found = made.to_dict() | {"task": p.task}, made.finding
     if quantiles:
         spread = quantile_calibration(p.truth, quantiles, level, random_state=random_state)
