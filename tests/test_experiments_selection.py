@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -484,3 +485,11 @@ def test_forecasts_of_real_rentals_beat_the_last_week(shared_data) -> None:
     folds = begun.problem.folds(10)
     naive, lags = (np.mean(begun[name].score(folds)) for name in ("seasonal_naive", "xgboost_lags"))
     assert lags < 0.85 * naive
+
+
+def test_a_fitted_candidate_can_be_kept_in_a_file() -> None:
+    frame = noise(0, 2)
+    for name, candidate in start("", frame, target="y").items():
+        made = candidate.fit()
+        again = pickle.loads(pickle.dumps(made))
+        assert again.recipe is RECIPES[name] and (again.answers(frame) == made.answers(frame)).all()

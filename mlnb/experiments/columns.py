@@ -55,7 +55,7 @@ def labels_of(
 
 # %% ../../nbs/03ba_experiments.columns.ipynb #7060601e
 _CIRCLES: Mapping[str, tuple[Callable[[Any], Any], int]] = {
-    "month": (lambda d: d.month - 1, 12), "weekday": (lambda d: d.dayofweek, 7), "hour": (lambda d: d.hour + d.minute / 60, 24)}
+    "month": (lambda d: d.month - 1, 12), "weekday": (lambda d: d.day_of_week, 7), "hour": (lambda d: d.hour + d.minute / 60, 24)}
 
 
 def dates_of(

@@ -79,6 +79,12 @@ class Recipe:
     package: str = ""  # what has to be installed beyond mlnb
     baseline: bool = False  # what the others have to beat
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        "Those with a name here are found by it again, so that a fitted candidate can be kept in a file."
+        if RECIPES.get(self.name) is self:
+            return _named, (self.name,)
+        return Recipe, (self.name, self.title, self.tasks, self.plainness, self.build, self.package, self.baseline)
+
     @property
     def installed(self) -> bool:
         "Whether it can be made here."
@@ -96,6 +102,10 @@ class Recipe:
 
 _TABLES = ("binary", "multiclass", "regression")
 RECIPES: dict[str, Recipe] = {}  # every candidate by name, the plainest of a task first
+
+
+def _named(name: str) -> Recipe:
+    return RECIPES[name]
 
 
 def _add(*parts: Any, **more: Any) -> None:
