@@ -82,7 +82,7 @@ class Recipe:
     def __reduce__(self) -> tuple[Any, ...]:
         "Those with a name here are found by it again, so that a fitted candidate can be kept in a file."
         if RECIPES.get(self.name) is self:
-            return _named, (self.name,)
+            return _by_name, (self.name,)
         return Recipe, (self.name, self.title, self.tasks, self.plainness, self.build, self.package, self.baseline)
 
     @property
@@ -104,7 +104,7 @@ _TABLES = ("binary", "multiclass", "regression")
 RECIPES: dict[str, Recipe] = {}  # every candidate by name, the plainest of a task first
 
 
-def _named(name: str) -> Recipe:
+def _by_name(name: str) -> Recipe:
     return RECIPES[name]
 
 

@@ -18,7 +18,7 @@ from ..core.errors import InputError, MlnbError
 from ..core.optional import require
 
 # %% auto #0
-__all__ = ['WAIT', 'Place', 'place_of', 'troubles', 'open_study', 'alone']
+__all__ = ['WAIT', 'Place', 'place_of', 'troubles', 'open_study', 'alone', 'opened']
 
 # %% ../../nbs/03eb_experiments.studies.ipynb #6eee50f3
 WAIT = 30.0  # seconds to wait for a file that another process holds
@@ -172,3 +172,11 @@ def alone(
         return
     with FileLock(place.where + ".opening", timeout=2 * WAIT):
         yield
+
+
+def opened(
+    place: Place,  # where studies are kept
+) -> Any:  # Optuna's storage
+    "A storage to read from. To open one writes into it, and two may not do so at once."
+    with alone(place):
+        return place.storage()

@@ -18,7 +18,7 @@ from ..core.errors import MissingError
 from ..core.findings import Findings
 from .searches import Search
 from .spaces import Param, space_for
-from .studies import Place, alone, troubles
+from .studies import Place, opened, troubles
 from .trials import Trial, Tuning, judged
 from .workers import working
 
@@ -131,10 +131,7 @@ def studies_now(
     found = []
     with troubles(place), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if storage is None:
-            with alone(place):  # to open a storage writes into it, and two may not do so at once
-                storage = place.storage()
-        alive = bool(working(place))
+        storage, alive = storage or opened(place), bool(working(place))
         for name in optuna.get_all_study_names(storage):
             study = optuna.load_study(study_name=name, storage=storage)
             attrs = study.user_attrs

@@ -20,7 +20,7 @@ from ..core.errors import InputError, MlnbError
 from ..core.fingerprint import fingerprint
 from .identity import check_hypothesis
 from .spaces import SPACES, Param, space_for
-from .studies import alone, place_of
+from .studies import opened, place_of
 from .study_reading import StudyNow, space_of, studies_now
 from .tuning_job import Job
 from .workers import working
@@ -181,8 +181,7 @@ class _Watched(_Asked):
             if now == self._stamp:
                 return
             if now[:1] != self._stamp[:1]:
-                with alone(place):  # to open a storage writes into it, and two may not do so at once
-                    self._storage = place.storage()
+                self._storage = opened(place)
             found = studies_now(place, self._storage, "" if self.running or now[3] else self._name())
             self._stamp, self.studies = now, tuple(found)
             return
