@@ -81,9 +81,8 @@ class Recipe:
 
     def __reduce__(self) -> tuple[Any, ...]:
         "Those with a name here are found by it again, so that a fitted candidate can be kept in a file."
-        if RECIPES.get(self.name) is self:
-            return _by_name, (self.name,)
-        return Recipe, (self.name, self.title, self.tasks, self.plainness, self.build, self.package, self.baseline)
+        known = RECIPES.get(self.name) is self
+        return (_by_name, (self.name,)) if known else (Recipe, (self.name, self.title, self.tasks, self.plainness, self.build, self.package, self.baseline))
 
     @property
     def installed(self) -> bool:
@@ -99,7 +98,7 @@ class Recipe:
                              f"{listed(r.name for r in RECIPES.values() if problem.task in r.tasks)}.")
         return self.build(problem, random_state)
 
-
+# %% ../../nbs/03bm_experiments.recipes.ipynb #c51e0a12
 _TABLES = ("binary", "multiclass", "regression")
 RECIPES: dict[str, Recipe] = {}  # every candidate by name, the plainest of a task first
 
