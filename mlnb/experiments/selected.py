@@ -110,7 +110,7 @@ def _tuning_html(t: Tuning) -> Raw:
     gain = t.gain
     words = (f"<div><b>{esc(t.title)} {t.best.value:.4g}</b> in trial {t.best.number} of {len(t.finished)}; {gain.value:+.3g} ({gain.low:+.3g} to {gain.high:+.3g}) "
              f'against the defaults.</div><div style="opacity:.8">{esc(BIAS.format(n=len(t.finished)))}</div>')
-    rows = [(p.name, str(t.best.params[p.name]), f"at the {t.edges[p.name]} edge" if p.name in t.edges else "") for p in t.space]
+    rows = [(p.name, t.best.params[p.name], f"at the {t.edges[p.name]} edge" if p.name in t.edges else "") for p in t.space]
     return panel(f"Tuned: {t.model}", words + table(rows, ["parameter", "best", ""]), t.words)
 
 # %% ../../nbs/03cf_experiments.selected.ipynb #c1bc719a

@@ -123,7 +123,7 @@ class Tuning(_Searched):
 
 # %% ../../nbs/03ec_experiments.trials.ipynb #ac138b1e
 BIAS = ("The best of {n} trials on the same folds is too good, because it is the best. "
-        "What it is worth, the sealed holdout says, or `select` with the tuned model among the candidates.")
+        "What it is worth, the sealed holdout says, or mlnb select with the tuned model among the candidates.")
 
 
 def _document(t: Tuning) -> dict[str, Any]:
