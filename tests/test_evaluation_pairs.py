@@ -28,6 +28,7 @@ from mlnb.evaluation.project_pairs import project_costs, project_pair, project_r
 from mlnb.evaluation.side_by_side import group_gaps, side_by_side
 from mlnb.evaluation.skew import project_skew
 from mlnb.experiments.files import amend_experiment
+from mlnb.experiments.panel import ExperimentsPanel
 from mlnb.experiments.selected import project_choices, select_project
 from mlnb.experiments.training import train
 
@@ -214,10 +215,13 @@ def test_costs_of_the_project_choose_a_threshold_on_training_rows(project: Proje
 
 def test_a_selection_is_kept_until_the_data_change(project: Project) -> None:
     assert project_choices(project) is None
+    assert "No candidates were compared" in ExperimentsPanel(project)._repr_html_()
     found = select_project(project, ["constant", "one_rule", "linear"], folds=3, inner=2)
     kept = project_choices(project)
     assert kept.selection["winner"] == found.winner and kept.selection["bias"] == found.bias.to_dict() and kept.tuning is None
     assert "plan" not in str(kept.selection["settings"]) and kept.findings[0].code == "EXP-SELECT" and found.winner in kept._repr_html_()
+    panel = ExperimentsPanel(project)
+    assert "what was chosen" in panel._repr_html_() and found.winner in panel._repr_html_()
     project.check("EXP-SELECT")
     said = project.findings().get("EXP-SELECT")  # what was measured outlives a training and says more than it
     assert "by nested cross-validation" in said.message and "The model in use is" in said.message and said.value == pytest.approx(found.score.value)

@@ -18,7 +18,7 @@ from ..core.forms import watch
 from ..core.items_experiments import VERDICTS
 from ..core.render import esc, panel
 from .panel_state import NEWEST, ExperimentsState
-from .panel_view import browser_html, counts, detail_html
+from .panel_view import browser_html, choices_html, counts, detail_html
 from .runs_compare import comparison_html
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class ExperimentsPanel:
         s = self.state
         found = comparison_html(s.comparison) if s.comparison is not None else detail_html(s.chosen(), self.project.path)
         again = s.again._repr_html_() if s.again is not None else ""
-        return panel("Experiments", browser_html(s), counts(s)) + found + again + self.checks._repr_html_()
+        return panel("Experiments", browser_html(s), counts(s)) + found + again + choices_html(s) + self.checks._repr_html_()
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         live = self.widget._repr_mimebundle_()
@@ -196,15 +196,16 @@ def _doer(owner: ExperimentsPanel, call: Callable[[Callable[[], object]], object
 def _build(owner: ExperimentsPanel) -> Any:
     import ipywidgets as w
 
-    state, call, top = owner.state, in_loop(), _note()
+    state, call, top, chosen = owner.state, in_loop(), _note(), _note()
 
     def show(*_: object) -> None:
         name = owner.project.config.name or owner.project.path.name
         top.value = f'<h2 style="margin:4px 0">Experiments: {esc(name)}</h2><div aria-live="polite">{esc(counts(state))}</div>'
+        chosen.value = choices_html(state)
 
-    state.observe(lambda _: call(show), ["items", "shown"])
+    state.observe(lambda _: call(show), ["items", "shown", "choices"])
     show()
-    box = w.VBox([w.HTML(STYLE, layout={"display": "none"}), keep_keys(), top, _finder(owner, call), _chooser(owner, call), _doer(owner, call), _decider(owner),
+    box = w.VBox([w.HTML(STYLE, layout={"display": "none"}), keep_keys(), top, _finder(owner, call), _chooser(owner, call), _doer(owner, call), _decider(owner), chosen,
                   owner.checks.widget])
     box.add_class("mlnb-form")
     watch(owner, "look")

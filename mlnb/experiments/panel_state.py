@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import traitlets
@@ -19,6 +20,7 @@ from .files import folder_of, read_experiments
 from .reproduction import Reproduction
 from .runs import Runs
 from .runs_compare import compare_runs
+from .selected import project_choices
 from .sync import sync
 from .tracking import Experiment
 from .verdicts import overrule, verdict_errors
@@ -29,10 +31,15 @@ if TYPE_CHECKING:
 # %% auto #0
 __all__ = ['NEWEST', 'ExperimentsState']
 
-# %% ../../nbs/03za_experiments.panel_state.ipynb #0db18fd3
+# %% ../../nbs/03za_experiments.panel_state.ipynb #c71a0e11
 NEWEST = "newest first"
 
 
+def _stamps(folder: Path) -> dict[str, int]:
+    "When results on what was chosen were written."
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.json") if path.stem in ("selection", "tuning")}
+
+# %% ../../nbs/03za_experiments.panel_state.ipynb #0db18fd3
 class _Browsed(traitlets.HasTraits):
     "The runs of a project, and which of them are looked at."
 
@@ -44,24 +51,26 @@ class _Browsed(traitlets.HasTraits):
     first = traitlets.Unicode("")  # id of the experiment that is looked at
     second = traitlets.Unicode("")  # id of the one it is compared with
     shown = traitlets.Any(Runs(()))  # the runs that match, sorted
+    choices = traitlets.Any(None)  # what was chosen among candidates and by tuning
 
     def __init__(self, project: Project) -> None:  # an open project
         super().__init__()
         self.project, self.checks = project, ChecklistState(project, "experiments")
-        self._stamp: tuple[tuple[str, int], ...] = ()
+        self._stamp, self._chosen = (), {}  # type: tuple[tuple[str, int], ...], dict[str, int]
         self.observe(self._choose, ["items", "query", "order", "descending"])
         self.refresh()
 
     def refresh(self) -> bool:
         "Read again if something changed on disk; tells whether it did. A run whose process is gone is marked."
+        if (made := _stamps(self.project.path / "results")) != self._chosen:
+            self._chosen, self.choices = made, project_choices(self.project)
         now = tuple(sorted((path.name, path.stat().st_mtime_ns) for path in folder_of(self.project).glob("EXP-*.json")))
         going = any(e.status in ("started", "running") for e in self.items)
         if now == self._stamp and not going:
             return False
         self._stamp, before = now, self.items
-        found = read_experiments(self.project)
-        self.items = found
-        return bool(found != before)
+        self.items = read_experiments(self.project)
+        return bool(self.items != before)
 
     def _choose(self, *_: object) -> None:
         try:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlnb.experiments.panel_state import ExperimentsState
 
 # %% auto #0
-__all__ = ['detail_html', 'browser_html', 'counts']
+__all__ = ['detail_html', 'browser_html', 'choices_html', 'counts']
 
 # %% ../../nbs/03zb_experiments.panel_view.ipynb #ce8835e1
 def detail_html(
@@ -51,6 +51,16 @@ def browser_html(
     scored = sum(bool(e.metrics) for e in state.shown.items)
     picture = figure_img(state.shown.plot(), "settings and score of the runs as parallel coordinates") if scored > 1 else ""
     return Raw(runs_table(state.shown) + picture)
+
+
+def choices_html(
+    state: ExperimentsState,  # what there is
+) -> Raw:  # HTML
+    "What was chosen among candidates and by tuning, to be opened; how to do so, where nothing was."
+    if state.choices is None:
+        return Raw('<div style="opacity:.75">No candidates were compared and no settings were searched on these data: <code>mlnb select</code>, '
+                   '<code>mlnb tune</code> or <code>project.panel("tuning")</code>.</div>')
+    return details("what was chosen", state.choices._repr_html_())
 
 
 def counts(

@@ -54,6 +54,7 @@ def test_runs_are_found_and_told_apart(notebook: Callable, project: Project, wai
     book.run()
     page = book.output
     page.get_by_text("3 of 3 experiments · 1 killed").wait_for()
+    page.get_by_text("No candidates were compared and no settings were searched").wait_for()
     rows = page.locator("td").filter(has_text=killed)
     assert rows.count() == 1 and page.locator("img[src=x]").count() == 0
     query = page.get_by_label("Filter", exact=True)
