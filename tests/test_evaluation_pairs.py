@@ -133,6 +133,9 @@ def test_two_runs_are_compared_on_rows_that_neither_had_seen_and_the_holdout_sta
     assert [auc["a"], auc["b"]] == pytest.approx(areas, abs=1e-6)
     assert found.versus.folds["n"] == 3 and {r["group"] for r in found.groups.rows} == {"a", "b"} and found.runs.paired
     assert json.loads(json.dumps(found.to_dict()))["versus"]["winner"] == found.versus.better
+    assert "very rows" not in found.rows
+    amend_experiment(project, made[1], settings={"tuned": True})
+    assert f"The settings of {made[1]} were chosen on these very rows" in project_pair(project, n_resamples=100).rows
 
 
 def test_rows_that_only_one_run_answered_are_left_out(project: Project, made: tuple[Path, str, str]) -> None:

@@ -285,6 +285,7 @@ def test_nothing_that_is_written_by_a_trial_touches_the_holdout(tmp_path):
     assert found.rows == sealed < 300 and project_tuning(project).best == found.best
     e = current_experiment(project)
     assert e.hypothesis.startswith("A tuned forest") and "Tuned: 6 trials" in e.notes
+    assert bool(e.settings.get("tuned")) == (found.gain.value > 0)
     if found.gain.value > 0:
         assert e.hyperparameters["n_estimators"] == found.params["n_estimators"] and learner_of(load_model(project)).max_depth == found.params["max_depth"]
     assert project.check("TUNE")[0].value == 6

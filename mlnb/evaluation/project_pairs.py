@@ -113,6 +113,9 @@ def project_pair(
     p, q = kept_predictions(a, one), kept_predictions(b, other)
     whom = one["group"].to_numpy() if "group" in one and 30 <= one["group"].nunique() < len(one) else None
     words = f"Compared on {len(rows):,} training rows that neither had seen when it answered them{', drawn by entity' if whom is not None else ''}; the holdout stayed closed."
+    tuned = [e.id for e in (a, b) if e.settings.get("tuned")]
+    if len(tuned) == 1:
+        words += f" The settings of {tuned[0]} were chosen on these very rows, so it looks a little better than it is; the holdout knows better."
     made = side_by_side(p, q, a.comparison["primary"], (a.id, b.id), words, used, _protected(project, a, rows), whom, _same_folds(a, b, first_kept, second_kept),
                         n_resamples, random_state=random_state)
     return dataclasses.replace(made, runs=found)

@@ -102,8 +102,8 @@ def train(
     m, config = material(project, use_protected), project.config
     when, whom = (m.frame.get(name) for name in (config.time, config.entity))
     split = make_folds(m.y, m.task, when, whom, folds, random_state)
-    made = pipeline if pipeline is not None else _usual(project, m, random_state)
-    how = {"folds": folds, "use_protected": use_protected, "n_resamples": n_resamples, "time": config.time, "entity": config.entity}
+    made, tuned = (pipeline, False) if pipeline is not None else _usual(project, m, random_state)
+    how = {"folds": folds, "use_protected": use_protected, "n_resamples": n_resamples, "time": config.time, "entity": config.entity} | ({"tuned": True} if tuned else {})
     with begin(project, asked, random_state, notes, began) as run:
         run.record(True, settings=how, **_planned(m, split, made), target=config.target)
         result = measured(m, split, made, config.time, n_resamples, random_state)
@@ -144,11 +144,11 @@ def measured(
     return Measured(oof, simple, comparison, threshold, fitted(clone(pipeline), m.frame, m.y))
 
 # %% ../../nbs/03d_experiments.training.ipynb #f32e3532
-def _usual(project: Project, m: Material, random_state: int) -> Any:
-    "The tuned pipeline where tuning gained something on these data, else the one to start with."
+def _usual(project: Project, m: Material, random_state: int) -> tuple[Any, bool]:
+    "The tuned pipeline where tuning gained something on these data, else the one to start with; and whether it is the tuned one."
     tuned: Any = resolve("experiments.tuned:tuned_pipeline")
     made = tuned(project, m, random_state)
-    return made if made is not None else starting_pipeline(dict(m.features.kinds), m.task, len(m.y), project.config.time, random_state)
+    return (made, True) if made is not None else (starting_pipeline(dict(m.features.kinds), m.task, len(m.y), project.config.time, random_state), False)
 
 
 def _settings(model: Any) -> tuple[str, dict[str, Any]]:
