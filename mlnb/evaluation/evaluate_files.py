@@ -53,6 +53,13 @@ def common_rows(
         raise InputError(f"The models count {first.positive!r} and {second.positive!r} as positive. Name the positive label: positive=…, or --positive.")
     return first, second, both
 
+
+def _unsure(p: Predictions, truth: pd.Series, task: str) -> list[str]:
+    "A note where a target that is read as a quantity may hold classes."
+    if task or p.task != "regression" or truth.nunique() > len(truth) / 2 or not (truth.dropna() % 1 == 0).all():
+        return []
+    return [f"{truth.name!r} holds {truth.nunique():,} different whole numbers and is read as a quantity. If they are classes, say so: --task binary or multiclass."]
+
 # %% ../../nbs/04dk_evaluation.evaluate_files.ipynb #71128fe8
 def file_answers(
     data: Any,  # rows: a frame, a path or a table
@@ -145,13 +152,6 @@ def evaluate_files(
     return dataclasses.replace(made, facts=dict(made.facts))
 
 # %% ../../nbs/04dk_evaluation.evaluate_files.ipynb #c561d99b
-def _unsure(p: Predictions, truth: pd.Series, task: str) -> list[str]:
-    "A note where a target that is read as a quantity may hold classes."
-    if task or p.task != "regression" or truth.nunique() > len(truth) / 2 or not (truth.dropna() % 1 == 0).all():
-        return []
-    return [f"{truth.name!r} holds {truth.nunique():,} different whole numbers and is read as a quantity. If they are classes, say so: --task binary or multiclass."]
-
-
 def _whom(column: pd.Series) -> np.ndarray:
     "Whom each row is about; a row that does not say is about nobody else."
     return column.astype(str).where(column.notna(), "row " + column.index.astype(str).to_series(index=column.index)).to_numpy(dtype=object)
