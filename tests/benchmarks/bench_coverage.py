@@ -147,10 +147,11 @@ def formulas(sims: int) -> list[tuple[str, str, dict[str, float]]]:
     from mlnb.evaluation.rates import wilson
 
     found = []
-    for share, n in ((0.3, 200), (0.04, 600), (0.98, 150)):
-        hits = np.random.default_rng(0).binomial(n, share, 20 * sims)
+    for (least, most), n in (((0.2, 0.4), 200), ((0.02, 0.06), 600), ((0.95, 0.99), 150)):  # at a single rate counts jump (Brown, Cai and DasGupta 2001)
+        share = np.random.default_rng(0).uniform(least, most, 20 * sims)
+        hits = np.random.default_rng(1).binomial(n, share)
         low, high = wilson(hits, np.full(len(hits), n))
-        found.append((f"{share:.0%} of {n} rows", "rate, Wilson", float(((low <= share) & (share <= high)).mean())))
+        found.append((f"{least:.0%} to {most:.0%} of {n} rows", "rate, Wilson", float(((low <= share) & (share <= high)).mean())))
     rng = np.random.default_rng(1)
     held = [(lambda i: i.low <= 0.1 <= i.high)(rate_difference(rng.binomial(150, 0.3), 150, rng.binomial(200, 0.2), 200)) for _ in range(2 * sims)]
     found.append(("30 % of 150, 20 % of 200", "difference of rates", float(np.mean(held))))
