@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 commands = typer.Typer(add_completion=False)
 Folder = Annotated[str, typer.Option("--project", metavar="DIR", help="Folder of the project; the one you are in, when left out.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
 Gate = Annotated[bool, typer.Option("--gate", help="Exit with 1 when a check fails.")]
 Target = Annotated[str, typer.Option("--target", metavar="COLUMN", help="Column to predict.")]
 Time = Annotated[str, typer.Option("--time", metavar="COLUMN", help="Column that says when a row happened.")]
@@ -30,8 +31,8 @@ _column = functools.partial(typer.Option, metavar="COLUMN")
 _file = functools.partial(typer.Option, metavar="FILE")
 
 # %% auto #0
-__all__ = ['commands', 'Folder', 'Gate', 'Target', 'Time', 'Entity', 'Task', 'find_project', 'open_project', 'init_command',
-           'check_command', 'score_command', 'attest_command']
+__all__ = ['commands', 'Folder', 'Seed', 'Gate', 'Target', 'Time', 'Entity', 'Task', 'find_project', 'open_project',
+           'init_command', 'check_command', 'score_command', 'attest_command']
 
 # %% ../nbs/12cb_cli_project.ipynb #4eb03bfa
 def find_project(

@@ -12,7 +12,7 @@ import typer
 
 from .cli_lines import finding_lines, gated, wrapped
 from .cli_output import Answer, Json, guarded, tell
-from .cli_project import Entity, Folder, Gate, Target, Time, open_project
+from .cli_project import Entity, Folder, Gate, Seed, Target, Time, open_project
 from .core.errors import ConfigError, listed
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def select_command(
     folds: Annotated[int, typer.Option("--folds", help="Outer folds; 5, or 3 for small tables, when left out.")] = 0,
     inner: Annotated[int, typer.Option("--inner", help="Inner folds.")] = 3,
     repeats: Annotated[int, typer.Option("--repeats", help="How often the folds are dealt anew; more makes small leads visible.")] = 1,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")] = 0,
+    seed: Seed = 0,
     project: Folder = "",
     gate: Gate = False,
     as_json: Json = False,

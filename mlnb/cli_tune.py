@@ -15,7 +15,7 @@ import typer
 
 from .cli_lines import finding_lines, gated, wrapped
 from .cli_output import Answer, Json, guarded, tell
-from .cli_project import Entity, Folder, Gate, Target, Time, open_project
+from .cli_project import Entity, Folder, Gate, Seed, Target, Time, open_project
 
 if TYPE_CHECKING:
     from mlnb.experiments.trials import Tuning
@@ -154,7 +154,7 @@ def tune_command(
     hypothesis: Annotated[str, typer.Option("--hypothesis", help="Project: what tuning should bring; then the tuned model is trained and recorded.")] = "",
     folds: Annotated[int, typer.Option("--folds", help="Folds; 5, or 3 for small tables, when left out.")] = 0,
     patience: Annotated[int, typer.Option("--patience", help="Trials without gain after which the search ends; 0 never.")] = 30,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")] = 0,
+    seed: Seed = 0,
     project: Folder = "",
     gate: Gate = False,
     as_json: Json = False,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .marks import SURE, Mark, Sides, grain
+from .tails import poisson_tail
 
 # %% auto #0
 __all__ = ['CLEAN_SPIKE', 'CLEAN_ODD_SPIKE', 'CLEAN_FINE', 'CLEAN_MODE', 'AS_WELL', 'NEIGHBOURS', 'MOST_REPEATED', 'ROOM',
@@ -49,14 +50,7 @@ def _often(counts: np.ndarray, most: int) -> np.ndarray:
 
 def _repeated(count: int, usual: float, values: int) -> float:
     "Chance that one of several values occurs so often, were each occurrence an accident: the tail of Poisson's distribution; at most 1."
-    if count <= usual:
-        return 1.0
-    once = math.exp(count * math.log(usual) - usual - math.lgamma(count + 1))
-    tail, more = 0.0, once
-    while more > 1e-17 * tail and more > 0:
-        tail, count = tail + more, count + 1
-        more *= usual / count
-    return float(min(tail * values, 1.0))
+    return 1.0 if count <= usual else min(poisson_tail(count, usual) * values, 1.0)
 
 # %% ../../nbs/02dk_data.filling_marks.ipynb #be8d692f
 def _finer(value: float, fineness: float) -> bool:

@@ -93,7 +93,7 @@ def model_page(
     from mlnb.evaluation.model_checks import ModelReport
 
     if not kept:
-        return Raw("<div>The model was not examined yet. In a notebook: project_model_checks(Project('.')), from mlnb.evaluation.model_checks</div>")
+        return Raw("<div>The model was not examined yet. Run: mlnb check MODEL</div>")
     return Raw(ModelReport.from_dict(kept)._repr_html_())
 
 
