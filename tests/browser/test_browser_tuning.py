@@ -99,8 +99,8 @@ def test_search_is_watched_cancelled_killed_and_gone_on_with(notebook: Callable,
     page.get_by_text(f"{left.done + 2} of {left.done + 2} trials").wait_for(timeout=60_000)
     page.get_by_text("importance").first.wait_for(timeout=60_000)
     assert now(project).done == left.done + 2 and page.locator("img[src=x]").count() == 0
-    if shots := os.environ.get("MLNB_SHOTS"):
-        page.screenshot(path=f"{shots}/tuning_light.png")
+    if folder := os.environ.get("MLNB_PICTURES"):
+        page.screenshot(path=f"{folder}/tuning-light.png")
         book.dark()
-        page.screenshot(path=f"{shots}/tuning_dark.png")
+        page.screenshot(path=f"{folder}/tuning-dark.png")
         book.dark(False)
