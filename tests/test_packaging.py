@@ -137,7 +137,7 @@ def not_brought(found: dict[str, set[str]], *keys: str) -> dict[str, set[str]]:
     }
 
 
-EXTRAS = [f"{name}_requirements" for name in ("serve", "llm", "spark", "redis", "feast", "app")]
+EXTRAS = [f"{name}_requirements" for name in ("serve", "llm", "spark", "redis", "feast", "monitoring", "app")]
 
 
 def test_what_the_library_imports_is_required() -> None:
