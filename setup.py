@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).resolve().parent
 PYTHONS = ("3.11", "3.12", "3.13")
 STATUS = {"1": "1 - Planning", "2": "2 - Pre-Alpha", "3": "3 - Alpha", "4": "4 - Beta", "5": "5 - Production/Stable"}
-EXTRAS = ("serve", "llm", "spark", "dask", "redis", "feast", "app", "dev")
+EXTRAS = ("serve", "llm", "spark", "dask", "redis", "feast", "monitoring", "app", "dev")
 
 settings = ConfigParser(delimiters=["="], interpolation=None)
 settings.read(HERE / "settings.ini", encoding="utf-8")
