@@ -101,7 +101,7 @@ def _due(sink: Sink, notices: Sequence[Notice], journal: Journal, states: Mappin
     "What a sink has still to take."
     start = states.get((sink.name, ""))
     if start is None:
-        start = max((n.at or n.alert.start for n in notices), default="") if states else ""
+        start = max((n.at or n.alert.start for n in notices), default="") if any(key for _, key in states) else ""
         journal.add(sink.name, "joined", now, **{"from": start})
     return [n for n in notices if (n.at or n.alert.start) >= start and states.get((sink.name, n.key)) != "sent"]
 
