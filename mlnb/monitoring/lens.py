@@ -95,6 +95,7 @@ def metric_values(
     lens: Lens,  # the model
     truth: Sequence[Any] | pd.Series,  # outcomes, missing where they are not known, n rows
     given: np.ndarray,  # answers: shape (n, classes), or (n,) for numbers
+    names: Sequence[str] = (),  # which of the watched metrics; all when empty
     least: int = LEAST_LABELS,  # outcomes below which nothing is said
 ) -> dict[str, dict[str, Any]]:  # metric -> value, low, high, rows, kind
     "The watched metrics with their intervals; nothing when outcomes are too few or of one class."
@@ -102,7 +103,7 @@ def metric_values(
 
     e, column = lens.experiment, pd.Series(truth).reset_index(drop=True)
     known = (column.notna() & np.isfinite(given.reshape(len(column), -1)).all(axis=1)).to_numpy()
-    names = [metric.name for metric in lens.plan.metrics]
+    names = list(names) or [metric.name for metric in lens.plan.metrics]
     if known.sum() < least or not names:
         return {}
     classes = list(e.classes)
