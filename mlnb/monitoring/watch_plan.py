@@ -28,7 +28,7 @@ __all__ = ['MEASURES', 'LIMITS', 'BUILT_IN', 'WatchedMetric', 'WatchPlan', 'read
 
 # %% ../../nbs/07db_monitoring.watch_plan.ipynb #aa5a1801
 MEASURES = {"": "psi", "PSI": "psi", "KS-test": "ks", "JS-divergence": "js"}  # method of the record -> measure of a column
-LIMITS = {"psi": DRIFT_LIMITS["psi_alert"], "ks": 0.1, "js": 0.1}  # where the record names no threshold
+LIMITS = {"psi": DRIFT_LIMITS["psi_alert"], "ks": 0.177, "js": 0.187}  # as large as PSI 0.2 for normal numbers; where the record names no threshold
 BUILT_IN = ("mean_score", "positive_share", "uncertain_share", "fallback_rate", "override_rate")  # proxies that need no column of their own
 
 
@@ -159,9 +159,9 @@ def _verify(context: Context) -> Finding:
         except MlnbError as error:
             wrong.append(str(error))
     parts = [f"{len(open_)} fields are open: {listed(open_, 6)}"] if open_ else []
-    said = ". ".join([*parts, *wrong])
+    said = ". ".join([*parts, *wrong]).replace("?. ", "? ")
     if said:
-        return finding("MON-CONFIG", Status.FAIL, said[0].upper() + said[1:].removesuffix(".") + ".", value=len(open_) + len(wrong), threshold=0,
+        return finding("MON-CONFIG", Status.FAIL, said[0].upper() + said[1:] + "." * (said[-1] not in ".?"), value=len(open_) + len(wrong), threshold=0,
                        columns=tuple(name for name in record.data_drift.features_to_monitor if data is not None and name not in data.columns),
                        evidence={"open": open_, "wrong": wrong})
     features = record.data_drift.features_to_monitor

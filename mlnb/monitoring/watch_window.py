@@ -119,7 +119,7 @@ def _truth(work: Work, rows: pd.DataFrame) -> tuple[Any, list[str]]:
     "Outcomes of rows: from the labels where these are named, else from the batch; None without any."
     key, target = work.plan.sources.get("key") or "request_id", work.lens.experiment.target
     if "labels" not in work.plan.sources:
-        return (rows[target] if target in rows else None), []
+        return rows.get(target), []
     if not work.label_files:
         return None, ["no file of labels is there yet"]
     if isinstance(work.labels, str):
