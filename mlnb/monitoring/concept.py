@@ -104,7 +104,7 @@ class Point:
         "Whether this window alone is worse beyond chance, all looks taken into account."
         return self.p < self.limit
 
-
+# %% ../../nbs/07gb_monitoring.concept.ipynb #7b36ffe5
 @dataclass(frozen=True, eq=False)
 class Performance:
     "A metric over windows, and whether it fell."
@@ -112,10 +112,11 @@ class Performance:
     metric: str
     reference: tuple[float, float, float]  # value, low, high at training time
     points: tuple[Point, ...]  # in order of time
-    change: str = ""  # start of the first window that is worse beyond chance; empty when there is none
+    change: str = ""  # start of the first window that is worse beyond chance; empty when there is none, or none any more
     seen: str = ""  # when that was known
     by: str = ""  # what saw it: one window, or the sum of several
     since: tuple[float, float, float] | None = None  # value, low, high of all rows since then; of the last window without a change
+    recovered: str = ""  # end of the last window that was worse, where that is over
     left_out: tuple[str, ...] = ()  # windows without a figure, and why
     evidence: Mapping[str, Any] = field(default_factory=dict)  # what else is known: columns whose relation changed
 
@@ -184,18 +185,22 @@ def performance_over(
     se = np.where(se > 0, se, max(float(se.max(initial=0.0)), floor))
     p = ndtr(-sign * (then[0] - value) / np.hypot(se, (then[2] - then[1]) / (2 * Z95)))
     worst = then[1] if sign > 0 else then[2]
-    sums, alarm, began = cusum(sign * (worst - value) / se)
+    sums, began = cusum(sign * (worst - value) / se)
     points = tuple(Point(str(w.get("start", "")), str(w.get("end", "")), *(float(w[key]) for key in ("value", "low", "high")), int(w.get("rows") or 0),
                          float(sign * (then[0] - w["value"]) / abs(then[0])), float(p[i]), float(limit), float(sums[i]))
                    for i, (w, limit) in enumerate(zip(given, spent(len(given), alpha), strict=True)))
-    single = next((i for i, point in enumerate(points) if point.changed), None)
-    by_sum = alarm is not None and (single is None or alarm < single)
-    known, first = (alarm, began) if by_sum else (single, single)
-    if known is None or first is None:
-        since = (points[-1].value, points[-1].low, points[-1].high) if points else None
-        return Performance(m.name, then, points, since=since, left_out=tuple(left_out))
-    return Performance(m.name, then, points, points[first].start or str(first), points[known].start or str(known), "the sum of several windows" if by_sum else "one window",
-                       _pooled(points[first:], se[first:]), tuple(left_out))
+    common = {"metric": m.name, "reference": then, "points": points, "left_out": tuple(left_out)}
+    loud = [i for i, point in enumerate(points) if point.changed or point.summed >= LIMIT]
+    last = (points[-1].value, points[-1].low, points[-1].high) if points else None
+    if not loud:
+        return Performance(since=last, **common)  # type: ignore[arg-type]
+    rise = int(began[loud[-1]]) if began[loud[-1]] >= 0 else loud[-1]
+    if loud[-1] != len(points) - 1 and (began[-1] < 0 or began[-1] != rise):
+        return Performance(since=last, recovered=points[loud[-1]].end or points[loud[-1]].start, **common)  # type: ignore[arg-type]
+    first = next(i for i in loud if i >= rise)
+    start = first if points[first].changed else rise
+    return Performance(change=points[start].start or str(start), seen=points[first].start or str(first), since=_pooled(points[start:], se[start:]),
+                       by="one window" if points[first].changed else "the sum of several windows", **common)  # type: ignore[arg-type]
 
 # %% ../../nbs/07gb_monitoring.concept.ipynb #43d899f9
 def _pooled(points: Sequence[Point], se: np.ndarray) -> tuple[float, float, float]:
@@ -215,6 +220,8 @@ def _finding(o: Performance) -> Finding:
     if not o.change:
         drop = float(judged.value or 0.0)
         said = f"{title} has not fallen beyond chance in {many}; in the last one it is {o.points[-1].value:.4g}, at training time {o.reference[0]:.4g}."
+        if o.recovered:
+            said = f"{title} was worse beyond chance until {o.recovered[:16]} and is not any more; in the last of {many} it is {o.points[-1].value:.4g}, at training time {o.reference[0]:.4g}."
         return judged.replace(status=Status.WARN if drop > limit and o.points[-1].p < 0.05 else Status.PASS, message=said, evidence={**evidence, "response": ""})
     moved = f" The relation changed most with {listed(o.evidence['columns'], 3)}." if o.evidence.get("columns") else ""
     said = (f"{title} fell by {float(judged.value or 0):.1%} since {o.change[:16]}, from {o.reference[0]:.4g} to {o.since[0]:.4g}, "  # type: ignore[index]

@@ -83,13 +83,13 @@ def _thin(correction: Correction, points: int = POINTS) -> Correction:
             return curve
         along = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(curve, axis=0)).sum(axis=1))])  # length: steep parts keep their points
         return curve[np.unique(np.searchsorted(along, np.linspace(0, along[-1], points)).clip(0, len(curve) - 1))]
-    return Correction(correction.method, tuple(map(less, correction.curves)), correction.temperature)
+    curves = tuple(_short(less(curve)) for curve in correction.curves)
+    return Correction(correction.method, curves, float(_short(np.array([correction.temperature]))[0]))
 
 
-def _short(correction: Correction) -> dict[str, Any]:
-    "Plain JSON types with six decimals."
-    kept = correction.to_dict()
-    return {**kept, "temperature": round(kept["temperature"], 6), "curves": [[[round(x, 6), round(y, 6)] for x, y in c] for c in kept["curves"]]}
+def _short(values: np.ndarray, digits: int = 6) -> np.ndarray:
+    "Numbers with so many significant digits: what is kept in a file is what is used."
+    return np.vectorize(lambda x: float(f"{x:.{digits}g}"), otypes=[float])(values) if values.size else values
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +114,8 @@ class Chances:
 
     def to_dict(self) -> dict[str, Any]:
         "Plain JSON types."
-        return {"task": self.task, "method": self.method, "rows": self.rows, "losses": dict(self.losses), "main": _short(self.main),
-                "replicates": [_short(r) for r in self.replicates]}
+        return {"task": self.task, "method": self.method, "rows": self.rows, "losses": dict(self.losses), "main": self.main.to_dict(),
+                "replicates": [r.to_dict() for r in self.replicates]}
 
     @classmethod
     def from_dict(

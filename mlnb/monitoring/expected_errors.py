@@ -53,7 +53,7 @@ class Shape:
 
     def to_dict(self) -> dict[str, Any]:
         "Plain JSON types."
-        return {"correction": _short(self.correction), "cuts": self.cuts.tolist(), "factors": [np.round(f, 6).tolist() for f in self.factors]}
+        return {"correction": self.correction.to_dict(), "cuts": self.cuts.tolist(), "factors": [f.tolist() for f in self.factors]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Shape:
@@ -66,7 +66,7 @@ def _factors(ratios: np.ndarray) -> np.ndarray:
     ordered = np.sort(ratios)
     edges = np.unique(np.round(CUTS * len(ordered)).astype(int))
     means = np.add.reduceat(ordered, edges[:-1]) / np.diff(edges)
-    return np.column_stack([means, edges[1:] / len(ordered)])
+    return _short(np.column_stack([means, edges[1:] / len(ordered)]))
 
 
 def fit_shape(

@@ -54,7 +54,7 @@ class Held:
         half = max((self.high - self.low) / 2, 1e-12)
         return (self.value - self.realised if METRICS[self.metric].greater_is_better else self.realised - self.value) / half
 
-
+# %% ../../nbs/07fh_monitoring.realised.ipynb #c262333a
 def hold(
     estimator: Estimator,  # made at training time
     scores: Any,  # answers to the labelled rows, in any form of `read_answers`

@@ -12,34 +12,35 @@ import numpy as np
 from ..core.errors import InputError
 
 # %% auto #0
-__all__ = ['SLACK', 'LIMIT', 'spent', 'cusum']
+__all__ = ['EARLY', 'SLACK', 'LIMIT', 'MOST', 'spent', 'cusum']
 
 # %% ../../nbs/07g_monitoring.sequential.ipynb #6d448bec
+EARLY = 20  # looks that share the first half of what there is
+
+
 def spent(
     looks: int,  # how many looks there have been
     alpha: float = 0.05,  # chance of any false alarm, ever
 ) -> np.ndarray:  # shape (looks,): what each look is held to
-    "Levels that add up to alpha over all looks (the series of Basel)."
+    "Levels that add up to alpha over all looks (a telescoping series)."
     if not 0 < alpha < 1 or looks < 0:
         raise InputError(f"alpha is a chance between 0 and 1 and looks are counted from 0; they are {alpha} and {looks}.")
-    t = np.arange(1, looks + 1)
-    return alpha * 6 / (np.pi**2 * t**2.0)
+    t = np.arange(1, looks + 1, dtype=float)
+    return alpha * EARLY / ((t + EARLY - 1) * (t + EARLY))
 
 # %% ../../nbs/07g_monitoring.sequential.ipynb #dd4ac2e7
-SLACK, LIMIT = 0.5, 5.0  # standard errors
+SLACK, LIMIT, MOST = 0.5, 5.0, 7.5  # standard errors
 
 
 def cusum(
     worse: Sequence[float],  # how much worse than the reference, in standard errors, in order of time
     slack: float = SLACK,  # what is forgiven at each step
-    limit: float = LIMIT,  # where it alarms
-) -> tuple[np.ndarray, int | None, int | None]:  # the sum at each step; first step at or above the limit; step at which that rise began
+    most: float = MOST,  # where it stops rising
+) -> tuple[np.ndarray, np.ndarray]:  # the sum at each step; step at which the present rise began, -1 where the sum is 0
     "One-sided cumulative sums (Page, 1954). A step that is no number adds nothing."
-    sums, total, began, alarm, start = np.empty(len(worse)), 0.0, 0, None, None
+    sums, began, total, start = np.empty(len(worse)), np.empty(len(worse), int), 0.0, -1
     for i, z in enumerate(worse):
-        total = max(0.0, total + (float(z) - slack if np.isfinite(z) else 0.0))
-        began = i + 1 if total == 0 else began
-        sums[i] = total
-        if alarm is None and total >= limit:
-            alarm, start = i, began
-    return sums, alarm, start
+        total = min(most, max(0.0, total + (float(z) - slack if np.isfinite(z) else 0.0)))
+        start = -1 if total == 0 else i if start < 0 else start
+        sums[i], began[i] = total, start
+    return sums, began
