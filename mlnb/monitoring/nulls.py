@@ -29,6 +29,7 @@ def ks_chance(
         return 1.0
     groups = pool(p, q, least=max(LEAST, STEP * min(n, m)))
     p, q = np.bincount(groups, p), np.bincount(groups, q)
+    p, q = p[p + q > 0], q[p + q > 0]
     times = (np.cumsum(p + q) / (n + m))[:-1]
     if not len(times):
         return 1.0
