@@ -14,6 +14,8 @@ from ..core.errors import InputError
 from .chance import chance, pool, psi_limit, unseen
 from .column import BY_VALUE, NUMERIC, ColumnProfile, few_values
 from .divergence import EPSILON, chi_square, jensen_shannon, kl, ks, psi
+from .nulls import js_chance, js_limit, ks_chance, transport_chance
+from .transport import spread, wasserstein
 
 # %% auto #0
 __all__ = ['LISTED', 'ColumnDrift', 'aligned', 'compare_column']
@@ -31,7 +33,13 @@ class ColumnDrift:
     p_adjusted: float | None = None  # the same with all columns taken into account
     ks: float | None = None  # widest gap between the cumulative shares, at the edges of the bins (numbers only)
     ks_high: float | None = None  # the most it can be between the edges
+    ks_p: float | None = None  # probability that chance gives a gap like this
     js: float | None = None  # Jensen–Shannon distance, 0 to 1
+    js_limit: float | None = None  # what chance alone reaches at these sizes in 1 of 20 batches
+    js_p: float | None = None  # probability that chance gives a distance like this
+    wasserstein: float | None = None  # mean way that values have moved, in standard deviations of the reference (numbers only)
+    wasserstein_bounds: tuple[float, float] | None = None  # between which it lies, whatever the rows are within their bins
+    wasserstein_p: float | None = None  # probability that chance gives a way like this
     kl: float | None = None  # divergence of the batch from the reference, nats
     chi2: float | None = None  # chi-square statistic on the joined bins
     chi2_p: float | None = None  # its p-value
@@ -44,8 +52,9 @@ class ColumnDrift:
     new_p: float | None = None  # probability that values this frequent were missed by the reference
     means: tuple[float | None, float | None] = (None, None)  # mean in the reference and in the batch (numbers only)
     importance: float | None = None  # weight of the feature in the model, as given
+    measure: str = "psi"  # the measure that decides: psi, ks or js
     severity: str = "none"  # none, warning or critical; not_compared when there is nothing to compare
-    alert: bool = False  # PSI above the alert threshold, beyond chance
+    alert: bool = False  # the measure that decides is above the alert threshold, beyond chance
     why: str = ""  # the verdict in a sentence
     response: str = ""  # what the playbook says to do
 
@@ -138,14 +147,28 @@ def compare_column(
     used = joined_p + joined_q > 0
     a, b = joined_p[used] / p.sum(), joined_q[used] / q.sum()
     statistic, _, by_counts = chi_square(tested_p, tested_q)
-    gap, gap_high = ks(reference.counts, current.counts) if reference.kind in NUMERIC else (None, None)
-    gap_high = gap if few_values(reference) else gap_high  # each bin holds one value: nothing can lie in between
     rows = int(q[new].sum())
+    if reference.kind in NUMERIC:
+        base = base.replace(**_of_numbers(reference, current))
     return base.replace(
         psi=psi(a, b, epsilon), psi_limit=psi_limit(len(a), int(p.sum()), int(q.sum())), p=chance(tested_p, tested_q, epsilon),
-        ks=gap, ks_high=gap_high, js=jensen_shannon(a, b), kl=kl(a, b, epsilon), chi2=statistic, chi2_p=by_counts, effect=_effect(a, b),
+        js=jensen_shannon(a, b), js_limit=js_limit(len(a), int(p.sum()), int(q.sum())), js_p=js_chance(tested_p, tested_q),
+        kl=kl(a, b, epsilon), chi2=statistic, chi2_p=by_counts, effect=_effect(a, b),
         new_share=rows / current.present, new_p=unseen(rows, int((p == 1).sum()), int(p.sum()), int(q.sum())),
         new_values=tuple((labels[i], int(q[i])) for i in np.argsort(-q, kind="stable")[:20] if new[i] and q[i]))
+
+
+def _of_numbers(reference: ColumnProfile, current: ColumnProfile) -> dict[str, object]:
+    "What is measured of numbers only: the widest gap, and how far values have moved."
+    gap, gap_high = ks(reference.counts, current.counts)
+    found: dict[str, object] = {"ks": gap, "ks_high": gap if few_values(reference) else gap_high,  # one value a bin: nothing lies in between
+                                "ks_p": ks_chance(reference.counts, current.counts)}
+    way, wide = wasserstein(reference, current), spread(reference) or spread(reference, "iqr")
+    if way is None or not wide > 0 or not np.isfinite(way.high / wide):
+        return found
+    scaled = way.per(wide)
+    return found | {"wasserstein": scaled.value, "wasserstein_bounds": (scaled.low, scaled.high),
+                    "wasserstein_p": transport_chance(reference.edges, reference.counts, current.counts)}
 
 
 def _gap(column: ColumnProfile) -> float:

@@ -6,18 +6,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ..core import catalog
 from ..core.checks import finding
-from ..core.errors import InputError, listed
+from ..core.errors import InputError, did_you_mean, listed
 from ..core.findings import Finding, Status
 from ..core.items_monitoring import DRIFT_LIMITS
 from .chance import holm
 from .comparison import ColumnDrift
 
 # %% auto #0
-__all__ = ['MISSING_WARNING', 'MISSING_CRITICAL', 'NEW_WARNING', 'LABEL_EFFECT', 'FEWEST', 'ALPHA', 'Measured', 'response',
-           'grade', 'concept']
+__all__ = ['MISSING_WARNING', 'MISSING_CRITICAL', 'NEW_WARNING', 'LABEL_EFFECT', 'FEWEST', 'ALPHA', 'METHODS', 'Measured',
+           'response', 'Method', 'find_method', 'grade', 'concept']
 
 # %% ../../nbs/07bb_monitoring.playbook.ipynb #83ba397a
 MISSING_WARNING, MISSING_CRITICAL = 0.05, 0.5  # change in the share of missing values
@@ -35,65 +36,114 @@ def response(
     return next(record["response"] for record in catalog.table("drift_playbook").records() if record["id"] == row)
 
 # %% ../../nbs/07bb_monitoring.playbook.ipynb #a48facca
+@dataclass(frozen=True)
+class Method:
+    "A measure that decides about drift, with its limits."
+
+    key: str  # field of ColumnDrift
+    p: str  # field with its p-value
+    title: str  # as people write it
+    warning: float  # a warning above this
+    alert: float  # an alert above this
+    critical: float  # critical above this
+
+
+METHODS: Mapping[str, Method] = {
+    "PSI": Method("psi", "p", "PSI", DRIFT_LIMITS["psi_warning"], DRIFT_LIMITS["psi_alert"], DRIFT_LIMITS["psi_critical"]),
+    "KS-test": Method("ks", "ks_p", "KS", 0.126, 0.177, 0.197),
+    "JS-divergence": Method("js", "js_p", "JS", 0.133, 0.187, 0.209),
+}
+
+
+def find_method(
+    name: str,  # PSI, KS-test or JS-divergence, as in monitoring.yaml; capitals, blanks and what follows a hyphen do not matter
+    alert: float | None = None,  # alert above this, instead of the usual threshold; lowers the warning where it lies below
+) -> Method:  # with its limits
+    "The measure that a configuration names."
+    known = {key.casefold().split("-")[0]: method for key, method in METHODS.items()}
+    found = known.get(name.strip().casefold().replace("_", "-").replace(" ", "-").split("-")[0])
+    if found is None:
+        raise InputError(f"There is no method {name!r} for drift; there are {listed(METHODS)}.{did_you_mean(name, METHODS)}")
+    if alert is None:
+        return found
+    if not 0 < alert < float("inf"):
+        raise InputError(f"An alert threshold is a number above 0, such as {found.alert:g} for {found.title}; it is {alert!r}.")
+    return replace(found, alert=alert, warning=min(found.warning, alert))
+
+# %% ../../nbs/07bb_monitoring.playbook.ipynb #87a64237
 def grade(
     columns: Mapping[str, ColumnDrift],  # measures by column
     alpha: float = ALPHA,  # how often a batch without drift may raise any alarm
+    method: Method = METHODS["PSI"],  # the measure that decides about features, from `find_method`
+    others: int = 0,  # other looks at the same batch that share the level, such as a classifier's
 ) -> dict[str, ColumnDrift]:  # the same with adjusted p-values, severity, alert, reason and response
     "Pass the verdict on every column."
+    sides = {c.role for c in columns.values() if c.kind not in ("datetime", "id")}
+    looks = max(len(sides) + others, 1)
+    deciding = {name: method if getattr(c, method.key) is not None else replace(METHODS["PSI"], alert=_same(method)) for name, c in columns.items()}
     tests = {(name, key): p for name, c in columns.items() if c.role == "feature" and c.kind not in ("datetime", "id")
-             for key, p in (("psi", c.p), ("missing", c.missing_p), ("new", c.new_p)) if p is not None}
+             for key, p in (("change", getattr(c, deciding[name].p)), ("missing", c.missing_p), ("new", c.new_p)) if p is not None}
     adjusted = dict(zip(tests, holm(list(tests.values())).tolist(), strict=True)) if tests else {}
     judge = {"feature": _feature, "label": _label, "prediction": _prediction}
-    return {name: judge[c.role](c, {key: adjusted.get((name, key), 1.0) for key in ("psi", "missing", "new")}, alpha)
-            for name, c in columns.items()}
+    return {name: judge[c.role](c.replace(measure=deciding[name].key), {key: adjusted.get((name, key), 1.0) for key in ("change", "missing", "new")},
+                                alpha / looks, deciding[name]) for name, c in columns.items()}
 
 
-def _feature(c: ColumnDrift, p: Mapping[str, float], alpha: float) -> ColumnDrift:
-    "A feature: index, missing values, new values."
+def _same(method: Method) -> float:
+    "The alert threshold of PSI: where another measure's was set, it means nothing for PSI."
+    return method.alert if method.key == "psi" else METHODS["PSI"].alert
+
+# %% ../../nbs/07bb_monitoring.playbook.ipynb #8896e0ec
+def _feature(c: ColumnDrift, p: Mapping[str, float], alpha: float, method: Method) -> ColumnDrift:
+    "A feature: the measure that decides, missing values, new values."
     reasons: list[tuple[str, str]] = []
-    change = c.missing[1] - c.missing[0]
+    change, value = c.missing[1] - c.missing[0], getattr(c, method.key)
     if p["missing"] < alpha and abs(change) > MISSING_WARNING:
         unread = f" ({c.unread:,} could not be read)" if c.unread else ""
         reasons.append(("critical" if abs(change) > MISSING_CRITICAL else "warning",
                         f"missing in {c.missing[1]:.1%} of the rows{unread}, was {c.missing[0]:.1%}"))
-    sure = min(p["psi"], p["new"]) < alpha
-    if c.psi is not None and sure and c.psi > DRIFT_LIMITS["psi_warning"]:
-        critical = c.psi > DRIFT_LIMITS["psi_critical"]
-        reasons.append(("critical" if critical else "warning", f"PSI {c.psi:.3g} is above "
-                        f"{DRIFT_LIMITS['psi_critical' if critical else 'psi_warning']:g} and beyond chance"))
+    sure = min(p["change"], p["new"]) < alpha
+    if value is not None and sure and value > method.warning:
+        critical = value > method.critical
+        reasons.append(("critical" if critical else "warning", f"{method.title} {value:.3g} is above "
+                        f"{method.critical if critical else method.warning:g} and beyond chance"))
     if p["new"] < alpha and c.new_share > NEW_WARNING and c.new_values:
         reasons.append(("warning", f"{c.new_share:.1%} of the rows hold values never seen: {listed([v for v, _ in c.new_values], 3)}"))
+    p_adjusted = p["change"] if getattr(c, method.p) is not None else None
     if not reasons:
-        return c.replace(p_adjusted=p["psi"] if c.p is not None else None, why=c.why or _calm(c, p["psi"], alpha))
+        return c.replace(p_adjusted=p_adjusted, why=c.why or _calm(value, p["change"], alpha, method))
     severity = "critical" if any(kind == "critical" for kind, _ in reasons) else "warning"
-    return c.replace(p_adjusted=p["psi"] if c.p is not None else None, severity=severity,
-                     why="; ".join(why for _, why in reasons),
-                     alert=c.psi is not None and c.psi > DRIFT_LIMITS["psi_alert"] and sure,
+    return c.replace(p_adjusted=p_adjusted, severity=severity, why="; ".join(why for _, why in reasons),
+                     alert=value is not None and value > method.alert and sure,
                      response=response("critical" if severity == "critical" else "feature"))
 
 
-def _calm(c: ColumnDrift, p: float, alpha: float) -> str:
+def _calm(value: float | None, p: float, alpha: float, method: Method) -> str:
     "Why a column is not called drift."
-    if c.psi is None:
+    if value is None:
         return ""
-    if c.psi > DRIFT_LIMITS["psi_warning"]:
-        return f"PSI {c.psi:.3g} is not beyond chance at these sizes"
+    if value > method.warning:
+        return f"{method.title} {value:.3g} is not beyond chance at these sizes"
     return "a change, but too small to matter" if p < alpha else "no change beyond chance"
 
-# %% ../../nbs/07bb_monitoring.playbook.ipynb #12ca4e93
-def _label(c: ColumnDrift, p: Mapping[str, float], alpha: float) -> ColumnDrift:
+# %% ../../nbs/07bb_monitoring.playbook.ipynb #e98df634
+def _label(c: ColumnDrift, p: Mapping[str, float], alpha: float, method: Method) -> ColumnDrift:
     "The label: chi-square, and large enough to matter."
     if c.chi2_p is None or c.effect is None:
         return c
-    changed, large = max(c.chi2_p, c.p or 0.0) < DRIFT_LIMITS["label_p"], c.effect > LABEL_EFFECT
+    changed, large = max(c.chi2_p, c.p or 0.0) < min(alpha, DRIFT_LIMITS["label_p"]), c.effect > LABEL_EFFECT
     if changed and large:
         return c.replace(p_adjusted=c.chi2_p, severity="warning", response=response("label"),
                          why=f"chi-square {c.chi2:,.1f}, p = {c.chi2_p:.2g}; the shares differ by w = {c.effect:.2g}")
     return c.replace(p_adjusted=c.chi2_p, why="a change, but too small to matter" if changed else "no change beyond chance")
 
 
-def _prediction(c: ColumnDrift, p: Mapping[str, float], alpha: float) -> ColumnDrift:
-    "The prediction: divergence from the reference, beyond chance."
+def _prediction(c: ColumnDrift, p: Mapping[str, float], alpha: float, method: Method) -> ColumnDrift:
+    "The prediction: answers that are gone, and divergence from the reference, beyond chance."
+    gone = c.missing[1] - c.missing[0]
+    if gone > MISSING_WARNING and (c.missing_p or 0.0) < alpha:
+        return c.replace(severity="warning", response=response("prediction"),
+                         why=f"missing in {c.missing[1]:.1%} of the rows, was {c.missing[0]:.1%}")
     if c.kl is None or c.p is None:
         return c
     if c.kl > DRIFT_LIMITS["kl_prediction"] and c.p < alpha:

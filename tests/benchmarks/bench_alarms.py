@@ -1,0 +1,240 @@
+"""False alarms and power: mlnb beside Evidently and NannyML as they are by default.
+
+Without drift, 1000 batches of 200, 1000 and 100,000 rows x 30 columns against a reference of 10,000 and 100,000 rows. Counts of independent rows
+in fixed bins are multinomial, so these batches are drawn as counts, which is exact and fast; a smaller number of real batches goes the whole way
+through rows. The peers get real batches only. Power is measured on the same real batches with one planted shift each: by default, and with the
+thresholds of every tool moved until it alarms on 5 % of the batches without drift.
+`bench_alarms.py [COUNTED] [REAL] [PEERS]`: numbers of batches (default 1000, 40, 20).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
+
+NUMBERS, CATEGORIES = 20, 10
+SHIFTS = ("none", "mean +0.1", "mean +0.2", "mean +0.5", "spread x1.5", "a category's share", "missing +10 %", "new category 5 %")
+REFERENCE, BATCH = 10_000, (200, 1000)  # of the real batches
+EVIDENTLY = ["evidently>=0.7,<0.8", "pandas<3", "pyarrow"]
+NANNYML = ["nannyml>=0.13", "pandas<2.3", "numpy<2", "pyarrow", "setuptools<81"]
+
+
+def rows(count: int, seed: int, shift: str = "none"):
+    """Numbers of five shapes, some with gaps, and categories of 2 to 40 levels; the shift is in n0 or c0 only."""
+    import numpy as np
+    import pandas as pd
+
+    rng = np.random.default_rng(seed)
+    columns: dict[str, object] = {}
+    for i in range(NUMBERS):
+        z = rng.normal(size=count)
+        if i == 0:
+            z = z * (1.5 if shift.startswith("spread") else 1) + (float(shift.split("+")[1]) if shift.startswith("mean") else 0)
+        values = (z, np.exp(z), rng.exponential(size=count), rng.integers(0, 6, count) * 1.0, rng.uniform(size=count))[i % 5]
+        gap = 0.15 if i == 0 and shift.startswith("missing") else 0.05 if i % 5 in (0, 1) else 0.0
+        columns[f"n{i}"] = np.where(rng.random(count) < gap, np.nan, values)
+    for i in range(CATEGORIES):
+        levels = (2, 3, 5, 8, 12, 20, 40, 4, 6, 10)[i]
+        weight = 1 / np.arange(1, levels + 1)
+        if i == 2 and shift.startswith("a category"):
+            weight[2] *= 2
+        codes = rng.choice(levels, count, p=weight / weight.sum())
+        names = np.array([f"level {level}" for level in range(levels)], dtype=object)[codes]
+        if i == 2 and shift.startswith("new"):
+            names[rng.random(count) < 0.05] = "never seen"
+        columns[f"c{i}"] = names
+    return pd.DataFrame(columns)
+
+
+# mlnb: batches as counts
+
+
+def shapes():
+    """Probabilities of the bins of the same columns: kind, edges, share of missing values."""
+    import numpy as np
+
+    for i in range(NUMBERS):
+        if i % 5 == 3:
+            p = np.r_[0.0, np.full(6, 1 / 6), 0.0]  # few values: each has its bin, with one below and one above
+            edges = (float(np.nextafter(0.0, -1)), *map(float, range(6)))
+        else:
+            p, edges = np.full(20, 0.05), tuple(map(float, range(1, 20)))
+        yield f"n{i}", p, edges, 0.05 if i % 5 in (0, 1) else 0.0
+    for i in range(CATEGORIES):
+        weight = 1 / np.arange(1, (2, 3, 5, 8, 12, 20, 40, 4, 6, 10)[i] + 1)
+        yield f"c{i}", weight / weight.sum(), (), 0.0
+
+
+def counted(n: int, m: int, times: int, seed: int) -> dict[str, float]:
+    """Share of batches without drift that alarm, by each method; batches are drawn as counts, a new reference for every 50."""
+    import numpy as np
+
+    from mlnb.monitoring.column import ColumnProfile
+    from mlnb.monitoring.comparison import compare_column
+    from mlnb.monitoring.playbook import METHODS, grade
+    from mlnb.monitoring.scan import count_values
+
+    rng, drawn, alarms = np.random.default_rng(seed), list(shapes()), dict.fromkeys(METHODS, 0)
+
+    def side(size: int) -> dict[str, ColumnProfile]:
+        found = {}
+        for name, p, edges, gap in drawn:
+            gone = int(rng.binomial(size, gap))
+            counts = rng.multinomial(size - gone, p)
+            if edges:
+                low, high = (0.0, 5.0) if len(p) == 8 else (0.0, 20.0)
+                found[name] = ColumnProfile("numeric", size, gone, low=low, high=high, mean=0.0, variance=1.0, edges=edges, counts=tuple(counts.tolist()))
+            else:
+                found[name] = count_values({f"level {j}": int(k) for j, k in enumerate(counts) if k})
+        return found
+
+    for batch in range(times):
+        if batch % 50 == 0:
+            reference = side(n)
+        current = side(m)
+        measured = {name: compare_column(reference[name], current[name]) for name in reference}
+        for name, method in METHODS.items():
+            alarms[name] += any(c.severity in ("warning", "critical") for c in grade(measured, method=method).values())
+    return {name: number / times for name, number in alarms.items()}
+
+
+# mlnb, Evidently, NannyML: real batches; each prints for every batch the strength of evidence of its most suspicious column and whether it alarms
+
+
+def ours(folder: str, together: bool) -> None:
+    import pandas as pd
+
+    from mlnb.monitoring.drift import compare
+    from mlnb.monitoring.multivariate import domain_classifier
+    from mlnb.monitoring.paired_rows import pair_rows
+    from mlnb.monitoring.profile import profile
+
+    reference = pd.read_parquet(Path(folder) / "reference.parquet")
+    kept, found = profile(reference), {}
+    for path in sorted(Path(folder).glob("batch *.parquet")):
+        batch = pd.read_parquet(path)
+        if together:
+            made = domain_classifier(pair_rows(reference, batch))
+            found[path.stem] = (1 - made.p, made.severity != "none")
+        else:
+            report = compare(kept, batch)
+            tested = [p for c in report.columns.values() for p in (c.p, c.missing_p, c.new_p) if p is not None]
+            found[path.stem] = (1 - min(tested), bool(report.drifted))
+    print(json.dumps(found))
+
+
+def evidently(folder: str) -> None:
+    import pandas as pd
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.presets import DataDriftPreset
+
+    reference = pd.read_parquet(Path(folder) / "reference.parquet")
+    roles = DataDefinition(numerical_columns=[n for n in reference if n[0] == "n"], categorical_columns=[n for n in reference if n[0] == "c"])
+    old, found = Dataset.from_pandas(reference, data_definition=roles), {}
+    for path in sorted(Path(folder).glob("batch *.parquet")):
+        new = Dataset.from_pandas(pd.read_parquet(path), data_definition=roles)
+        made = Report([DataDriftPreset()]).run(new, old).dict()
+        strength = []
+        for m in made["metrics"]:
+            config = m.get("config", {})
+            if "column" in config:
+                limit, value, test = float(config.get("threshold", 0.1)), float(m["value"]), str(config.get("method", ""))
+                strength.append(limit / max(value, 1e-300) if "p_value" in test else value / limit)
+        found[path.stem] = (max(strength), max(strength) > 1)
+    print(json.dumps(found))
+
+
+def nannyml(folder: str) -> None:
+    import nannyml
+    import pandas as pd
+
+    reference, found = pd.read_parquet(Path(folder) / "reference.parquet"), {}
+    numbers, words = [[n for n in reference if n[0] == kind] for kind in "nc"]
+    for size in BATCH:
+        calculator = nannyml.UnivariateDriftCalculator(column_names=[*numbers, *words], treat_as_categorical=words, chunk_size=size,
+                                                       continuous_methods=["jensen_shannon"], categorical_methods=["jensen_shannon"])
+        calculator.fit(reference)
+        for path in sorted(Path(folder).glob(f"batch {size} *.parquet")):
+            table = calculator.calculate(pd.read_parquet(path)).to_df()
+            strength, alarm = 0.0, False
+            for name in (*numbers, *words):
+                part = table[name]["jensen_shannon"].iloc[0]
+                upper = float(part["upper_threshold"])
+                strength, alarm = max(strength, float(part["value"]) / upper), alarm or bool(part["alert"])
+            found[path.stem] = (strength, alarm)
+    print(json.dumps(found))
+
+
+def make(folder: str, real: int) -> None:
+    rows(REFERENCE, 1).to_parquet(Path(folder) / "reference.parquet")
+    for size in BATCH:
+        for s, shift in enumerate(SHIFTS):
+            for i in range(real):
+                rows(size, 10_000 * s + 100 * i + size, shift).to_parquet(Path(folder) / f"batch {size} {s} {i:03}.parquet")
+
+
+def rates(found: dict[str, list[float]], size: int) -> tuple[list[float], list[float]]:
+    """Share of batches that alarm for each shift: by default, and where the threshold lets 5 % of the batches without drift through."""
+    by = [[value for key, value in found.items() if key.split()[1:3] == [str(size), str(s)]] for s in range(len(SHIFTS))]
+    calm = sorted((value[0] for value in by[0]), reverse=True)
+    limit = calm[max(int(0.05 * len(calm)), 0)]
+    return [sum(bool(v[1]) for v in side) / max(len(side), 1) for side in by], [sum(v[0] > limit for v in side) / max(len(side), 1) for side in by]
+
+
+def main(times: int, real: int, theirs: int) -> None:
+    import peers
+
+    for n, m in ((10_000, 200), (10_000, 1000), (100_000, 1000), (100_000, 100_000)):
+        for method, share in counted(n, m, times, seed=n + m).items():
+            print(f"{times} batches of {m:,} x {NUMBERS + CATEGORIES} without drift against {n:,} rows, {method:13}: {share:.1%} alarm", flush=True)
+            peers.row(f"false alarms, {m:,} rows, {n:,} in the reference, {method}", 100 * share, unit="%", limit=5)
+    found = {}
+    tools = {"mlnb": ([sys.executable], "ours", real), "mlnb, all columns together": ([sys.executable], "together", real)}
+    for name, wanted in (("evidently", EVIDENTLY), ("nannyml", NANNYML)):
+        try:
+            tools[name] = ([peers.python(name, wanted)], name, theirs)
+        except peers.Crashed as error:
+            print(f"{name} cannot be installed here: {str(error).strip().splitlines()[-1]}")
+    for name, (python, word, several) in tools.items():
+        with tempfile.TemporaryDirectory() as folder:
+            peers.measured([sys.executable, __file__, "make", folder, several])
+            try:
+                done = peers.measured([*python, __file__, word, folder])
+            except peers.Crashed as error:
+                print(f"{name} did not work: {str(error).strip().splitlines()[-1]}")
+                continue
+        found[name] = json.loads(done.stdout.strip().splitlines()[-1])
+    result = {}
+    for size in BATCH:
+        table = {name: rates(value, size) for name, value in found.items()}
+        for i, title in enumerate(("by default", "each let through 5 % without drift")):
+            print(f"\nshare of batches of {size} rows that alarm, {title}")
+            print(f"{'':24}" + "".join(f"{name:>28}" for name in table))
+            for s, shift in enumerate(SHIFTS):
+                print(f"{shift:24}" + "".join(f"{made[i][s]:28.0%}" for made in table.values()))
+        result[size] = {name: dict(zip(SHIFTS, made[0], strict=True)) for name, made in table.items()}
+        for name in ("evidently", "nannyml"):
+            if name in table:
+                peers.row(f"false alarms, real batches of {size} rows", 100 * table["mlnb"][0][0], 100 * table[name][0][0], unit="%", peer=name)
+    print(json.dumps({"bench": "alarms", "batches": times, "real": result}))
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["make", folder, several]:
+            make(folder, int(several))
+        case ["ours", folder]:
+            ours(folder, together=False)
+        case ["together", folder]:
+            ours(folder, together=True)
+        case ["evidently", folder]:
+            evidently(folder)
+        case ["nannyml", folder]:
+            nannyml(folder)
+        case rest:
+            main(*(int(rest[i]) if len(rest) > i else default for i, default in enumerate((1000, 40, 20))))

@@ -1,0 +1,134 @@
+"""Further measures of drift and the methods that decide: SciPy as oracle, nulls against simulation, levels shared by all looks at a batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from mlnb.core.errors import InputError
+from mlnb.core.findings import Status
+from mlnb.monitoring.comparison import ColumnDrift, compare_column
+from mlnb.monitoring.drift import compare
+from mlnb.monitoring.nulls import js_chance, ks_chance, transport_chance
+from mlnb.monitoring.playbook import METHODS, find_method, grade
+from mlnb.monitoring.profile import profile
+from mlnb.monitoring.scan import count_numbers, count_values, find_edges
+from mlnb.monitoring.transport import spread, wasserstein
+
+
+# other measures: how far, and what chance gives
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.floats(-50, 50), min_size=3, max_size=80), st.lists(st.floats(-80, 80), min_size=2, max_size=80), st.integers(2, 20), st.booleans())
+def test_the_distance_of_the_rows_lies_between_the_bounds(a, b, bins, whole):
+    a, b = (np.round(x) if whole else np.array(x) for x in (np.array(a), np.array(b)))
+    edges = find_edges(a, bins)
+    found = wasserstein(count_numbers(a, edges), count_numbers(b, edges))
+    exact = stats.wasserstein_distance(a, b)
+    assert found.low - 1e-9 <= exact <= found.high + 1e-9 and found.low <= found.value <= found.high
+
+
+@pytest.mark.parametrize("draw", [lambda r, n: r.normal(size=n), lambda r, n: r.lognormal(size=n), lambda r, n: r.poisson(3, n) * 1.0,
+                                  lambda r, n: r.exponential(size=n)])
+@pytest.mark.parametrize("shift", [0.1, 0.5])
+def test_the_distance_from_counts_is_close_to_scipys(draw, shift):
+    rng = np.random.default_rng(0)
+    a, b = draw(rng, 20_000), draw(rng, 5000)
+    b = b + (np.ceil(shift) if (a == np.round(a)).all() else shift)  # counts stay whole numbers
+    edges = find_edges(a)
+    sides = [count_numbers(x, edges) for x in (a, b)]
+    exact = stats.wasserstein_distance(a, b)
+    assert wasserstein(*sides).value == pytest.approx(exact, abs=0.03 * a.std())
+    assert compare_column(*sides).wasserstein == pytest.approx(exact / a.std(), abs=0.03)
+
+
+def test_the_distance_of_few_values_is_exact_and_infinities_are_left_out():
+    a, b = np.repeat([0.0, 1, 2], 100), np.repeat([0.0, 1, 2], [50, 100, 150])
+    edges = find_edges(a)
+    found = wasserstein(count_numbers(a, edges), count_numbers(b, edges))
+    assert (found.value, found.low) == pytest.approx((stats.wasserstein_distance(a, b),) * 2)
+    with_inf = np.r_[b, np.inf, -np.inf]
+    assert wasserstein(count_numbers(a, edges), count_numbers(with_inf, edges)).value == pytest.approx(found.value)
+    assert wasserstein(count_numbers(a, edges), count_numbers(np.full(5, np.inf), edges)) is None
+    with pytest.raises(InputError, match="same edges"):
+        wasserstein(count_numbers(a, edges), count_numbers(b, (1.0,)))
+    one = count_numbers(np.full(50, 3.0), find_edges(np.full(50, 3.0)))
+    assert spread(one) == 0 and compare_column(one, one).wasserstein is None
+
+
+@pytest.mark.parametrize(("bins", "n", "m"), [(20, 10_000, 200), (20, 1000, 1000), (4, 5000, 500), (2, 2000, 2000)])
+@pytest.mark.parametrize("level", [0.05, 0.01])
+def test_p_values_of_every_measure_hold_their_level(bins, n, m, level):
+    rng = np.random.default_rng(3)
+    a, b = (rng.multinomial(rows, np.full(bins, 1 / bins), size=1200) for rows in (n, m))
+    edges = np.arange(bins - 1.0)
+    pairs = list(zip(a, b, strict=True))
+    most = level + 3 * np.sqrt(level / 1200)
+    for found in ([ks_chance(p, q) for p, q in pairs], [js_chance(p, q) for p, q in pairs], [transport_chance(edges, p, q) for p, q in pairs]):
+        share = (np.array(found) < level).mean()
+        assert level / 3 <= share <= most  # not too many, and not so few that nothing would be found
+
+
+def test_the_bridge_agrees_with_a_simulation():
+    rng = np.random.default_rng(0)
+    p = np.array([0.05, 0.4, 0.3, 0.05, 0.2])
+    a, b = (rng.multinomial(rows, p, size=40_000) for rows in (4000, 1000))
+    gaps = np.abs(np.cumsum(a, axis=1) / 4000 - np.cumsum(b, axis=1) / 1000).max(axis=1)
+    for seen in (0.03, 0.045, 0.06):
+        q = (p * 1000).astype(int)
+        q[0], q[-1] = q[0] + round(seen * 1000), q[-1] - round(seen * 1000)
+        pooled = (p * 4000).astype(int)
+        assert ks_chance(pooled, q) == pytest.approx((gaps >= seen - 1e-9).mean(), rel=0.15, abs=0.001)
+    assert ks_chance(np.full(200, 25), np.full(200, 25)) == 1.0  # far more edges than are told apart
+
+
+def test_each_method_decides_by_its_own_measure():
+    rng = np.random.default_rng(0)
+    then, now = rng.normal(size=20_000), rng.normal(0.42, 1, 20_000)  # PSI 0.18: a warning by each measure, and no alert
+    edges = find_edges(then)
+    c = {"x": compare_column(count_numbers(then, edges), count_numbers(now, edges))}
+    for name in METHODS:
+        found = grade(c, method=find_method(name))["x"]
+        assert found.severity == "warning" and not found.alert and found.measure == METHODS[name].key and METHODS[name].title in found.why
+        assert grade(c, method=find_method(name, 0.05))["x"].alert
+        far = {"x": compare_column(count_numbers(then, edges), count_numbers(now + 0.2, edges))}
+        assert grade(far, method=find_method(name))["x"].severity == "critical"
+    small = {"x": compare_column(count_numbers(then, edges), count_numbers(rng.normal(0.05, 1, 20_000), edges))}
+    assert all(grade(small, method=find_method(name))["x"].severity == "none" for name in METHODS)
+    assert grade(small, method=find_method("psi", 0.001))["x"].severity == "warning"
+
+
+def test_the_gap_is_not_asked_of_categories():
+    c = {"x": compare_column(count_values({"a": 900, "b": 100}), count_values({"a": 600, "b": 400}))}
+    found = grade(c, method=find_method("KS-test", 0.9))["x"]
+    assert found.measure == "psi" and found.severity == "critical" and found.alert
+
+
+@pytest.mark.parametrize("given", ["chi", "", "Wasserstein"])
+def test_unknown_methods_and_thresholds(given):
+    with pytest.raises(InputError, match="PSI, KS-test"):
+        find_method(given)
+    with pytest.raises(InputError, match="above 0"):
+        find_method("PSI", -0.2)
+
+
+def test_label_prediction_and_features_share_the_level():
+    label = {"y": ColumnDrift("boolean", role="label", psi=0.05, p=0.03, chi2=5.0, chi2_p=0.03, effect=0.2)}
+    rest = {"x": ColumnDrift("numeric", psi=0.01, p=0.5), "s": ColumnDrift("numeric", role="prediction", psi=0.01, kl=0.01, p=0.5)}
+    assert grade(label)["y"].severity == "warning" and grade(label | rest)["y"].severity == "none"
+    assert grade(label, others=1)["y"].severity == "none"
+
+
+def test_predictions_that_are_gone_are_a_fault():
+    score = np.random.default_rng(0).random(2000)
+    sides = [profile(pd.DataFrame({"s": score}), prediction="s")]
+    sides.append(profile(pd.DataFrame({"s": np.where(np.arange(2000) % 2, np.nan, score)}), edges_from=sides[0]))
+    found = compare(*sides).findings.get("DRIFT-PREDICTION")
+    assert found.status is Status.WARN and "missing in 50.0%" in found.message
+    gone = compare(sides[0], profile(pd.DataFrame({"s": np.full(2000, np.nan)}), edges_from=sides[0])).findings.get("DRIFT-PREDICTION")
+    assert gone.status is Status.WARN and "missing in 100.0%" in gone.message
