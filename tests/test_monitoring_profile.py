@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mlnb.core.errors import InputError
 from mlnb.core.tables import open_table
-from mlnb.monitoring import scan
+from mlnb.monitoring import counters, engine, scan
 from mlnb.monitoring.column import ColumnProfile, even_cells, merge_columns
 from mlnb.monitoring.profile import Profile, profile
 from mlnb.monitoring.scan import count_numbers, count_values, find_edges
@@ -39,13 +39,17 @@ def frame(rows: int = 3000, seed: int = 0) -> pd.DataFrame:
     )
 
 
-@pytest.fixture(params=["memory", "engine"])
+@pytest.fixture(params=["memory", "pieces", "engine"])
 def where(request, monkeypatch):
-    """The same test by NumPy and by DuckDB."""
-    if request.param == "engine":
+    """The same test in memory, in small pieces that pass through, and by a database that counts for itself."""
+    if request.param != "memory":
         monkeypatch.setattr(scan, "IN_MEMORY", 0)
         monkeypatch.setattr(scan, "SAMPLE", 10**9)  # edges from all rows, so that both ways agree
-        monkeypatch.setattr(scan, "CHUNK", 2)  # several queries
+        monkeypatch.setattr(scan, "PIECE", 700)
+        monkeypatch.setattr(counters, "CHUNK", 300)
+    if request.param == "engine":
+        monkeypatch.setattr(scan, "PASSING", ())
+        monkeypatch.setattr(engine, "CHUNK", 2)  # several queries
     return request.param
 
 
@@ -75,9 +79,9 @@ def test_categories_agree_with_pandas(where):
     assert dict(made.columns["plan"].values) == counts.to_dict()
     assert made.columns["plan"].missing == data["plan"].isna().sum()
     many, listed = data["many"].value_counts(), made.columns["many"]
-    assert many.size == listed.distinct and len(listed.values) == scan.FREQUENT
+    assert many.size == listed.distinct and len(listed.values) == counters.FREQUENT
     assert all(many[value] == n for value, n in listed.values) and listed.rest == len(data) - sum(n for _, n in listed.values)
-    assert min(n for _, n in listed.values) >= many.iloc[scan.FREQUENT]
+    assert min(n for _, n in listed.values) >= many.iloc[counters.FREQUENT]
     assert dict(made.columns["flag"].values) == {"true": int(data["flag"].sum()), "false": int((~data["flag"]).sum())}
 
 
@@ -295,5 +299,5 @@ def test_the_query_compiles_for_engines_that_are_not_here(dialect):
     import ibis
 
     table = ibis.table({"a": "float64"}, name="t")
-    sql = ibis.to_sql(scan._number_query(table, {"a": scan.Question("numeric", (0.5, 1.5))}, True, native=False), dialect=dialect)
+    sql = ibis.to_sql(engine.number_query(table, {"a": scan.Question("numeric", (0.5, 1.5))}), dialect=dialect)
     assert sql.upper().count("SUM(") == 4  # two edges, two moments

@@ -8,7 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..data.tails import binomial_tail
 from .divergence import EPSILON, _pair, chi_square, psi
+from .tails import chi_square_limit, chi_square_tail
 
 # %% auto #0
 __all__ = ['LEAST', 'psi_limit', 'pool', 'chance', 'unseen', 'holm']
@@ -21,11 +23,9 @@ def psi_limit(
     alpha: float = 0.05,  # how often chance may exceed the limit
 ) -> float:  # PSI that equal distributions exceed with probability alpha
     "What PSI chance alone reaches at these sizes (Yurdakul, 2018)."
-    from scipy.special import chdtri
-
     if bins < 2 or min(n, m) < 1:
         return float("inf") if min(n, m) < 1 else 0.0
-    return float((1 / n + 1 / m) * chdtri(bins - 1, alpha))
+    return float((1 / n + 1 / m) * chi_square_limit(bins - 1, alpha))
 
 # %% ../../nbs/07ad_monitoring.chance.ipynb #da76d30f
 LEAST = 5.0  # rows expected in a bin of the smaller side
@@ -58,14 +58,12 @@ def chance(
     epsilon: float = EPSILON,  # as in `psi`
 ) -> float:  # p-value
     "Probability that equal distributions look at least this different: the larger of the p-values by PSI and by chi-square."
-    from scipy.special import chdtrc
-
     p, q = _pair(reference, current)
     _, free, by_counts = chi_square(p, q)
     if not free:
         return 1.0
     scaled = psi(p / p.sum(), q / q.sum(), epsilon) / (1 / p.sum() + 1 / q.sum())
-    return max(float(chdtrc(free, scaled)), by_counts)
+    return max(chi_square_tail(free, scaled), by_counts)
 
 
 def unseen(
@@ -75,9 +73,7 @@ def unseen(
     m: int,  # rows of the batch
 ) -> float:  # p-value
     "Probability that values the reference missed turn up this often: those it met once say how many it has not met (Good, 1953)."
-    from scipy.special import bdtrc
-
-    return float(bdtrc(rows - 1, once + 1 + rows, m / (n + m))) if rows else 1.0
+    return binomial_tail(rows, once + 1 + rows, m / (n + m)) if rows else 1.0
 
 
 def holm(

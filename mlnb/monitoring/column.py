@@ -15,9 +15,12 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..core.render import LINE, PALETTE, Raw
+from .distinct import FULL, estimate_distinct, hash_values, merge_marks, pack_marks, set_marks
+from .quantiles import Quantile, open_cells, pack_cells, quantile_of
 
 # %% auto #0
-__all__ = ['NUMERIC', 'BY_VALUE', 'ColumnProfile', 'finite_or_none', 'merge_columns', 'even_cells', 'few_values', 'sparkline']
+__all__ = ['NUMERIC', 'BY_VALUE', 'KEPT', 'ColumnProfile', 'finite_or_none', 'merge_columns', 'even_cells', 'few_values',
+           'sparkline']
 
 # %% ../../nbs/07aa_monitoring.column.ipynb #6c3d7ccb
 NUMERIC = ("numeric", "text")  # kinds with edges and counts; for text they count lengths
@@ -42,6 +45,15 @@ class ColumnProfile:
     counts: tuple[int, ...] = ()  # rows in each bin; one more than there are edges
     values: tuple[tuple[str, int], ...] = ()  # frequent values with their rows, most frequent first
     rest: int = 0  # rows with values that are not listed
+    short: int = 0  # a listed value has at most this many rows more than it says
+    unlisted: int = 0  # the most rows that a value outside the list can have
+    cells: tuple[int, ...] = ()  # finer counts that quantiles are read from; see `pack_cells`
+    registers: str = ""  # from which the number of values is estimated; see `pack_marks`
+    hashed: str = ""  # the database whose hash the registers hold; empty: this library's
+
+    def quantile(self, share: float) -> Quantile | None:
+        "The finite value below or at which this share of them lies, with bounds that surely hold; None where there is none."
+        return _quantile(self, share)
 
     @property
     def present(self) -> int:
@@ -63,6 +75,17 @@ class ColumnProfile:
         parts["values"] = tuple((str(value), int(count)) for value, count in parts.get("values", ()))
         return cls(**parts)
 
+# %% ../../nbs/07aa_monitoring.column.ipynb #748b0e6c
+def _quantile(c: ColumnProfile, share: float) -> Quantile | None:
+    "From the cells where there are some, otherwise from the edges."
+    if c.kind not in NUMERIC or not isinstance(c.low, (int, float)) or not isinstance(c.high, (int, float)):
+        return None
+    if not 0 <= share <= 1:
+        raise InputError(f"{share!r} is no share of the values. Give a number from 0 to 1, such as 0.95.")
+    counts = list(c.counts)
+    counts[0], counts[-1] = counts[0] - c.infinite[0], counts[-1] - c.infinite[1]
+    return quantile_of(share, c.edges, counts, float(c.low), float(c.high), c.cells)
+
 # %% ../../nbs/07aa_monitoring.column.ipynb #42f69b45
 def finite_or_none(
     x: float | None,  # a number, or None
@@ -81,18 +104,55 @@ def merge_columns(
         raise InputError(f"{name!r} was profiled as {a.kind} with {len(a.edges)} edges and as {b.kind} with {len(b.edges)} others, "
                          "so the counts do not add up. Profile the second part with edges_from= the first.")
     mean, variance = _moments(a, b)
-    merged = dict(a.values)
-    for value, count in b.values:
-        merged[value] = merged.get(value, 0) + count
-    listed = a.rest == b.rest == 0 and a.kind in BY_VALUE
-    known = [x.distinct for x in (a, b) if x.distinct is not None]
+    values, short, unlisted = _values(a, b)
+    registers, distinct = _distinct(a, b, len(values))
+    cells = pack_cells(open_cells(a.cells) + open_cells(b.cells)) if all(x.cells or x.mean is None for x in (a, b)) else ()
+    rest = a.present + b.present - sum(n for _, n in values) if a.kind in BY_VALUE else 0
     return ColumnProfile(
-        a.kind, a.rows + b.rows, a.missing + b.missing, a.unread + b.unread,
-        len(merged) if listed else max([*known, len(merged)]) if known else None,
-        _extreme(min, a.low, b.low), _extreme(max, a.high, b.high), mean, variance,
-        (a.infinite[0] + b.infinite[0], a.infinite[1] + b.infinite[1]), a.edges,
-        tuple(x + y for x, y in zip(a.counts, b.counts, strict=True)),
-        tuple(sorted(merged.items(), key=lambda pair: (-pair[1], pair[0]))), a.rest + b.rest)
+        a.kind, a.rows + b.rows, a.missing + b.missing, a.unread + b.unread, distinct, _extreme(min, a.low, b.low), _extreme(max, a.high, b.high),
+        mean, variance, (a.infinite[0] + b.infinite[0], a.infinite[1] + b.infinite[1]), a.edges,
+        tuple(x + y for x, y in zip(a.counts, b.counts, strict=True)), values, rest, short, unlisted, cells, registers, a.hashed or b.hashed if registers else "")
+
+# %% ../../nbs/07aa_monitoring.column.ipynb #6c748098
+KEPT = 100  # values that only one side lists
+
+
+def _values(a: ColumnProfile, b: ColumnProfile) -> tuple[tuple[tuple[str, int], ...], int, int]:
+    "Values with their rows, by how much these may be too low, and the most rows of a value that is not listed."
+    sides = [(dict(c.values), c.short, (c.unlisted or c.rest) if c.rest else 0) for c in (a, b)]
+    found = {value: (sum(listed.get(value, 0) for listed, _, _ in sides), sum(short if value in listed else most for listed, short, most in sides))
+             for value in sides[0][0] | sides[1][0]}
+    ordered = sorted(found, key=lambda value: (-found[value][0], value))
+    if not (a.rest or b.rest):
+        return tuple((value, found[value][0]) for value in ordered), 0, 0
+    apart = [value for value in ordered if not all(value in listed for listed, _, _ in sides)]
+    dropped = set(apart[KEPT:])
+    kept = [value for value in ordered if value not in dropped]
+    unlisted = max([sides[0][2] + sides[1][2], *(sum(found[value]) for value in dropped)])
+    return tuple((value, found[value][0]) for value in kept), max((found[value][1] for value in kept), default=0), unlisted
+
+
+def _registers(c: ColumnProfile) -> str:
+    "Registers of a column; of a list without gaps, from its values."
+    if c.registers or c.kind not in BY_VALUE or c.rest or not c.values:
+        return c.registers
+    import pyarrow as pa
+
+    marks = np.zeros(FULL, bool)
+    set_marks(marks, hash_values(pa.array([value for value, _ in c.values])))
+    return pack_marks(marks)
+
+
+def _distinct(a: ColumnProfile, b: ColumnProfile, listed: int) -> tuple[str, int | None]:
+    "Registers of both, and the number of values: exact where all are listed, estimated where both have registers, otherwise at least so many."
+    if a.kind in BY_VALUE and not (a.rest or b.rest):
+        return "", listed
+    known = [x.distinct for x in (a, b) if x.distinct is not None]
+    least = max([*known, listed], default=0)
+    if all(x.present == 0 or _registers(x) for x in (a, b)) and (a.hashed == b.hashed or not (a.present and b.present)):
+        merged = merge_marks(_registers(a), _registers(b))
+        return merged, min(max(estimate_distinct(merged), least), max(sum(known), least) if len(known) == 2 else 2**63)
+    return "", least if known else None
 
 
 def _extreme(choose: Callable[..., Any], a: object, b: object) -> Any:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError, did_you_mean, listed
 from ..core.files import write_atomic
@@ -17,16 +17,18 @@ from ..core.render import Raw, panel
 from ..core.render import table as html_table
 from ..core.tables import Table, open_table
 from .column import ColumnProfile, merge_columns, sparkline
-from .scan import count, plan
+from .counters import as_text
+from .parquet import ParquetSource, open_parquet
+from .scan import Question, count, count_segments, plan
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['VERSION', 'Profile', 'profile']
+__all__ = ['VERSION', 'Profile', 'open_rows', 'profile']
 
 # %% ../../nbs/07a_monitoring.profile.ipynb #9558b6cf
-VERSION = 1  # of the file format
+VERSION = 2  # of the file format; files of version 1, without sketches, are read as well
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,6 +40,9 @@ class Profile:
     name: str = "data"  # what the table was called
     target: str = ""  # the column that holds the label; empty when there is none
     prediction: str = ""  # the column that holds the model's output; empty when there is none
+    model: str = ""  # which model it belongs to; empty where that is not known
+    by: str = ""  # the column that segments are taken from
+    segments: Mapping[str, Profile] = field(default_factory=dict)  # value of that column -> profile of its rows
 
     def role(self, column: str) -> str:
         "label, prediction or feature."
@@ -45,17 +50,11 @@ class Profile:
 
     def merge(self, other: Profile) -> Profile:
         "The profile of both tables together; both have to be counted on the same edges."
-        if set(self.columns) != set(other.columns):
-            differ = sorted(set(self.columns) ^ set(other.columns))
-            raise InputError(f"{self.name} and {other.name} do not have the same columns, so their profiles do not add up. Only one of "
-                             f"them has {listed(differ)}.")
-        merged = {name: merge_columns(column, other.columns[name], name) for name, column in self.columns.items()}
-        return replace(self, rows=self.rows + other.rows, columns=merged)
+        return _merged(self, other)
 
     def to_dict(self) -> dict[str, object]:
         "Plain JSON types."
-        return {"version": VERSION, "name": self.name, "rows": self.rows, "target": self.target, "prediction": self.prediction,
-                "columns": {name: column.to_dict() for name, column in self.columns.items()}}
+        return _plain(self)
 
     def to_json(self) -> str:
         "The profile as JSON text."
@@ -85,6 +84,31 @@ class Profile:
     def _repr_html_(self) -> str:
         return _html(self)
 
+# %% ../../nbs/07a_monitoring.profile.ipynb #425e1521
+def _merged(a: Profile, b: Profile) -> Profile:
+    "Both profiles together."
+    if set(a.columns) != set(b.columns):
+        differ = sorted(set(a.columns) ^ set(b.columns))
+        raise InputError(f"{a.name} and {b.name} do not have the same columns, so their profiles do not add up. Only one of "
+                         f"them has {listed(differ)}.")
+    if a.model and b.model and a.model != b.model:
+        raise InputError(f"{a.name} is the profile of the model {a.model} and {b.name} that of {b.model}. Profiles of different "
+                         "models are compared, not added up.")
+    if a.by != b.by:
+        raise InputError(f"{a.name} has segments by {a.by or 'no column'!r} and {b.name} by {b.by or 'no column'!r}. Profile both with "
+                         "the same by=.")
+    merged = {name: merge_columns(column, b.columns[name], name) for name, column in a.columns.items()}
+    segments = {value: a.segments[value].merge(b.segments[value]) if value in a.segments and value in b.segments else
+                a.segments.get(value) or b.segments[value] for value in {**a.segments, **b.segments}}
+    return replace(a, rows=a.rows + b.rows, columns=merged, segments=segments)
+
+
+def _plain(a: Profile) -> dict[str, object]:
+    "Plain JSON types."
+    more = {"model": a.model, "by": a.by, "segments": {value: part.to_dict() for value, part in a.segments.items()}}
+    return {"version": VERSION, "name": a.name, "rows": a.rows, "target": a.target, "prediction": a.prediction,
+            "columns": {name: column.to_dict() for name, column in a.columns.items()}, **{key: value for key, value in more.items() if value}}
+
 # %% ../../nbs/07a_monitoring.profile.ipynb #2bc1a51a
 def _read(text: str, name: str) -> Profile:
     "Check JSON and turn it into a profile."
@@ -98,9 +122,16 @@ def _read(text: str, name: str) -> Profile:
     if not isinstance(data["version"], int) or data["version"] > VERSION:
         raise InputError(f"{name} is a profile of version {data['version']}, and this mlnb reads up to {VERSION}. Update mlnb, or profile "
                          "again.")
+    return _made(data, name)
+
+# %% ../../nbs/07a_monitoring.profile.ipynb #7553824f
+def _made(data: Any, name: str) -> Profile:
+    "A profile from its plain parts."
     try:
         columns = {str(key): ColumnProfile.from_dict(column) for key, column in data["columns"].items()}
-        return Profile(int(data["rows"]), columns, str(data["name"]), str(data["target"]), str(data["prediction"]))
+        segments = {str(value): _made(part, name) for value, part in data.get("segments", {}).items()}
+        return Profile(int(data["rows"]), columns, str(data["name"]), str(data["target"]), str(data["prediction"]), str(data.get("model", "")),
+                       str(data.get("by", "")), segments)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{name} is a damaged profile ({type(error).__name__}: {error}). Make it again with profile(data).save(…)."
                          ) from error
@@ -136,6 +167,46 @@ def _html(profile: Profile) -> Raw:
     shown = html_table(rows, ["column", "kind", "missing", "distinct", "mean", "range or most frequent", "distribution"])
     return panel(f"Profile of {profile.name}", shown, f"{profile.rows:,} rows, {len(profile.columns)} columns")
 
+# %% ../../nbs/07a_monitoring.profile.ipynb #7395a392
+def open_rows(
+    data: object,  # path or glob of CSV or Parquet files, pandas, polars or Arrow frame, Ibis table, or a Table
+    engine: str = "duckdb",  # where files are read
+) -> Table | ParquetSource:  # plain Parquet files as they are, everything else as a table
+    "Open data to be counted."
+    source = data if isinstance(data, ParquetSource) else open_parquet(data) if engine == "duckdb" else None
+    return source or open_table(data, engine)
+
+# %% ../../nbs/07a_monitoring.profile.ipynb #9e7dffcb
+def _kept(table: Table | ParquetSource, edges_from: Profile | None, columns: Sequence[str] | None, roles: Mapping[str, str]) -> list[str]:
+    "The columns to profile."
+    def checked(name: str, role: str = "column") -> str:
+        if name not in table.columns:
+            raise InputError(f"{table.name} has no column {name!r}, which was given as the {role}. Its columns are "
+                             f"{listed(table.columns)}.{did_you_mean(name, table.columns)}")
+        return name
+
+    for role, name in roles.items():
+        if name:
+            checked(name, role)
+    if columns is not None:
+        return [checked(name) for name in columns]
+    if not edges_from:
+        return table.columns
+    kept = [name for name in table.columns if name in edges_from.columns]
+    if not kept:
+        raise InputError(f"{table.name} has none of the columns of the profile of {edges_from.name}, so it is another table. Its "
+                         f"columns are {listed(table.columns)}; the profile has {listed(edges_from.columns)}."
+                         f"{did_you_mean(table.columns[0], edges_from.columns)}")
+    return kept
+
+
+def _segments(table: Table | ParquetSource, by: str, most: int, edges_from: Profile | None, questions: Mapping[str, Question]) -> list[str]:
+    "The values that are profiled on their own: those of the earlier profile, otherwise the most frequent."
+    if edges_from and edges_from.by == by and edges_from.segments:
+        return list(edges_from.segments)
+    listed_ = count(table, {by: Question("categorical")}, distinct=False)[by].values[:most]
+    return [as_text(value) for value, _ in listed_]
+
 # %% ../../nbs/07a_monitoring.profile.ipynb #e98b022b
 def profile(
     data: object,  # path or glob of CSV or Parquet files, pandas, polars or Arrow frame, Ibis table, or a Table
@@ -144,22 +215,21 @@ def profile(
     target: str = "",  # the column that holds the label
     prediction: str = "",  # the column that holds the model's output
     random_state: int = 0,  # seed of the sample that edges are taken from in a large table
-    distinct: bool = True,  # estimate the number of distinct values too; a fifth of the time
+    distinct: bool = True,  # keep what quantiles and the number of values are estimated from, too; half the time of a large table
+    by: str = "",  # profile the rows of each value of this column, too; that of `edges_from` when empty
+    segments: int = 10,  # how many values, the most frequent ones
+    model: str = "",  # which model the profile belongs to
+    engine: str = "duckdb",  # where files are read: "duckdb", "spark", or the URL of an Ibis backend
 ) -> Profile:  # a few kilobytes
     "Profile a table in one scan."
-    table: Table = open_table(data)
+    table = open_rows(data, engine)
     known = edges_from.columns if edges_from else {}
     target, prediction = target or (edges_from.target if edges_from else ""), prediction or (edges_from.prediction if edges_from else "")
-    if columns is not None:
-        kept = [table.check_column(name) for name in columns]
-    elif edges_from:
-        kept = [name for name in table.columns if name in known]
-        if not kept:
-            raise InputError(f"{table.name} has none of the columns of the profile of {edges_from.name}, so it is another table. Its "
-                             f"columns are {listed(table.columns)}; the profile has {listed(known)}.{did_you_mean(table.columns[0], known)}")
-    else:
-        kept = table.columns
-        for name, role in ((target, "target"), (prediction, "prediction")):
-            if name:
-                table.check_column(name, role)
-    return Profile(table.rows, count(table, plan(table, kept, known, random_state), distinct), table.name, target, prediction)
+    by = by or (edges_from.by if edges_from else "")
+    kept = _kept(table, edges_from, columns, {} if edges_from else {"target": target, "prediction": prediction, "column of segments": by})
+    questions = plan(table, kept, known, random_state)
+    values = _segments(table, by, segments, edges_from, questions) if by and by in table.columns else []
+    found = count_segments(table, questions, distinct, by, values)
+    parts = {value: Profile(next(iter(found[value].values())).rows, found[value], f"{table.name}, {by} {value}", target, prediction, model)
+             for value in values}
+    return Profile(table.rows, found[""], table.name, target, prediction, model, by, parts)

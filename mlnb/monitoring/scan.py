@@ -5,59 +5,81 @@
 # %% ../../nbs/07ab_monitoring.scan.ipynb #2da9e73e
 from __future__ import annotations
 
-import functools
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..core.readers import translate
 from ..core.tables import Table, open_table
 from .column import BY_VALUE, NUMERIC, ColumnProfile, finite_or_none
+from .counters import Question, as_numbers, as_text, counter, find_edges, value_profile
+from .distinct import FULL
+from .parquet import PIECE, ParquetSource, count_parquet, count_pieces, kind_of, segment_places
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
 # %% auto #0
-__all__ = ['BINS', 'FEW', 'SAMPLE', 'IN_MEMORY', 'FREQUENT', 'CHUNK', 'find_edges', 'Question', 'count_numbers', 'count_values',
-           'plan', 'count']
+__all__ = ['SAMPLE', 'BY', 'PASSING', 'IN_MEMORY', 'count_numbers', 'count_values', 'plan', 'count', 'count_segments']
 
 # %% ../../nbs/07ab_monitoring.scan.ipynb #9c5ba23a
-BINS = 20  # bins of a number
-FEW = 20  # up to this many different numbers, each has a bin of its own
 SAMPLE = 20_000  # rows that edges are taken from
-IN_MEMORY = 4_000_000  # cells (rows times columns) up to which a table is counted with NumPy
-FREQUENT = 100  # values of a category that are listed
-CHUNK = 16  # numbers per query: fewer queries are not faster, and longer ones hold more of the table at once
-
-
-def find_edges(
-    values: np.ndarray,  # numbers, NaN where missing, shape (n,)
-    bins: int = BINS,  # bins of about equal size
-) -> tuple[float, ...]:  # ascending; empty when there is no finite value
-    "Edges of bins with about equally many rows."
-    finite = values[np.isfinite(values)]
-    if not len(finite):
-        return ()
-    several = np.unique(finite[:2000])
-    different = several if len(several) > FEW else np.unique(finite)
-    if len(different) <= FEW:
-        return (float(np.nextafter(different[0], -np.inf)), *(float(x) for x in different))
-    return tuple(float(x) for x in np.unique(np.quantile(finite, np.arange(1, bins) / bins)))
+BY = "__segment"  # the column of segments among those that are counted
+PASSING = ("duckdb",)  # engines whose rows pass through; others count themselves
+IN_MEMORY = 4_000_000  # cells (rows times columns) up to which a table is taken into memory
 
 # %% ../../nbs/07ab_monitoring.scan.ipynb #9f2fa6b2
-@dataclass(frozen=True)
-class Question:
-    "How a column is counted."
+def count_numbers(
+    values: np.ndarray,  # numbers, NaN where missing, shape (n,)
+    edges: Sequence[float],  # ascending
+    kind: str = "numeric",  # numeric, or text when the numbers are lengths
+) -> ColumnProfile:  # with counts, moments and extremes
+    "Profile of numbers in memory."
+    counted = counter(Question(kind, tuple(edges)))
+    counted.add_numbers(np.ascontiguousarray(values, np.float64))  # type: ignore[union-attr]
+    seen = values[~np.isnan(values)]
+    finite = seen[np.isfinite(seen)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, variance = (finite_or_none(finite.mean()), finite_or_none(finite.var())) if len(finite) else (None, None)
+    return replace(counted.result(), distinct=len(np.unique(seen)), mean=mean, variance=variance)
 
-    kind: str  # numeric, text, categorical, boolean, datetime or id
-    edges: tuple[float, ...] = ()  # for numbers and lengths
-    values: tuple[str, ...] = ()  # categories that are counted even when they are rare
 
+def count_values(
+    counted: Mapping[str | None, int],  # rows by value; None and blank text are missing
+    known: Sequence[str] = (),  # values that are listed even when they are rare
+    kind: str = "categorical",  # categorical or boolean
+    rows: int | None = None,  # rows of the table, when not all of them are in `counted`
+) -> ColumnProfile:  # with its frequent values
+    "Profile of categories from their counts."
+    present = {value: n for value, n in counted.items() if value is not None and value.strip()}
+    missing = sum(n for value, n in counted.items() if value is None or not value.strip())
+    return value_profile(present, known, kind, sum(counted.values()) if rows is None else rows, missing, marks=np.zeros(FULL, bool))
 
+# %% ../../nbs/07ab_monitoring.scan.ipynb #ee5a369c
+def _in_memory(values: pa.Table, questions: Mapping[str, Question]) -> dict[str, ColumnProfile]:
+    "Profile every column of an Arrow table."
+    found = {}
+    for name, asked in questions.items():
+        column = values[name].combine_chunks()
+        if asked.kind in NUMERIC:
+            numbers, unread = as_numbers(column, asked.kind)
+            found[name] = replace(count_numbers(numbers, asked.edges, asked.kind), unread=unread)
+        elif asked.kind in BY_VALUE:
+            counts = column.value_counts()
+            pairs = zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True)
+            found[name] = count_values({as_text(value): n for value, n in pairs}, asked.values, asked.kind)
+        else:
+            counted = counter(asked)
+            counted.add(column)
+            found[name] = replace(counted.result(), distinct=len(column.unique().drop_null()))
+    return found
+
+# %% ../../nbs/07ab_monitoring.scan.ipynb #20632503
 def _as_kind(kind: str, dtype: object) -> str:
     "Kinds that say how few values there are, as kinds that say how to count."
     if kind not in ("constant", "empty"):
@@ -71,184 +93,27 @@ def _stripped(column: ir.StringColumn) -> ir.StringColumn:
     return column.strip().nullif("")
 
 
-def _values(table: Table, kinds: Mapping[str, str]) -> ir.Table:
-    "Each column as it is counted: numbers and lengths as float64, categories as text."
+def _values(table: Table, kinds: Mapping[str, str], lengths: bool = False, by: str = "") -> ir.Table:
+    "Each column as it is counted: numbers as float64, categories as text; for an engine that counts, lengths of texts, too."
     schema, columns = table.expr.schema(), {}
     for name, kind in kinds.items():
         column, dtype = table.expr[name], schema[name]
+        text = column if dtype.is_string() else column.cast("string")
         if kind == "text":
-            column = (column if dtype.is_string() else column.cast("string")).length().cast("float64")
+            column = text.length().cast("float64") if lengths else text
         elif kind == "numeric":
-            column = _stripped(column).try_cast("float64") if dtype.is_string() else column.cast("float64")
+            column = column.cast("float64") if dtype.is_numeric() else _stripped(text).try_cast("float64")
         elif kind in BY_VALUE:
-            column = column if dtype.is_string() else column.cast("string")
-        elif kind == "datetime":
-            column = _stripped(column).try_cast("timestamp") if dtype.is_string() else column
+            column = text
+        elif kind == "datetime" and not dtype.is_temporal():
+            column = _stripped(text).try_cast("timestamp")
         columns[name] = column
-    return table.expr.select([column.name(name) for name, column in columns.items()])
+    parts = [table.expr[by].cast("string").name(BY)] if by else []
+    return table.expr.select([column.name(name) for name, column in columns.items()] + parts)
 
-# %% ../../nbs/07ab_monitoring.scan.ipynb #c0fb9a2b
-def count_numbers(
-    values: np.ndarray,  # numbers, NaN where missing, shape (n,)
-    edges: Sequence[float],  # ascending
-    kind: str = "numeric",  # numeric, or text when the numbers are lengths
-) -> ColumnProfile:  # with counts, moments and extremes
-    "Profile of numbers in memory."
-    seen = values[~np.isnan(values)]
-    finite = seen[np.isfinite(seen)]
-    counts = np.bincount(np.searchsorted(np.asarray(edges, float), seen), minlength=len(edges) + 1)
-    some = len(finite) > 0
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, variance = (finite_or_none(finite.mean()), finite_or_none(finite.var())) if some else (None, None)
-    return ColumnProfile(
-        kind, len(values), len(values) - len(seen), distinct=len(np.unique(seen)),
-        low=float(finite.min()) if some else None, high=float(finite.max()) if some else None, mean=mean, variance=variance,
-        infinite=(int(np.isneginf(seen).sum()), int(np.isposinf(seen).sum())), edges=tuple(edges), counts=tuple(counts.tolist()))
-
-
-def count_values(
-    counted: Mapping[str | None, int],  # rows by value; None and blank text are missing
-    known: Sequence[str] = (),  # values that are listed even when they are rare
-    kind: str = "categorical",  # categorical or boolean
-    distinct: int | None = None,  # number of values, when not all of them are in `counted`
-    rows: int | None = None,  # rows of the table, when not all of them are in `counted`
-) -> ColumnProfile:  # with its frequent values
-    "Profile of categories from their counts."
-    present = {value: n for value, n in counted.items() if value is not None and value.strip()}
-    rows = sum(counted.values()) if rows is None else rows
-    missing = sum(n for value, n in counted.items() if value is None or not value.strip())
-    frequent = sorted(present.items(), key=lambda pair: (-pair[1], pair[0]))
-    kept = frequent[:FREQUENT] + [pair for pair in frequent[FREQUENT:] if pair[0] in set(known)]
-    return ColumnProfile(kind, rows, missing, distinct=len(present) if distinct is None else distinct, values=tuple(kept),
-                         rest=rows - missing - sum(n for _, n in kept))
-
-# %% ../../nbs/07ab_monitoring.scan.ipynb #2bffaaac
-def _in_memory(values: pa.Table, questions: Mapping[str, Question]) -> dict[str, ColumnProfile]:
-    "Profile every column of an Arrow table."
-    found = {}
-    for name, asked in questions.items():
-        column = values[name]
-        if asked.kind in NUMERIC:
-            found[name] = count_numbers(column.to_numpy(), asked.edges, asked.kind)
-        elif asked.kind in BY_VALUE:
-            counts = column.value_counts()
-            pairs = zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True)
-            found[name] = count_values(dict(pairs), asked.values, asked.kind)
-        else:
-            seen = [x for x in (column.to_pylist() if asked.kind == "datetime" else ()) if x is not None]
-            found[name] = ColumnProfile(asked.kind, len(column), column.null_count,
-                                        distinct=len(column.unique()) - bool(column.null_count), low=str(min(seen)) if seen else None, high=str(max(seen)) if seen else None)
-    return found
-
-# %% ../../nbs/07ab_monitoring.scan.ipynb #b43497a6
-@functools.cache
-def _histogram() -> Callable[..., ir.Value]:
-    "DuckDB's aggregate that counts the values up to each edge and above the one before; infinity stands for what lies above the last."
-    import ibis
-
-    @ibis.udf.agg.builtin(name="histogram", signature=(("float64", "array<float64>"), "map<float64, int64>"))
-    def histogram(x, edges): ...  # type: ignore[no-untyped-def]
-
-    return histogram
-
-
-def _bins(x: ir.FloatingColumn, edges: Sequence[float], native: bool, name: str) -> dict[str, ir.Scalar]:
-    "What counts the bins of a number: one measure where the engine has one for it, otherwise the values up to each edge."
-    if native:
-        return {name: _histogram()(x, list(edges))} if edges else {}
-    return {f"{name}_{j}": (x <= e).sum() for j, e in enumerate(edges)}
-
-
-def _counts(row: Mapping[str, Any], name: str, edges: Sequence[float], filled: int) -> tuple[int, ...]:
-    "Values in each bin, those above the last edge included."
-    found = dict(row.get(name) or ())
-    counts = [found.get(e, 0) for e in edges] if name in row else np.diff([0, *(row[f"{name}_{j}"] or 0 for j in range(len(edges)))]).tolist()
-    return (*counts, filled - sum(counts))
-
-# %% ../../nbs/07ab_monitoring.scan.ipynb #503a6a4f
-def _middle(asked: Question) -> float:
-    "What moments are taken about."
-    return asked.edges[len(asked.edges) // 2] if asked.edges else 0.0
-
-
-def _number_query(values: ir.Table, questions: Mapping[str, Question], distinct: bool, native: bool) -> ir.Table:
-    "One row with the counts, moments and extremes of numeric columns; `native` on DuckDB."
-    measures: dict[str, ir.Scalar] = {"rows": values.count()}
-    for i, (name, asked) in enumerate(questions.items()):
-        x = values[name]
-        centred = x - _middle(asked)
-        measures |= {f"n{i}": x.count(), f"s{i}": centred.sum(), f"q{i}": (centred * centred).sum(), f"a{i}": x.min(), f"z{i}": x.max(),
-                     **_bins(x, asked.edges, native, f"h{i}")}
-        if distinct:
-            measures[f"d{i}"] = x.approx_nunique()
-    return values.aggregate(**measures)
-
-
-def _ask_numbers(values: ir.Table, questions: Mapping[str, Question], distinct: bool) -> dict[str, ColumnProfile]:
-    "Profile numeric columns in one aggregate."
-    row = _number_query(values, questions, distinct, values.get_backend().name == "duckdb").to_pyarrow().to_pylist()[0]
-    found, again = {}, []
-    for i, (name, asked) in enumerate(questions.items()):
-        rows, n, middle = row["rows"], row[f"n{i}"], _middle(asked)
-        if not all(math.isfinite(row[f"{key}{i}"] or 0.0) for key in "sqaz"):
-            again.append(name)
-            continue
-        shift = row[f"s{i}"] / n if n else 0.0
-        found[name] = ColumnProfile(
-            asked.kind, rows, rows - n, distinct=row.get(f"d{i}"), low=row[f"a{i}"] if n else None, high=row[f"z{i}"] if n else None,
-            mean=middle + shift if n else None, variance=max(row[f"q{i}"] / n - shift**2, 0.0) if n else None,
-            edges=asked.edges, counts=_counts(row, f"h{i}", asked.edges, n))
-    return found | {name: _ask_carefully(values[name], questions[name]) for name in again}
-
-# %% ../../nbs/07ab_monitoring.scan.ipynb #39e60f13
-def _ask_carefully(x: ir.FloatingColumn, asked: Question) -> ColumnProfile:
-    "Profile a number with infinities or NaN."
-    import ibis
-
-    seen = x.notnull() & ~x.isnan()
-    finite = seen & ~x.isinf()
-    measures = {"rows": x.as_table().count(), "n": seen.sum(), "low": (x == -math.inf).sum(), "high": (x == math.inf).sum(),
-                "a": x.min(where=finite), "z": x.max(where=finite), "m": x.mean(where=finite), "v": x.var(where=finite, how="pop")}
-    measures |= {f"h{j}": (seen & (x <= ibis.literal(e, "float64"))).sum() for j, e in enumerate(asked.edges)}
-    row = x.as_table().aggregate(**measures).to_pyarrow().to_pylist()[0]
-    up_to = [row[f"h{j}"] or 0 for j in range(len(asked.edges))]
-    number = {key: finite_or_none(value) for key, value in row.items()}
-    return ColumnProfile(asked.kind, row["rows"], row["rows"] - (row["n"] or 0), low=number["a"], high=number["z"],
-                         mean=number["m"], variance=number["v"], infinite=(row["low"] or 0, row["high"] or 0), edges=asked.edges,
-                         counts=tuple(np.diff([0, *up_to, row["n"] or 0]).tolist()))
-
-
-def _ask_values(column: ir.Column, asked: Question, rows: int) -> ColumnProfile:
-    "Profile a category: its frequent values, and those that have to be known."
-    import ibis
-
-    counts = column.name("value").as_table().group_by("value").aggregate(n=ibis._.count())
-    known = counts["value"].isnull() | (counts["value"].strip() == "") | counts["value"].isin(asked.values or ("",))
-    several = FREQUENT + len(asked.values) + 1
-    top = counts.order_by([known.desc(), ibis.desc("n"), "value"]).limit(several + 1).to_pyarrow().to_pylist()
-    distinct = int(column.nunique().to_pyarrow().as_py()) if len(top) > several else None
-    return count_values({row["value"]: row["n"] for row in top}, asked.values, asked.kind, distinct, rows)
-
-
-def _ask_rest(values: ir.Table, questions: Mapping[str, Question], rows: int, distinct: bool) -> dict[str, ColumnProfile]:
-    "Profile dates and identifiers."
-    if not questions:
-        return {}
-    measures: dict[str, ir.Scalar] = {}
-    for i, (name, asked) in enumerate(questions.items()):
-        measures[f"n{i}"] = values[name].count()
-        if distinct:
-            measures[f"d{i}"] = values[name].approx_nunique()
-        if asked.kind == "datetime":
-            measures |= {f"a{i}": values[name].min().cast("string"), f"z{i}": values[name].max().cast("string")}
-    row = values.aggregate(**measures).to_pyarrow().to_pylist()[0]
-    return {name: ColumnProfile(asked.kind, rows, rows - row[f"n{i}"], distinct=row.get(f"d{i}"), low=row.get(f"a{i}"),
-                                high=row.get(f"z{i}"))
-            for i, (name, asked) in enumerate(questions.items())}
-
-# %% ../../nbs/07ab_monitoring.scan.ipynb #20632503
+# %% ../../nbs/07ab_monitoring.scan.ipynb #f2c44553
 def plan(
-    table: Table,  # the data
+    table: Table | ParquetSource,  # the data
     columns: Sequence[str],  # what to count
     known: Mapping[str, ColumnProfile],  # columns that are counted as they were there
     random_state: int = 0,  # seed of the sample that edges are taken from in a large table
@@ -256,47 +121,90 @@ def plan(
     "Decide how columns are counted."
     questions = {name: Question(c.kind, c.edges, tuple(value for value, _ in c.values)) for name, c in known.items()}
     new = [name for name in columns if name not in known]
-    if new:
-        sample, schema = table, table.expr.schema()
-        if table.rows * len(columns) > IN_MEMORY:
-            with translate(table.name):
-                rows = table.expr.select(new).sample(min(SAMPLE / table.rows, 1.0), method="row", seed=random_state).to_pyarrow()
-                sample = Table(open_table(rows).expr, table.name, given_kinds=table.given_kinds)
-        kinds = {name: _as_kind(sample.kinds[name], schema[name]) for name in new}
-        numbers = {name: kind for name, kind in kinds.items() if kind in NUMERIC}
-        with translate(table.name):
-            values = _values(sample, numbers).to_pyarrow() if numbers else {}
-        edges = {name: find_edges(values[name].to_numpy()) for name in numbers}
-        questions |= {name: Question(kind, edges.get(name, ())) for name, kind in kinds.items()}
+    if new and isinstance(table, ParquetSource):
+        questions |= _planned(table, new, SAMPLE if table.rows * len(columns) > IN_MEMORY else table.rows, random_state)
+    elif new and isinstance(table, Table):
+        questions |= _asked(table, new, table.rows * len(columns) > IN_MEMORY, random_state)
     return {name: questions[name] for name in columns}
+
+
+def _asked(table: Table, new: Sequence[str], large: bool, random_state: int) -> dict[str, Question]:
+    "How columns of a table are counted."
+    sample, schema = table, table.expr.schema()
+    if large:
+        with translate(table.name):
+            rows = table.expr.select(new).sample(min(SAMPLE / table.rows, 1.0), method="row", seed=random_state).to_pyarrow()
+            sample = Table(open_table(rows).expr, table.name, given_kinds=table.given_kinds)
+    kinds = {name: _as_kind(sample.kinds[name], schema[name]) for name in new}
+    numbers = {name: kind for name, kind in kinds.items() if kind in NUMERIC}
+    with translate(table.name):
+        values = _values(sample, numbers).to_pyarrow() if numbers else {}
+    edges = {name: find_edges(as_numbers(values[name].combine_chunks(), kind)[0]) for name, kind in numbers.items()}
+    return {name: Question(kind, edges.get(name, ())) for name, kind in kinds.items()}
+
+
+def _planned(table: ParquetSource, columns: Sequence[str], rows: int, random_state: int) -> dict[str, Question]:
+    "The same for Parquet files, from a sample of each column."
+    def one(name: str) -> Question:
+        sample = table.sample(name, rows, random_state)
+        kind = _as_kind(*kind_of(sample))
+        numbers = as_numbers(sample.combine_chunks(), kind)[0] if kind in NUMERIC else np.array([])
+        return Question(kind, find_edges(numbers))
+
+    with translate(table.name), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return dict(zip(columns, pool.map(one, columns), strict=True))
 
 # %% ../../nbs/07ab_monitoring.scan.ipynb #393c2969
 def count(
-    table: Table,  # the data
+    table: Table | ParquetSource,  # the data
     questions: Mapping[str, Question],  # column -> how it is counted
-    distinct: bool = True,  # estimate the number of different numbers, dates and identifiers too
+    distinct: bool = True,  # keep what quantiles and the number of values are estimated from, too
 ) -> dict[str, ColumnProfile]:  # column -> what is known of it
     "Count the columns of a table."
-    values = _values(table, {name: asked.kind for name, asked in questions.items()})
+    return count_segments(table, questions, distinct)[""]
+
+# %% ../../nbs/07ab_monitoring.scan.ipynb #e2ac5bb1
+def count_segments(
+    table: Table | ParquetSource,  # the data
+    questions: Mapping[str, Question],  # column -> how it is counted
+    distinct: bool = True,  # keep what quantiles and the number of values are estimated from, too
+    by: str = "",  # the column that segments are taken from
+    segments: Sequence[str] = (),  # its values that are counted on their own, as texts
+) -> dict[str, dict[str, ColumnProfile]]:  # "" and each segment -> column -> what is known of it
+    "Count the columns of a table, and of some parts of it, in one scan; an engine other than DuckDB scans once for each part."
+    small = table.rows * len(questions) <= IN_MEMORY
     with translate(table.name):
-        if table.rows * len(questions) <= IN_MEMORY:
-            found = _in_memory(values.to_pyarrow(), questions)
+        if isinstance(table, ParquetSource):
+            return _parts(table.held([*questions, *([by] if segments else [])]), questions, by, segments) if small else count_parquet(
+                table, questions, distinct, by, segments)
+        kinds = {name: asked.kind for name, asked in questions.items()}
+        parts = {"": table, **{each: Table(table.expr.filter(table.expr[by].cast("string") == each), table.name) for each in segments}}
+        if not small and table.expr.get_backend().name not in PASSING:
+            from mlnb.monitoring.engine import count_by_engine
+
+            found = {key: count_by_engine(_values(part, kinds, lengths=True), questions, distinct) for key, part in parts.items()}
+        elif small:
+            found = _parts(_values(table, kinds, by=by if segments else "").to_pyarrow(), questions, BY, segments)
         else:
-            found = _ask(table, values, questions, distinct)
-        return _unread(table, found)
+            pieces = _stream(_values(table, kinds, by=by if segments else ""))
+            with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+                found = count_pieces(pieces, questions, distinct, BY, segments, pool)
+        return {key: _unread(part, found[key]) for key, part in parts.items()}
+
+# %% ../../nbs/07ab_monitoring.scan.ipynb #2f413f46
+def _stream(expr: ir.Table) -> pa.RecordBatchReader:
+    "The rows of a DuckDB query in pieces (Ibis 12 asks for them by a name that DuckDB 2 no longer has)."
+    relation = expr.get_backend()._to_duckdb_relation(expr)
+    return (relation.to_arrow_reader if hasattr(relation, "to_arrow_reader") else relation.fetch_record_batch)(PIECE)
 
 
-def _ask(table: Table, values: ir.Table, questions: Mapping[str, Question], distinct: bool) -> dict[str, ColumnProfile]:
-    "Let the engine count, a few dozen columns at a time."
-    numbers = [name for name, asked in questions.items() if asked.kind in NUMERIC]
-    found: dict[str, ColumnProfile] = {}
-    for start in range(0, len(numbers), CHUNK):
-        found |= _ask_numbers(values, {name: questions[name] for name in numbers[start:start + CHUNK]}, distinct)
-    for name, asked in questions.items():
-        if asked.kind in BY_VALUE:
-            found[name] = _ask_values(values[name], asked, table.rows)
-    found |= _ask_rest(values, {name: asked for name, asked in questions.items() if name not in found}, table.rows, distinct)
-    return {name: found[name] for name in questions}
+def _parts(values: pa.Table, questions: Mapping[str, Question], by: str, segments: Sequence[str]) -> dict[str, dict[str, ColumnProfile]]:
+    "A table in memory and its segments."
+    found = {"": _in_memory(values, questions)}
+    if segments:
+        places = segment_places(values[by].combine_chunks(), segments)
+        found |= {each: _in_memory(values.filter(place), questions) for each, place in zip(segments, places, strict=True)}
+    return found
 
 
 def _unread(table: Table, found: dict[str, ColumnProfile]) -> dict[str, ColumnProfile]:
