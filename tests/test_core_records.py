@@ -86,6 +86,10 @@ EXTRA = {  # what goes beyond the templates
                       "views", *(f"views.{name}" for name in ("name", "entity", "source", "event_time", "known_time", "ttl", "features")),
                       *(f"views.features.{name}" for name in ("name", "column", "window", "aggregation", "description", "data_type",
                                                               "source_table", "owner", "created_date", "known_issues"))},
+    "monitoring": {"sources", *(f"sources.{name}" for name in ("batches", "time", "key", "labels", "requests", "prometheus")),
+                   "alerts", *(f"alerts.{name}" for name in ("file", "webhook", "email", "repeat_after")),
+                   *(f"alerts.webhook.{name}" for name in ("url", "url_env", "token_env", "timeout_s")),
+                   *(f"alerts.email.{name}" for name in ("to", "from", "smtp", "starttls", "user_env", "password_env"))},
     "serving_config": {"infrastructure.instances.min", "infrastructure.instances.max"},
 }
 NAMES = list(records.RECORDS)

@@ -40,7 +40,7 @@ ITEMS = Items((
           fix="Fill in `records/monitoring.yaml`: performance, latency, throughput, data and concept drift, each "
               "with a threshold.",
           how="Every field of the record is filled in, and each watched feature exists in the data.",
-          missing="A filled-in `records/monitoring.yaml`.", needs=("records",)),
+          missing="A filled-in `records/monitoring.yaml`.", needs=("records",), logic="monitoring.watch_plan"),
     _drift("DRIFT-FEATURE", "Inputs look as they did in training",
            why="A model asked about inputs it never saw answers all the same, and wrongly.",
            fix="From PSI 0.1 on find the cause and watch performance; above 0.25 retrain on recent data within 24 "

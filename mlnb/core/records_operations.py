@@ -12,8 +12,8 @@ from pydantic import model_validator
 from .record_model import ListedPart, Part, Record, SparsePart, note
 
 # %% auto #0
-__all__ = ['WatchedMetric', 'Latency', 'Throughput', 'ModelPerformance', 'DataDrift', 'ConceptDrift', 'Monitoring', 'Trigger',
-           'Rollout', 'RetrainingPipeline', 'Retraining']
+__all__ = ['WatchedMetric', 'Latency', 'Throughput', 'ModelPerformance', 'DataDrift', 'ConceptDrift', 'Sources', 'Webhook',
+           'Mail', 'Alerts', 'Monitoring', 'Trigger', 'Rollout', 'RetrainingPipeline', 'Retraining']
 
 # %% ../../nbs/00gx_core.records_operations.ipynb #6bec24c4
 class WatchedMetric(SparsePart):
@@ -77,7 +77,53 @@ class ConceptDrift(Part):
     proxy_metrics: list[str] = note([], "Proxies", "What can be seen before that")
     retraining_trigger: str = note("", "Trigger", "What starts a retraining")
 
+# %% ../../nbs/00gx_core.records_operations.ipynb #4c480ab4
+class Sources(Part):
+    "Where the monitor looks."
 
+    batches: str = note("", "Batches", "File, glob or folder of what the model was asked", optional=True)
+    time: str = note("", "Time column", "Says when a row was asked; a file is one batch when empty", optional=True)
+    key: str = note("", "Key column", "Tells one row from another and finds its label", optional=True)
+    labels: str = note("", "Labels", "File or glob with key and outcome, once known", optional=True)
+    requests: str = note("", "Requests", "Log of the service: JSON lines, or a glob", optional=True)
+    prometheus: str = note("", "Metrics", "Address of the service's metrics, http://…/metrics", optional=True, pattern=r"^(https?://.+)?$")
+
+
+class Webhook(Part):
+    "An address that takes alarms as JSON."
+
+    url: str = note("", "Address", "Address that alarms are posted to", optional=True, pattern=r"^(https?://.+)?$")
+    url_env: str = note("", "Address variable", "Environment variable with the address, when that is secret", optional=True, pattern=r"^\w*$")
+    token_env: str = note("", "Token variable", "Environment variable with the bearer token", optional=True, pattern=r"^\w*$")
+    timeout_s: float = note(10.0, "Timeout", "Seconds until a call counts as hanging", optional=True, gt=0, le=120)
+
+
+class Mail(Part):
+    "Alarms by e-mail."
+
+    to: list[str] = note([], "To", "Who gets the mail", optional=True)
+    sender: str = note("", "From", "Address it comes from", optional=True, alias="from")
+    smtp: str = note("", "Server", "Mail server as host:port", optional=True, pattern=r"^([^\s:@/]+:\d{1,5})?$")
+    starttls: bool = note(True, "Encrypted", "Whether to encrypt (STARTTLS)", optional=True)
+    user_env: str = note("", "User variable", "Environment variable with the user's name", optional=True, pattern=r"^\w*$")
+    password_env: str = note("", "Password variable", "Environment variable with the password", optional=True, pattern=r"^\w*$")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Mail:
+        if self.to and not (self.sender and self.smtp):
+            raise ValueError(f"to is {self.to} while from or smtp is empty; allowed: all three, or none")
+        return self
+
+
+class Alerts(Part):
+    "Where alarms go."
+
+    file: str = note("", "File", "File that alarms are appended to, one line each", optional=True)
+    webhook: Webhook = note(Webhook, "Webhook", "An address that takes alarms as JSON")
+    email: Mail = note(Mail, "E-mail", "Alarms by e-mail")
+    repeat_after: str = note("24h", "Repeat", "Time after which a lasting alarm is told again", optional=True, pattern=r"^(\d+[hd])?$")
+
+# %% ../../nbs/00gx_core.records_operations.ipynb #9646e7d4
 class Monitoring(Record):
     "Monitoring: what is watched once the model is in use, and when it alarms."
 
@@ -87,6 +133,8 @@ class Monitoring(Record):
                                                "Is the model still good, and the service fast?")
     data_drift: DataDrift = note(DataDrift, "Data drift", "Do inputs look as they did in training?")
     concept_drift: ConceptDrift = note(ConceptDrift, "Concept drift", "Do inputs still mean the same outcome?")
+    sources: Sources = note(Sources, "Sources", "Where batches, labels and requests are found")
+    alerts: Alerts = note(Alerts, "Alerts", "Who is told, and how")
 
 # %% ../../nbs/00gx_core.records_operations.ipynb #15601500
 class Trigger(SparsePart):
