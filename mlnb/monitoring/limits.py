@@ -5,21 +5,22 @@
 # %% ../../nbs/07ea_monitoring.limits.ipynb #18c5484b
 from __future__ import annotations
 
-import dataclasses
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError, MlnbError
+from ..core.findings import plain
 from ..core.items_monitoring import DRIFT_LIMITS
 from ..evaluation.measures import get_metric
+from ..experiments.tracking import current_experiment
+from .watch_plan import WatchPlan, read_plan
 
 if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['more_is_better', 'Limits', 'project_limits']
+__all__ = ['more_is_better', 'Limits', 'primary_metric', 'project_limits']
 
 # %% ../../nbs/07ea_monitoring.limits.ipynb #0ea10602
 def more_is_better(
@@ -37,59 +38,59 @@ class Limits:
     "What alarms, and from where on."
 
     psi_warning: float = DRIFT_LIMITS["psi_warning"]  # of a feature
-    psi_alert: float = DRIFT_LIMITS["psi_alert"]  # alarm between warning and critical
-    psi_critical: float = DRIFT_LIMITS["psi_critical"]
+    psi_critical: float = DRIFT_LIMITS["psi_critical"]  # of a feature
+    measure: str = "psi"  # psi, ks or js: what the alarm of drift is about
+    alert: float = DRIFT_LIMITS["psi_alert"]  # alarm above this
     kl: float = DRIFT_LIMITS["kl_prediction"]  # of the predictions
     error_rate: float = DRIFT_LIMITS["error_rate"]  # share of failed requests
-    latency_ms: float | None = None  # alarm above this many milliseconds
-    targets_ms: Mapping[str, float] = field(default_factory=dict)  # p50_ms, p95_ms, p99_ms: what the service should keep
+    latency: Mapping[str, float] = field(default_factory=dict)  # p50_ms, p95_ms, p99_ms and alert_threshold_ms, those that are set
     per_second: float | None = None  # requests that are expected
-    metrics: Mapping[str, float] = field(default_factory=dict)  # metric -> alarm beyond this; primary_metric stands for the first
+    metrics: Mapping[str, float] = field(default_factory=dict)  # metric -> alarm beyond this
     drop: float = DRIFT_LIMITS["performance_drop"]  # share of a metric that may be lost
     features: tuple[str, ...] = ()  # what is watched; the most important ones when empty
-    delay: str = ""  # time until labels come, as 7d
+    delay: int | None = None  # seconds until labels come
 
     @classmethod
     def of(
         cls,
-        record: Any,  # the record `monitoring`
+        plan: WatchPlan,  # what the monitor does
     ) -> Limits:  # its limits
-        "Limits of a record, filled up from the playbook."
-        performance, drift = record.model_performance, record.data_drift
-        known: dict[str, Any] = {"error_rate": performance.throughput.error_rate_threshold, "latency_ms": performance.latency.alert_threshold_ms,
-                                 "per_second": performance.throughput.requests_per_second, "features": tuple(drift.features_to_monitor),
-                                 "delay": record.concept_drift.ground_truth_delay}
-        known["targets_ms"] = {name: value for name in ("p50_ms", "p95_ms", "p99_ms") if (value := getattr(performance.latency, name)) is not None}
-        known["metrics"] = {m.name: m.threshold for m in performance.metrics if m.name and m.threshold is not None}
-        said = next((m.alert for m in performance.metrics if m.name == "prediction_distribution"), "")
-        if number := re.search(r">\s*(\d+(?:\.\d+)?)", said):
-            known["kl"] = float(number[1])
-        if drift.alert_threshold is not None and drift.method in ("", "PSI"):
-            known["psi_alert"] = drift.alert_threshold
-        return cls(**known)
+        "Limits of a plan."
+        thresholds = {m.name: m.threshold for m in plan.metrics if m.threshold is not None}
+        return cls(measure=plan.measure, alert=plan.limit, kl=plan.kl_limit, error_rate=plan.error_rate, latency=dict(plan.latency), per_second=plan.per_second,
+                   metrics=thresholds, features=tuple(plan.features), delay=plan.delay)
 
     def of_metric(
         self,
         metric: str,  # its name
         reference: float | None = None,  # its value when the model was made
-        first: bool = True,  # whether it is the primary one
     ) -> float | None:  # the line it is held against; None when nothing is known
         "The threshold of a metric, or what is left of the reference after the drop that the playbook allows."
-        given = self.metrics.get(metric, self.metrics.get("primary_metric") if first else None)
+        given = self.metrics.get(metric)
         if given is not None or reference is None:
             return given
         return reference - abs(reference) * self.drop if more_is_better(metric) else reference + abs(reference) * self.drop
 
     def to_dict(self) -> dict[str, Any]:
         "Plain JSON types."
-        return {f.name: list(value) if isinstance(value := getattr(self, f.name), tuple) else value for f in dataclasses.fields(self)}
+        return plain(self)  # type: ignore[return-value]
 
 # %% ../../nbs/07ea_monitoring.limits.ipynb #8b9b316b
+def primary_metric(
+    project: Project,  # an open project
+) -> str:  # its name; empty before a model is trained
+    "The metric that the project's model was chosen by."
+    try:
+        return str(current_experiment(project).comparison.get("primary", ""))
+    except MlnbError:
+        return ""
+
+
 def project_limits(
     project: Project,  # an open project
 ) -> tuple[Limits, str]:  # the limits, and what is wrong with the record
     "The limits of a project."
     try:
-        return Limits.of(project.record("monitoring")), ""
+        return Limits.of(read_plan(project.record("monitoring"), primary_metric(project))), ""  # type: ignore[arg-type]
     except MlnbError as error:
-        return Limits(), f"records/monitoring.yaml cannot be read, so the playbook's limits are used. {error}"
+        return Limits(), f"records/monitoring.yaml cannot be used, so the playbook's limits are. {error}"

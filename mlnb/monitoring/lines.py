@@ -88,14 +88,14 @@ def lines(
                     next((x for x in reversed(reference) if x is not None), None))
 
     made = []
-    for place, name in enumerate(metric_names(windows)):
+    for name in metric_names(windows):
         known = [_number((w.metrics.get(name) or {}).get("reference")) for w in windows]
-        limit = limits.of_metric(name, next((x for x in reversed(known) if x is not None), None), place == 0)
+        limit = limits.of_metric(name, next((x for x in reversed(known) if x is not None), None))
         made += [line("performance", name, [_entry(w, name, kind) for w in windows], kind, limit) for kind in ("measured", "estimated")]
     for name in ("mean", "kl"):
         made.append(line("prediction", name, [{"value": w.prediction.get(name)} for w in windows], limit=limits.kl if name == "kl" else None))
     for name in SERVICE:
-        limit = {"error_rate": limits.error_rate, "per_second": limits.per_second, "p99_ms": limits.latency_ms}.get(name)
+        limit = {"error_rate": limits.error_rate, "per_second": limits.per_second, **limits.latency, "p99_ms": limits.latency.get("p99_ms", limits.latency.get("alert_threshold_ms"))}.get(name)
         made.append(line("service", name, [{"value": w.service.get(name)} for w in windows], limit=limit))
     for name in dict.fromkeys(name for w in windows for name in w.proxies):
         made.append(line("proxy", name, [w.proxies.get(name) or {} for w in windows]))
