@@ -62,6 +62,12 @@ def _limit(ax: Axes, value: float | None, label: str) -> None:
         ax.axhline(value, color=PALETTE["red"], linewidth=1, linestyle=":", label=label)
 
 
+def _key(ax: Axes, words: str, columns: int = 4) -> None:
+    "What the axis is about, and the key above the picture, where no line runs."
+    ax.set_ylabel(words.replace("$", r"\$"), fontsize=10, color=PALETTE["grey"])
+    legend(ax, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncol=columns, borderaxespad=0.2, handlelength=1.6, columnspacing=1.2)
+
+
 def _nothing(ax: Axes, words: str) -> None:
     ax.text(0.5, 0.5, words, ha="center", va="center", transform=ax.transAxes, color=PALETTE["grey"])
     ax.set_axis_off()
@@ -90,9 +96,8 @@ def plot_performance(
         waiting = [w for w in windows if w.status == "waiting"]
         if waiting:
             ax.axvspan(_time(waiting[0].start), _time(waiting[-1].end), color=PALETTE["grey"], alpha=0.10, linewidth=0, label="labels still to come")  # type: ignore[arg-type]
-        ax.set_title(name.replace("$", r"\$"), fontsize=10, color=PALETTE["grey"])
         _dates(ax)
-        legend(ax, loc="lower left" if more_is_better(name) else "upper left")
+        _key(ax, name, 4 if len(names) == 1 else 2)
     return fig
 
 # %% ../../nbs/07ee_monitoring.board_plots.ipynb #b5e5f0f4
@@ -131,15 +136,14 @@ def plot_prediction(
             left.fill_between(ends, low, high, color=PALETTE["blue"], alpha=float(min(0.9, 3 * share)), linewidth=0)
     if "mean" in mine:
         _draw(left, mine["mean"], "orange", "mean")
-        legend(left, loc="upper left")
-    left.set_title("answers", fontsize=10, color=PALETTE["grey"])
+    _key(left, "answers")
     _dates(left)
     if "kl" in mine:
-        _draw(right, mine["kl"], "blue", "KL divergence from training")
+        _draw(right, mine["kl"], "blue", "from training")
         _limit(right, mine["kl"].limit, f"alarm above {mine['kl'].limit or 0:g}")
         right.set_ylim(bottom=0)
         _dates(right)
-        legend(right, loc="upper left")
+        _key(right, "KL divergence")
     else:
         _nothing(right, "no divergence was measured")
     return fig
@@ -153,17 +157,15 @@ def plot_service(
     fig, axes = figure(11, 2.6, 3)
     mine = {line.name: line for line in found if line.part == "service"}
     for ax, names, title in zip(axes, (("p50_ms", "p95_ms", "p99_ms"), ("per_second",), ("error_rate",)), ("latency, ms", "requests a second", "share of failed requests"), strict=True):
-        ax.set_title(title, fontsize=10, color=PALETTE["grey"])
         known = [mine[name] for name in names if name in mine]
         if not known:
             _nothing(ax, f"no {title.split(',')[0]} was recorded")
             continue
         for line, colour in zip(known, ("teal", "blue", "purple") if len(known) > 1 else ("blue",), strict=False):
-            _draw(ax, line, colour, {"p50_ms": "median", "p95_ms": "95 %", "p99_ms": "99 %"}.get(line.name, title))
+            _draw(ax, line, colour, {"p50_ms": "median", "p95_ms": "95 %", "p99_ms": "99 %"}.get(line.name, "in the window"))
         limit = known[-1].limit
         _limit(ax, limit, f"alarm above {limit:g}" if limit is not None and names != ("per_second",) else f"expected {limit or 0:g}")
         ax.set_ylim(bottom=0)
         _dates(ax)
-        if len(known) > 1 or limit is not None:
-            legend(ax, loc="upper left")
+        _key(ax, title, 3)
     return fig
