@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.items_monitoring import DRIFT_LIMITS
 from ..core.render import PALETTE, Raw, badge, figure, figure_img, table
+from .alert_view import short_time
 from .drift_view import STATUS
 from .windows import Window
 
@@ -162,7 +163,7 @@ def heat_html(
             worst = max(hot, key=lambda k: (_WORSE[kinds[k]], row[k] or 0.0))
             last = next((k for k in range(len(kinds) - 1, -1, -1) if kinds[k]), worst)
             moved.append((badge(STATUS.get(kinds[last], "pass"), {"none": "calm now", "not_compared": "not compared"}.get(kinds[last], kinds[last])), name,
-                          None if row[last] is None else round(row[last] or 0.0, 3), None if row[worst] is None else round(row[worst] or 0.0, 3), h.starts[worst][:16].replace("T", " "), h.starts[hot[0]][:16].replace("T", " "), len(hot)))
+                          None if row[last] is None else round(row[last] or 0.0, 3), None if row[worst] is None else round(row[worst] or 0.0, 3), short_time(h.starts[worst]), short_time(h.starts[hot[0]]), len(hot)))
     alt = f"drift of {len(h.features)} features from {h.starts[0][:10]} to {h.ends[-1][:10]}; " + (", ".join(f"{m[1]} {max(x for x in (m[3], 0) if x is not None)}" for m in moved[:6]) + " moved" if moved else "none moved")
     more = f'<div style="opacity:.75">{h.left_out} less important features are not shown.</div>' if h.left_out else ""
     unit = "windows" if h.each == 1 else f"cells of {h.each} windows"

@@ -99,7 +99,7 @@ def lines(
         made.append(line("service", name, [{"value": w.service.get(name)} for w in windows], limit=limit))
     for name in dict.fromkeys(name for w in windows for name in w.proxies):
         made.append(line("proxy", name, [w.proxies.get(name) or {} for w in windows]))
-    made.append(line("labels", "share", [{"value": w.labels.get("share")} for w in windows]))
+    made.append(line("labels", "share", [{"value": w.labels.get("share") if w.status != "waiting" else None} for w in windows]))
     return [each for each in made if each.known]
 
 # %% ../../nbs/07ec_monitoring.lines.ipynb #bc6abe6d
