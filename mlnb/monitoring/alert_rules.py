@@ -37,26 +37,33 @@ def _windows(here: str, limits: Limits, metrics: Sequence[str], length: float) -
     "Rules on what the monitor found."
     beyond = f" and on (project, feature) mlnb_drift_severity{{{here}}} >= 1"
     if limits.measure == "psi":
-        yield _rule("MlnbFeatureDrift", f"mlnb_drift_psi{{{here}}} > {limits.alert:g}{beyond}", "warning", "{{ $labels.feature }} drifts: PSI {{ $value | humanize }}", response("feature"))
+        yield _rule("MlnbFeatureDrift", f"mlnb_drift_psi{{{here}}} > {limits.alert:g}{beyond}", "warning", "{{ $labels.feature }} drifts: PSI {{ $value | humanize }}",
+                    response("feature"))
     yield _rule("MlnbFeatureDriftCritical", f"mlnb_drift_severity{{{here}}} >= 2", "critical", "{{ $labels.feature }} has drifted far", response("critical"))
-    yield _rule("MlnbPredictionDrift", f"mlnb_prediction_kl{{{here}}} > {limits.kl:g}", "warning", "The predictions differ from those at training time: KL {{ $value | humanize }}", response("prediction"))
+    yield _rule("MlnbPredictionDrift", f"mlnb_prediction_kl{{{here}}} > {limits.kl:g}", "warning",
+                "The predictions differ from those at training time: KL {{ $value | humanize }}", response("prediction"))
     for metric in dict.fromkeys((*limits.metrics, *metrics)):
         sign, edge = ("<", "high") if more_is_better(metric) else (">", "low")
         inside = f"{here},metric={_text(metric)}"
         limit = f"{limits.metrics[metric]:g}" if metric in limits.metrics else f"on (project, metric) mlnb_metric_threshold{{{inside}}}"
-        yield _rule("MlnbPerformance", f'mlnb_metric_value{{{inside},kind="measured"}} {sign} {limit}', "critical", f"{metric} is {{{{ $value | humanize }}}}", response("concept"))
-        yield _rule("MlnbPerformanceExpected", f'mlnb_metric_{edge}{{{inside},kind="estimated"}} {sign} {limit}', "warning", f"{metric} is expected beyond its limit: the whole interval is, up to {{{{ $value | humanize }}}}", "labels will tell; look at drift until then")
-    yield _rule("MlnbMonitorStopped", f'time() - mlnb_window_end_timestamp_seconds{{{here},part="window"}} > {3 * length:g}', "warning", "No window for {{ $value | humanizeDuration }}",
+        yield _rule("MlnbPerformance", f'mlnb_metric_value{{{inside},kind="measured"}} {sign} {limit}', "critical", f"{metric} is {{{{ $value | humanize }}}}",
+                    response("concept"))
+        yield _rule("MlnbPerformanceExpected", f'mlnb_metric_{edge}{{{inside},kind="estimated"}} {sign} {limit}', "warning",
+                    f"{metric} is expected beyond its limit: the whole interval is, up to {{{{ $value | humanize }}}}", "labels will tell; look at drift until then")
+    yield _rule("MlnbMonitorStopped", f'time() - mlnb_window_end_timestamp_seconds{{{here},part="window"}} > {3 * length:g}', "warning",
+                "No window for {{ $value | humanizeDuration }}",
                 "see whether the monitor still runs and batches still come in", "10m")
 
-
+# %% ../../nbs/07ek_monitoring.alert_rules.ipynb #7bdb4e28
 def _service(limits: Limits) -> Iterator[dict[str, Any]]:
     "Rules on what the service counts itself."
     failed = 'sum by (arm) (rate(mlnb_requests_total{status=~"5.."}[5m])) / sum by (arm) (rate(mlnb_requests_total[5m]))'
-    yield _rule("MlnbErrorRate", f"{failed} > {limits.error_rate:g}", "critical", "{{ $value | humanizePercentage }} of the requests to {{ $labels.arm }} fail", "look at the service's log; roll back if it was deployed lately", "5m")
+    yield _rule("MlnbErrorRate", f"{failed} > {limits.error_rate:g}", "critical", "{{ $value | humanizePercentage }} of the requests to {{ $labels.arm }} fail",
+                "look at the service's log; roll back if it was deployed lately", "5m")
     if (alarm := limits.latency.get("alert_threshold_ms")) is not None:
         slow = "histogram_quantile(0.99, sum by (le, arm) (rate(mlnb_request_seconds_bucket[5m])))"
-        yield _rule("MlnbLatency", f"{slow} > {alarm / 1000:g}", "warning", "99 % of the answers of {{ $labels.arm }} take {{ $value | humanizeDuration }}", "see what the service waits for", "5m")
+        yield _rule("MlnbLatency", f"{slow} > {alarm / 1000:g}", "warning", "99 % of the answers of {{ $labels.arm }} take {{ $value | humanizeDuration }}",
+                    "see what the service waits for", "5m")
 
 
 def alert_rules(
@@ -68,10 +75,13 @@ def alert_rules(
     "Alert rules with the limits of a project."
     limits = limits or Limits()
     here = f"project={_text(name)}" if name else 'project=~".+"'
-    known = "DRIFT-FEATURE|DRIFT-PREDICTION|DRIFT-CONCEPT|MON-ERRORS|MON-LATENCY"
-    others = _rule("MlnbAlarm", f'mlnb_alert_firing{{{here},acknowledged="false",code!~"{known}"}} == 1', "{{ $labels.severity }}", "{{ $labels.code }}: {{ $labels.subject }}", "the dashboard of the project says more")
+    known = "DRIFT-PREDICTION|MON-METRIC|MON-ERRORS|MON-LATENCY"  # the rules above ring for these, and for features that drift
+    drifting = f'label_replace(mlnb_drift_severity{{{here}}} >= 1, "subject", "$1", "feature", "(.*)")'
+    others = _rule("MlnbAlarm", f'mlnb_alert_firing{{{here},acknowledged="false",code!~"{known}"}} == 1 unless on (project, subject) {drifting}', "{{ $labels.severity }}",
+                   "{{ $labels.code }}: {{ $labels.subject }}", "the dashboard of the project says more")
     slug = re.sub(r"[^0-9A-Za-z]+", "-", name).strip("-").lower() or "models"
-    return {"groups": [{"name": f"mlnb-{slug}-windows", "rules": [*_windows(here, limits, metrics, length), others]}, {"name": f"mlnb-{slug}-service", "rules": list(_service(limits))}]}
+    return {"groups": [{"name": f"mlnb-{slug}-windows", "rules": [*_windows(here, limits, metrics, length), others]},
+                       {"name": f"mlnb-{slug}-service", "rules": list(_service(limits))}]}
 
 # %% ../../nbs/07ek_monitoring.alert_rules.ipynb #899555ee
 def _yaml(rules: Mapping[str, Any]) -> str:

@@ -51,12 +51,14 @@ def alerts_html(
     def row(e: Episode) -> tuple[Any, ...]:
         state = badge(SEVERITY.get(e.severity, Status.FAIL), e.severity)
         answer = f'<div style="opacity:.85">→ {esc(e.latest.response)}</div>' if e.latest.response else ""
-        said = Raw(f'<div style="min-width:200px;max-width:430px;overflow-wrap:anywhere">{esc(e.latest.message)}{answer}<div style="opacity:.75">{evidence_html(e.latest.evidence, base)}</div></div>')
+        proof = f'<div style="opacity:.75">{evidence_html(e.latest.evidence, base)}</div>'
+        said = Raw(f'<div style="min-width:200px;max-width:430px;overflow-wrap:anywhere">{esc(e.latest.message)}{answer}{proof}</div>')
         known = f"{e.acknowledged.by}: {e.acknowledged.why}" if e.acknowledged else ""
         again = ", and worse since" if e.acknowledged and e.open else ""
         until = "" if e.going else f" to {short_time(e.until)}"
         about = Raw(f'<div style="overflow-wrap:anywhere">{esc(e.subject)}<div style="opacity:.65;font-size:11px">{esc(e.code)}</div></div>')
-        return state, about, said, Raw(f'<span style="white-space:nowrap">{esc(short_time(e.since))}</span>{esc(until)}'), e.windows, Raw(f'<div style="max-width:180px;overflow-wrap:anywhere">{esc(known + again)}</div>')
+        since = Raw(f'<span style="white-space:nowrap">{esc(short_time(e.since))}</span>{esc(until)}')
+        return state, about, said, since, e.windows, Raw(f'<div style="max-width:180px;overflow-wrap:anywhere">{esc(known + again)}</div>')
 
     going, over = [e for e in found if e.going], [e for e in found if not e.going]
     first = table(map(row, going[:most]), heads) if going else Raw('<div style="margin:4px 0">Nothing alarms in the latest windows.</div>')

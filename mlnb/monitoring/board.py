@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,7 @@ def moment(
 ) -> datetime.datetime:  # UTC
     "A moment of a window; one without an offset is taken as UTC."
     found = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
-    return found.astimezone(datetime.timezone.utc) if found.tzinfo else found.replace(tzinfo=datetime.timezone.utc)
+    return found.astimezone(datetime.UTC) if found.tzinfo else found.replace(tzinfo=datetime.UTC)
 
 
 def within(
@@ -115,7 +115,8 @@ def _plain(b: Board) -> dict[str, Any]:
     "A board as plain JSON types."
     status, words = b.verdict
     first, last = (b.windows[0].start, b.windows[-1].end) if b.windows else (None, None)
-    return {"status": status.value, "verdict": words, "windows": len(b.windows), "start": first, "end": last, "lines": [line.to_dict() for line in b.lines], "heat": b.heat.to_dict(),
+    return {"status": status.value, "verdict": words, "windows": len(b.windows), "start": first, "end": last, "lines": [line.to_dict() for line in b.lines],
+            "heat": b.heat.to_dict(),
             "episodes": [e.to_dict() for e in b.episodes], "limits": b.limits.to_dict(), "remarks": list(b.remarks)}
 
 # %% ../../nbs/07eh_monitoring.board.ipynb #947369c5
@@ -152,33 +153,48 @@ def _stale(b: Board) -> str:
 # %% ../../nbs/07eh_monitoring.board.ipynb #44ff8608
 def board_pages(
     b: Board,  # what the windows say
+    only: Sequence[str] = (),  # titles of the pages to make; all when empty
 ) -> dict[str, Raw]:  # title -> HTML
-    "The dashboard's pages."
+    "The dashboard's pages; before there is a window only the verdict."
+    makers: dict[str, Callable[[Board], Raw | None]] = {"Verdict": _verdict_page, "Performance": _performance_page,
+                                                        "Drift": lambda b: panel("Drift by feature and window", b.heat._repr_html_()),
+              "Predictions": lambda b: panel("Predictions", figure_img(plot_prediction(b.lines, b.windows), _alt(b, "prediction")) + proxies_html(b.lines)),
+              "Service": _service_page, "Alarms": _alarms_page, "Notes": lambda b: panel("Notes", said) if (said := notes_html(b.windows, b.remarks)) else None}
+    wanted = [title for title in makers if not only or title in only]
+    made = {title: makers[title](b) for title in wanted if b.windows or title == "Verdict"}
+    return {title: page for title, page in made.items() if page is not None}
+
+
+def _verdict_page(b: Board) -> Raw:
     status, words = b.verdict
     note = f"{len(b.windows):,} windows, {short_time(b.windows[0].start)} to {short_time(b.windows[-1].end)}" if b.windows else ""
     word = {Status.FAIL: "act", Status.WARN: "look", Status.PASS: "calm"}.get(status, "nothing yet")
-    pages = {"Verdict": panel(f"{b.name or 'Model'} in use", f'<div style="line-height:1.5">{badge(status, word)} {esc(words)}</div>', note)}
-    if not b.windows:
-        return pages
-    names = [line.name for line in b.lines if line.part == "performance"]
+    return panel(f"{b.name or 'Model'} in use", f'<div style="line-height:1.5">{badge(status, word)} {esc(words)}</div>', note)
+
+
+def _performance_page(b: Board) -> Raw:
     waits = sum(w.status == "waiting" for w in b.windows)
-    shown = figure_img(plot_performance(b.lines, b.windows), _alt(b, "performance")) if names else Raw('<div style="opacity:.75">No window holds a metric: there are neither labels nor estimates.</div>')
-    pages["Performance"] = panel("Performance", shown + expected_html(b.windows) + labels_html(b.windows, b.now), f"{waits} windows wait for labels" if waits else "")
-    pages["Drift"] = panel("Drift by feature and window", b.heat._repr_html_())
-    pages["Predictions"] = panel("Predictions", figure_img(plot_prediction(b.lines, b.windows), _alt(b, "prediction")) + proxies_html(b.lines))
-    service = [line for line in b.lines if line.part == "service"]
+    known = any(line.part == "performance" for line in b.lines)
+    empty = Raw('<div style="opacity:.75">No window holds a metric: there are neither labels nor estimates.</div>')
+    shown = figure_img(plot_performance(b.lines, b.windows), _alt(b, "performance")) if known else empty
+    return panel("Performance", shown + expected_html(b.windows) + labels_html(b.windows, b.now), f"{waits} windows wait for labels" if waits else "")
+
+
+def _service_page(b: Board) -> Raw:
+    known = any(line.part == "service" for line in b.lines)
     empty = '<div style="opacity:.75">Nothing is known of the service. Name its log or its metrics in records/monitoring.yaml (sources: requests or prometheus).</div>'
-    pages["Service"] = panel("Service", figure_img(plot_service(b.lines), _alt(b, "service")) if service else empty)
+    return panel("Service", figure_img(plot_service(b.lines), _alt(b, "service")) if known else empty)
+
+
+def _alarms_page(b: Board) -> Raw:
     going = sum(e.going for e in b.episodes)
-    pages["Alarms"] = panel("Alarms", alerts_html(b.episodes, b.base), f"{going} go on" if going else "")
-    if said := notes_html(b.windows, b.remarks):
-        pages["Notes"] = panel("Notes", said)
-    return pages
+    return panel("Alarms", alerts_html(b.episodes, b.base), f"{going} go on" if going else "")
 
 
 def _alt(b: Board, part: str) -> str:
     "What a picture shows, in words."
-    said = [f"{line.name} {line.kind if part == 'performance' else ''} from {min(line.known):.4g} to {max(line.known):.4g}, latest {line.known[-1]:.4g}" for line in b.lines if line.part == part]
+    said = [f"{line.name} {line.kind if part == 'performance' else ''} from {min(line.known):.4g} to {max(line.known):.4g}, latest {line.known[-1]:.4g}"
+            for line in b.lines if line.part == part]
     return f"{part} of {len(b.windows)} windows: " + "; ".join(" ".join(words.split()) for words in said)
 
 # %% ../../nbs/07eh_monitoring.board.ipynb #c4aedbe0
@@ -194,4 +210,5 @@ def project_board(
     remarks = [problem] if problem else []
     remarks += [f"{lost} windows cannot be read and are left out. Delete their files and run `mlnb monitor` again: it makes them anew."] if lost else []
     weights = (project.result("errors") or {}).get("importance") or {}
-    return Board(tuple(windows), limits, weights if isinstance(weights, Mapping) else {}, tuple(read_acknowledged(project.path)), project.config.name or project.path.name, now, tuple(remarks), base)
+    return Board(tuple(windows), limits, weights if isinstance(weights, Mapping) else {}, tuple(read_acknowledged(project.path)), project.config.name or project.path.name,
+                 now, tuple(remarks), base)

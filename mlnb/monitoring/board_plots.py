@@ -28,10 +28,10 @@ __all__ = ['plot_performance', 'plot_prediction', 'plot_service']
 def _time(text: str) -> datetime.datetime:
     "A moment, in UTC and without saying so, as the axis takes it."
     found = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
-    return found.astimezone(datetime.timezone.utc).replace(tzinfo=None) if found.tzinfo else found
+    return found.astimezone(datetime.UTC).replace(tzinfo=None) if found.tzinfo else found
 
 
-def _middles(line: Line) -> list[datetime.datetime]:
+def _middles(line: Line) -> Any:
     "The middle of each window."
     return [_time(start) + (_time(end) - _time(start)) / 2 for start, end in zip(line.starts, line.ends, strict=True)]
 
@@ -156,7 +156,8 @@ def plot_service(
     axes: Any
     fig, axes = figure(11, 2.6, 3)
     mine = {line.name: line for line in found if line.part == "service"}
-    for ax, names, title in zip(axes, (("p50_ms", "p95_ms", "p99_ms"), ("per_second",), ("error_rate",)), ("latency, ms", "requests a second", "share of failed requests"), strict=True):
+    for ax, names, title in zip(axes, (("p50_ms", "p95_ms", "p99_ms"), ("per_second",), ("error_rate",)), ("latency, ms", "requests a second", "share of failed requests"),
+                                strict=True):
         known = [mine[name] for name in names if name in mine]
         if not known:
             _nothing(ax, f"no {title.split(',')[0]} was recorded")

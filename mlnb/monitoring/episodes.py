@@ -66,13 +66,15 @@ class Episode:
         return {**dataclasses.asdict(self), "keys": list(self.keys), "open": self.open, "latest": self.latest.to_dict()}
 
 # %% ../../nbs/07eb_monitoring.episodes.ipynb #15cfd537
-def _blind(w: Window, code: str) -> bool:
+def _blind(w: Window, code: str, subject: str) -> bool:
     "Whether a window cannot show that a trouble is over."
     if code in ("DRIFT-CONCEPT", "DRIFT-LABEL"):
         return w.status != "complete"
-    if code.startswith("DRIFT-"):
+    if code == "MON-METRIC":
+        return subject not in w.metrics
+    if code.startswith("DRIFT-") or code == "MON-DATA":
         return not w.columns
-    return w.status == "empty" and not w.service
+    return not w.service
 
 
 def episodes(
@@ -85,7 +87,7 @@ def episodes(
     made: list[tuple[list[Alert], bool]] = []
     for w in windows:
         here = {(alert.code, alert.subject): alert for alert in w.alerts}
-        for place in [p for p in running if p not in here and not _blind(w, p[0])]:
+        for place in [p for p in running if p not in here and not _blind(w, *p)]:
             made.append((running.pop(place), False))
         for place, alert in here.items():
             running.setdefault(place, []).append(alert)
@@ -135,7 +137,7 @@ def acknowledge(
     alerts = {alert.key: alert for w in read_windows(project) for alert in w.alerts}
     if key not in alerts:
         raise InputError(f"There is no alarm {key!r}.{did_you_mean(key, alerts)} Keys are made of the window's start, the code and the subject.")
-    said = Acknowledgement(key, by.strip(), why.strip(), now.astimezone(datetime.timezone.utc).isoformat(timespec="seconds"), alerts[key].severity)
+    said = Acknowledgement(key, by.strip(), why.strip(), now.astimezone(datetime.UTC).isoformat(timespec="seconds"), alerts[key].severity)
     path = project / FILE
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -69,7 +69,8 @@ def _latest(line: Line) -> tuple[int, float]:
 def _figures(b: Board) -> Iterator[tuple[str, str]]:
     "Samples of the lines."
     p, ends = {"project": b.name}, {}  # type: dict[str, str], dict[str, str]
-    plain = {("prediction", "kl"): "mlnb_prediction_kl", ("prediction", "mean"): "mlnb_prediction_mean", ("service", "error_rate"): "mlnb_window_error_rate", ("labels", "share"): "mlnb_labels_share",
+    plain = {("prediction", "kl"): "mlnb_prediction_kl", ("prediction", "mean"): "mlnb_prediction_mean", ("service", "error_rate"): "mlnb_window_error_rate",
+             ("labels", "share"): "mlnb_labels_share",
              ("service", "per_second"): "mlnb_window_requests_per_second", ("service", "requests"): "mlnb_window_requests"}
     for line in b.lines:
         place, value = _latest(line)
@@ -155,7 +156,8 @@ class _Source:
     def text(self) -> str:
         from dataclasses import replace
 
-        files = [*(self.project.path / FOLDER).glob("*.json"), self.project.path / FILE, self.project.path / "records" / "monitoring.yaml", self.project.path / "results" / "errors.json"]
+        files = [*(self.project.path / FOLDER).glob("*.json"), self.project.path / FILE, self.project.path / "records" / "monitoring.yaml",
+                 self.project.path / "results" / "errors.json"]
         stamp = sorted((file.name, stat.st_mtime_ns, stat.st_size) for file in files if file.exists() for stat in (file.stat(),))
         if stamp != self._stamp:
             self._stamp, self._board = stamp, project_board(self.project)
@@ -166,7 +168,7 @@ def serve_metrics(
     project: Project,  # an open project
     port: int = 9464,  # 0: any that is free
     host: str = "127.0.0.1",  # who may ask; 0.0.0.0 is everybody
-    clock: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.timezone.utc),  # to say how old the latest window is
+    clock: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),  # to say how old the latest window is
 ) -> ThreadingHTTPServer:  # call serve_forever() on it, and shutdown() to end that
     "A server of the metrics at /metrics. Raises `InputError` when the port is taken."
     source = _Source(project, clock)

@@ -78,7 +78,8 @@ def _performance() -> list[dict[str, Any]]:
     asked, drawn = [], []
     for kind, colour in (("measured", PALETTE["blue"]), ("estimated", PALETTE["orange"])):
         asked += [(f'mlnb_metric_{part}{{{_HERE},metric="$metric",kind="{kind}"}}', f"{kind} {part}") for part in ("value", "low", "high")]
-        hidden = {"custom__lineWidth": 0, "custom__showPoints": "never", "custom__hideFrom": {"legend": True, "tooltip": False, "viz": False}, "color": {"mode": "fixed", "fixedColor": colour}}
+        hidden = {"custom__lineWidth": 0, "custom__showPoints": "never", "custom__hideFrom": {"legend": True, "tooltip": False, "viz": False},
+                  "color": {"mode": "fixed", "fixedColor": colour}}
         style = {"custom__lineStyle": {"fill": "dash", "dash": [8, 6]}} if kind == "estimated" else {}
         drawn += [_named(f"{kind} value", color={"mode": "fixed", "fixedColor": colour}, **style), _named(f"{kind} low", **hidden),
                   _named(f"{kind} high", **hidden, custom__fillBelowTo=f"{kind} low", custom__fillOpacity=15)]
@@ -90,14 +91,19 @@ def _performance() -> list[dict[str, Any]]:
 
 def _inputs(limits: Limits) -> list[dict[str, Any]]:
     "Drift, predictions and proxies."
-    states = [{"type": "value", "options": {str(k): {"text": words, "color": PALETTE[colour], "index": k} for k, (words, colour) in enumerate((("none", "green"), ("warning", "yellow"), ("critical", "red")))}}]
+    states = [{"type": "value", "options": {str(k): {"text": words, "color": PALETTE[colour], "index": k} for k,
+                                            (words, colour) in enumerate((("none", "green"), ("warning", "yellow"), ("critical", "red")))}}]
     return [
         _panel("state-timeline", "Drift by feature", 24, 10, _queries((f"mlnb_drift_severity{{{_HERE}}}", "{{feature}}")), "Severity by the playbook, beyond chance.",
-               {"mappings": states, "custom": {"lineWidth": 0, "fillOpacity": 85}, "color": {"mode": "thresholds"}, "thresholds": _steps((None, PALETTE["green"]), (1, PALETTE["yellow"]), (2, PALETTE["red"]))},
+               {"mappings": states, "custom": {"lineWidth": 0, "fillOpacity": 85}, "color": {"mode": "thresholds"},
+                "thresholds": _steps((None, PALETTE["green"]), (1, PALETTE["yellow"]), (2, PALETTE["red"]))},
                options={"showValue": "auto", "mergeValues": True, "rowHeight": 0.9, "legend": {"showLegend": False}}),
-        _panel("timeseries", "Population stability index, the ten furthest", 12, 8, _queries((f"topk(10, mlnb_drift_psi{{{_HERE}}})", "{{feature}}")), defaults=_line("short", limits.psi_critical)),
-        _panel("timeseries", "Divergence of the predictions", 6, 8, _queries((f"mlnb_prediction_kl{{{_HERE}}}", "KL")), "From those at training time, nats.", _line("short", limits.kl)),
-        _panel("timeseries", "Mean prediction and proxies", 6, 8, _queries((f"mlnb_prediction_mean{{{_HERE}}}", "mean prediction"), (f"mlnb_proxy_value{{{_HERE}}}", "{{proxy}}")), defaults=_line())]
+        _panel("timeseries", "Population stability index, the ten furthest", 12, 8, _queries((f"topk(10, mlnb_drift_psi{{{_HERE}}})", "{{feature}}")),
+               defaults=_line("short", limits.psi_critical)),
+        _panel("timeseries", "Divergence of the predictions", 6, 8, _queries((f"mlnb_prediction_kl{{{_HERE}}}", "KL")), "From those at training time, nats.",
+               _line("short", limits.kl)),
+        _panel("timeseries", "Mean prediction and proxies", 6, 8, _queries((f"mlnb_prediction_mean{{{_HERE}}}", "mean prediction"),
+                                                                           (f"mlnb_proxy_value{{{_HERE}}}", "{{proxy}}")), defaults=_line())]
 
 # %% ../../nbs/07ej_monitoring.grafana.ipynb #97cb3a82
 def _service(limits: Limits) -> list[dict[str, Any]]:
@@ -107,16 +113,20 @@ def _service(limits: Limits) -> list[dict[str, Any]]:
     failed = f'sum by (arm) (rate(mlnb_requests_total{{status=~"5.."}}{rate})) / sum by (arm) (rate(mlnb_requests_total{rate}))'
     alarm = limits.latency.get("alert_threshold_ms")
     return [_panel("timeseries", "Latency", 8, 8, _queries(*quantiles), defaults=_line("s", alarm / 1000 if alarm else None)),
-            _panel("timeseries", "Requests a second", 8, 8, _queries((f"sum by (arm, status) (rate(mlnb_requests_total{rate}))", "{{arm}} {{status}}")), defaults=_line("reqps", fillOpacity=10)),
-            _panel("timeseries", "Share of failed requests", 8, 8, _queries((failed, "{{arm}}"), (f"mlnb_window_error_rate{{{_HERE}}}", "in the latest window")), defaults=_line("percentunit", limits.error_rate))]
+            _panel("timeseries", "Requests a second", 8, 8, _queries((f"sum by (arm, status) (rate(mlnb_requests_total{rate}))", "{{arm}} {{status}}")),
+                   defaults=_line("reqps", fillOpacity=10)),
+            _panel("timeseries", "Share of failed requests", 8, 8, _queries((failed, "{{arm}}"), (f"mlnb_window_error_rate{{{_HERE}}}", "in the latest window")),
+                   defaults=_line("percentunit", limits.error_rate))]
 
 
 def _alarms() -> list[dict[str, Any]]:
     "The alarms that go on."
     keep = {"Time": True, "Value": True, "__name__": True, "instance": True, "job": True}
-    order = {"id": "organize", "options": {"excludeByName": keep, "indexByName": {"severity": 0, "subject": 1, "code": 2, "acknowledged": 3, "project": 4}, "renameByName": {"acknowledged": "known to somebody"}}}
+    order = {"id": "organize", "options": {"excludeByName": keep, "indexByName": {"severity": 0, "subject": 1, "code": 2, "acknowledged": 3, "project": 4},
+                                           "renameByName": {"acknowledged": "known to somebody"}}}
     colours = [{"type": "value", "options": {"critical": {"color": PALETTE["red"], "index": 0}, "warning": {"color": PALETTE["yellow"], "index": 1}}}]
-    return [_panel("table", "Alarms that go on", 24, 7, _queries((f"mlnb_alert_firing{{{_HERE}}}", ""), instant=True), "The playbook's answers and the evidence are in the project's dashboard and report.",
+    return [_panel("table", "Alarms that go on", 24, 7, _queries((f"mlnb_alert_firing{{{_HERE}}}", ""), instant=True),
+                   "The playbook's answers and the evidence are in the project's dashboard and report.",
                    overrides=[_named("severity", custom__cellOptions={"type": "color-text"}, mappings=colours)], transformations=[order])]
 
 # %% ../../nbs/07ej_monitoring.grafana.ipynb #e5e65509
@@ -137,7 +147,8 @@ def _placed(rows: Sequence[tuple[str, Sequence[dict[str, Any]]]]) -> list[dict[s
 
 
 def _variable(name: str, query: str, multi: bool) -> dict[str, Any]:
-    return {"type": "query", "name": name, "datasource": _SOURCE, "query": {"query": query, "refId": name}, "definition": query, "refresh": 2, "sort": 1, "multi": multi, "includeAll": multi, "current": {}}
+    return {"type": "query", "name": name, "datasource": _SOURCE, "query": {"query": query, "refId": name}, "definition": query, "refresh": 2, "sort": 1, "multi": multi,
+            "includeAll": multi, "current": {}}
 
 
 def grafana_dashboard(
@@ -150,7 +161,8 @@ def grafana_dashboard(
     project = _variable("project", "label_values(mlnb_window_rows, project)", False) | ({"current": {"text": name, "value": name}} if name else {})
     metric = _variable("metric", 'label_values(mlnb_metric_value{project=~"$project"}, metric)', True) | {"current": {"text": ["All"], "value": ["$__all"]}}
     rows = [("Now", _summary()), ("Performance", _performance()), ("Inputs and answers", _inputs(limits)), ("Service", _service(limits)), ("Alarms", _alarms())]
-    return {"uid": "mlnb-" + hashlib.blake2b(name.encode(), digest_size=6).hexdigest(), "title": f"{name or 'Models'} in use", "tags": ["mlnb"], "schemaVersion": SCHEMA, "version": 1, "editable": True, "timezone": "utc", "refresh": "1m",
+    return {"uid": "mlnb-" + hashlib.blake2b(name.encode(), digest_size=6).hexdigest(), "title": f"{name or 'Models'} in use", "tags": ["mlnb"], "schemaVersion": SCHEMA,
+            "version": 1, "editable": True, "timezone": "utc", "refresh": "1m",
             "time": {"from": "now-30d", "to": "now"}, "templating": {"list": [source, project, metric]}, "annotations": {"list": []}, "links": [], "panels": _placed(rows)}
 
 # %% ../../nbs/07ej_monitoring.grafana.ipynb #fed9275d

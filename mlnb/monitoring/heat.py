@@ -72,7 +72,7 @@ def feature_order(
     importance: Mapping[str, float] | None = None,  # weight of each feature; what the windows say when None
 ) -> list[str]:  # the most important first
     "The features that windows hold."
-    weight, worst = dict(importance or {}), {}
+    weight, worst = dict(importance or {}), {}  # type: dict[str, float], dict[str, float]
     for w in windows:
         for name, c in w.columns.items():
             if c.get("role", "feature") == "feature":
@@ -137,7 +137,8 @@ def _plot(h: Heat) -> Figure:
             ax.add_patch(Rectangle((x + 0.03, y + 0.05), 0.94, 0.9, facecolor=colour, alpha=alpha, linewidth=0))
             mark = MARKS.get(kind, "") if not written else f"{value:.2f}{MARKS.get(kind, '')}" if value is not None else MARKS.get(kind, "")
             if mark:
-                ax.text(x + 0.5, y + 0.52, mark, ha="center", va="center", fontsize=7, color="#fff" if kind == "critical" else "#1a1a1a" if kind == "warning" else PALETTE["grey"])
+                ax.text(x + 0.5, y + 0.52, mark, ha="center", va="center", fontsize=7, color="#fff" if kind == "critical" else "#1a1a1a" if kind == "warning"
+                        else PALETTE["grey"])
     ax.set(xlim=(0, max(len(h.starts), 4)), ylim=(len(h.features), 0))
     places, labels = _ticks(h.starts)
     ax.set_xticks([k + 0.5 for k in places], labels, fontsize=8)
@@ -146,7 +147,8 @@ def _plot(h: Heat) -> Figure:
     ax.tick_params(length=0)
     ax.spines[["left", "bottom"]].set_visible(False)
     cells = "" if h.each == 1 else f"each cell: the worst of {h.each} windows    "
-    ax.set_title(f"{cells}▲ warning, PSI above {DRIFT_LIMITS['psi_warning']:g}    ✖ critical, above {DRIFT_LIMITS['psi_critical']:g}    – not compared", fontsize=9, color=PALETTE["grey"])
+    ax.set_title(f"{cells}▲ warning, PSI above {DRIFT_LIMITS['psi_warning']:g}    ✖ critical, above {DRIFT_LIMITS['psi_critical']:g}    – not compared", fontsize=9,
+                 color=PALETTE["grey"])
     return fig
 
 # %% ../../nbs/07ed_monitoring.heat.ipynb #24bb0913
@@ -163,9 +165,12 @@ def heat_html(
             worst = max(hot, key=lambda k: (_WORSE[kinds[k]], row[k] or 0.0))
             last = next((k for k in range(len(kinds) - 1, -1, -1) if kinds[k]), worst)
             moved.append((badge(STATUS.get(kinds[last], "pass"), {"none": "calm now", "not_compared": "not compared"}.get(kinds[last], kinds[last])), name,
-                          None if row[last] is None else round(row[last] or 0.0, 3), None if row[worst] is None else round(row[worst] or 0.0, 3), short_time(h.starts[worst]), short_time(h.starts[hot[0]]), len(hot)))
-    alt = f"drift of {len(h.features)} features from {h.starts[0][:10]} to {h.ends[-1][:10]}; " + (", ".join(f"{m[1]} {max(x for x in (m[3], 0) if x is not None)}" for m in moved[:6]) + " moved" if moved else "none moved")
+                          None if row[last] is None else round(row[last] or 0.0, 3), None if row[worst] is None else round(row[worst] or 0.0, 3),
+                          short_time(h.starts[worst]), short_time(h.starts[hot[0]]), len(hot)))
+    alt = f"drift of {len(h.features)} features from {h.starts[0][:10]} to {h.ends[-1][:10]}; " + (", ".join(f"{m[1]} {max(x for x in (m[3], 0) if x is not None)}"
+                                                                                                             for m in moved[:6]) + " moved" if moved else "none moved")
     more = f'<div style="opacity:.75">{h.left_out} less important features are not shown.</div>' if h.left_out else ""
     unit = "windows" if h.each == 1 else f"cells of {h.each} windows"
-    words = table(moved, ["latest", "feature", "PSI there", "highest PSI", "on", "first on", unit]) if moved else '<div style="margin:4px 0">No feature moved beyond its limits.</div>'
+    words = table(moved, ["latest", "feature", "PSI there", "highest PSI", "on", "first on",
+                          unit]) if moved else '<div style="margin:4px 0">No feature moved beyond its limits.</div>'
     return Raw(figure_img(h.plot(), alt) + words + more)

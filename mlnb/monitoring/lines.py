@@ -95,7 +95,8 @@ def lines(
     for name in ("mean", "kl"):
         made.append(line("prediction", name, [{"value": w.prediction.get(name)} for w in windows], limit=limits.kl if name == "kl" else None))
     for name in SERVICE:
-        limit = {"error_rate": limits.error_rate, "per_second": limits.per_second, **limits.latency, "p99_ms": limits.latency.get("p99_ms", limits.latency.get("alert_threshold_ms"))}.get(name)
+        limit = {"error_rate": limits.error_rate, "per_second": limits.per_second, **limits.latency,
+                 "p99_ms": limits.latency.get("p99_ms", limits.latency.get("alert_threshold_ms"))}.get(name)
         made.append(line("service", name, [{"value": w.service.get(name)} for w in windows], limit=limit))
     for name in dict.fromkeys(name for w in windows for name in w.proxies):
         made.append(line("proxy", name, [w.proxies.get(name) or {} for w in windows]))

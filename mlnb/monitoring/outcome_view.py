@@ -24,11 +24,13 @@ def labels_html(
 ) -> Raw:  # HTML
     "Where the labels stand."
     if not any(w.labels or w.status == "waiting" for w in windows):
-        return Raw('<div style="opacity:.75">No window knows of labels. Name them in records/monitoring.yaml (sources: labels), and how long they take (ground_truth_delay).</div>')
-    at = now.astimezone(datetime.timezone.utc).isoformat() if now is not None else windows[-1].end
+        return Raw('<div style="opacity:.75">No window knows of labels. Name them in records/monitoring.yaml (sources: labels), and how long they take '
+                   "(ground_truth_delay).</div>")
+    at = now.astimezone(datetime.UTC).isoformat() if now is not None else windows[-1].end
     waiting = [w for w in windows if w.status == "waiting"]
     overdue = [w for w in waiting if str(w.labels.get("due") or "9999") < at]
-    parts = [f"{sum(w.status == 'complete' for w in windows):,} windows have their labels" if not waiting else f"{len(waiting):,} of {len(windows):,} windows wait for labels, the oldest from {short_time(waiting[0].start)}"]
+    parts = [f"{sum(w.status == 'complete' for w in windows):,} windows have their labels" if not waiting
+             else f"{len(waiting):,} of {len(windows):,} windows wait for labels, the oldest from {short_time(waiting[0].start)}"]
     if waiting and waiting[0].labels.get("due"):
         parts.append(f"they are due from {short_time(str(waiting[0].labels['due']))} on")
     if overdue:
@@ -82,7 +84,8 @@ def proxies_html(
         last = max(k for k, value in enumerate(line.values) if value is not None)
         low, high = (edge[last] if edge else None for edge in (line.lows, line.highs))
         beyond = line.reference is not None and low is not None and high is not None and not low <= line.reference <= high
-        rows.append((badge(Status.WARN if beyond else Status.PASS, "moved" if beyond else "calm"), line.name, round(line.values[last] or 0.0, 4), _edges(low, high), line.reference, short_time(line.starts[last])))
+        rows.append((badge(Status.WARN if beyond else Status.PASS, "moved" if beyond else "calm"), line.name, round(line.values[last] or 0.0, 4), _edges(low, high),
+                     line.reference, short_time(line.starts[last])))
     return table(rows, ["", "proxy", "latest", "95 %", "reference", "window"])
 
 

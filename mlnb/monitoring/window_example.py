@@ -24,9 +24,11 @@ from .windows import Alert, Window, window_file
 __all__ = ['IMPORTANCE', 'example_reference', 'make_windows']
 
 # %% ../../nbs/07e_monitoring.window_example.ipynb #b5c18c0a
-IMPORTANCE: Mapping[str, float] = {"tenure": 0.31, "monthly_charge": 0.22, "payment": 0.14, "support_calls": 0.11, "age": 0.08, "visits": 0.06, "region": 0.05, "discount": 0.03}
+IMPORTANCE: Mapping[str, float] = {"tenure": 0.31, "monthly_charge": 0.22, "payment": 0.14, "support_calls": 0.11, "age": 0.08, "visits": 0.06, "region": 0.05,
+                                   "discount": 0.03}
 _LEVELS: Mapping[str, Mapping[str, float]] = {"payment": {"card": 0.5, "bank": 0.3, "invoice": 0.2}, "region": {"north": 0.4, "south": 0.35, "west": 0.25}}
-_SCALE: Mapping[str, tuple[float, float]] = {"tenure": (34, 12), "monthly_charge": (64, 18), "support_calls": (9, 3), "age": (46, 13), "visits": (20, 6), "discount": (12, 4), "prediction": (0.31, 0.09)}
+_SCALE: Mapping[str, tuple[float, float]] = {"tenure": (34, 12), "monthly_charge": (64, 18), "support_calls": (9, 3), "age": (46, 13), "visits": (20, 6),
+                                             "discount": (12, 4), "prediction": (0.31, 0.09)}
 
 
 def _column(name: str, shares: np.ndarray, rows: int, rng: np.random.Generator | None, missing: float = 0.0) -> ColumnProfile:
@@ -96,9 +98,11 @@ def _alerts(w: Window) -> tuple[Alert, ...]:
     found = [alert("DRIFT-FEATURE", name, c["severity"], f"{name}: PSI {c['psi']:.2f} is above {limit:g} and beyond chance", c["psi"], limit, c["response"])
              for name, c in w.columns.items() if c["severity"] != "none" for limit in (DRIFT_LIMITS[f"psi_{c['severity']}"],)]
     if w.prediction.get("kl", 0) > DRIFT_LIMITS["kl_prediction"]:
-        found.append(alert("DRIFT-PREDICTION", "prediction", "warning", f"KL {w.prediction['kl']:.2f} is above 0.1 and beyond chance", w.prediction["kl"], 0.1, response("prediction")))
+        found.append(alert("DRIFT-PREDICTION", "prediction", "warning", f"KL {w.prediction['kl']:.2f} is above 0.1 and beyond chance", w.prediction["kl"], 0.1,
+                           response("prediction")))
     if w.service.get("error_rate", 0) > DRIFT_LIMITS["error_rate"]:
-        found.append(alert("MON-ERRORS", "service", "critical", f"{w.service['error_rate']:.1%} of the requests failed", w.service["error_rate"], 0.01, "look at the service's log; roll back if it was deployed lately"))
+        found.append(alert("MON-ERRORS", "service", "critical", f"{w.service['error_rate']:.1%} of the requests failed", w.service["error_rate"], 0.01,
+                           "look at the service's log; roll back if it was deployed lately"))
     found += [alert("DRIFT-CONCEPT", name, "critical", f"{name} dropped by {1 - m['value'] / 0.86:.1%}", 1 - m["value"] / 0.86, 0.05, response("concept"))
               for name, m in w.metrics.items() if m["kind"] == "measured" and m["high"] < 0.86 * 0.95]
     return tuple(found)
@@ -113,7 +117,7 @@ def make_windows(
     random_state: int = 0,  # seed of everything that is drawn
 ) -> list[Window]:  # in order of time
     "Made-up windows with known troubles."
-    reference, first = example_reference(), datetime.datetime.fromisoformat(start).replace(tzinfo=datetime.timezone.utc)
+    reference, first = example_reference(), datetime.datetime.fromisoformat(start).replace(tzinfo=datetime.UTC)
     rng, made = np.random.default_rng(random_state), []
     for day in range(days):
         since, until = ((first + datetime.timedelta(days=day + k)).isoformat() for k in (0, 1))
