@@ -54,7 +54,7 @@ DEAR: Mapping[str, str] = {"model_checks": "MODEL"}  # part that is made only wh
 OTHER_FILES = ("data_rules",)  # files beside the records that the data phase reads by itself
 PHASE_PANELS: Mapping[str, str] = {"framing": "framing.panel:FramingPanel", "data": "data.panel:DataPanel",
                                    "experiments": "experiments.panel:ExperimentsPanel", "tuning": "experiments.tuning_panel:TuningPanel",
-                                   "evaluation": "evaluation.panel:EvaluationPanel"}
+                                   "evaluation": "evaluation.panel:EvaluationPanel", "monitoring": "monitoring.panel:MonitoringPanel"}
 
 
 def _read_json(path: Path) -> dict[str, object] | None:
