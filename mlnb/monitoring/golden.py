@@ -68,9 +68,9 @@ def golden_rows(
     if e.task != "regression" and frame[e.target].nunique() < 2 or frame.empty:
         raise InputError(f"The golden set {file} has {len(frame):,} rows with a target and {frame[e.target].nunique()} of its values; nothing can be told apart on it. "
                          "Put rows of every class into it.")
-    if not kept or kept["file"] != file:
-        write_atomic(place, json.dumps({"file": file, "hash": now, "rows": len(frame)}, indent=1))
-    if why:
+    if why:  # a plan only asks whether the set would do
+        if kept.get("file") != file:
+            write_atomic(place, json.dumps({"file": file, "hash": now, "rows": len(frame)}, indent=1))
         _look(project, why)
     return frame
 

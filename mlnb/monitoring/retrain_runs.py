@@ -17,7 +17,7 @@ from typing import Any
 from ..core.errors import InputError, did_you_mean, listed
 from ..core.files import unwritable, write_atomic
 from ..core.findings import plain
-from .schedules import as_moment
+from .spans import as_moment
 
 # %% auto #0
 __all__ = ['FOLDER', 'STAGES', 'ENDS', 'Run', 'read_run', 'read_runs', 'begin_run', 'keep_stage', 'alone']

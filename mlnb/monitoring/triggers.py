@@ -16,7 +16,8 @@ from ..core.findings import plain
 from ..core.render import Raw, badge, panel, table
 from ..experiments.tracking import Experiment, current_experiment
 from .retrain_runs import read_runs
-from .schedules import as_moment, next_time, read_span
+from .schedules import next_time, read_span
+from .spans import as_moment
 from .windows import Window, read_windows
 
 if TYPE_CHECKING:
