@@ -90,6 +90,8 @@ EXTRA = {  # what goes beyond the templates
                    "alerts", *(f"alerts.{name}" for name in ("file", "webhook", "email", "repeat_after")),
                    *(f"alerts.webhook.{name}" for name in ("url", "url_env", "token_env", "timeout_s")),
                    *(f"alerts.email.{name}" for name in ("to", "from", "smtp", "starttls", "user_env", "password_env"))},
+    "retraining": {"data", "months", "golden_set", "guardrails", "guardrails.metric", "guardrails.loss", "limits",
+                   *(f"limits.{name}" for name in ("new_labels", "evaluation_share", "golden_loss", "requests", "tuning_trials"))},
     "serving_config": {"infrastructure.instances.min", "infrastructure.instances.max"},
 }
 NAMES = list(records.RECORDS)

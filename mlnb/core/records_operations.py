@@ -13,7 +13,8 @@ from .record_model import ListedPart, Part, Record, SparsePart, note
 
 # %% auto #0
 __all__ = ['WatchedMetric', 'Latency', 'Throughput', 'ModelPerformance', 'DataDrift', 'ConceptDrift', 'Sources', 'Webhook',
-           'Mail', 'Alerts', 'Monitoring', 'Trigger', 'Rollout', 'RetrainingPipeline', 'Retraining']
+           'Mail', 'Alerts', 'Monitoring', 'Trigger', 'Rollout', 'RetrainingPipeline', 'Guardrail', 'RetrainingLimits',
+           'Retraining']
 
 # %% ../../nbs/00gx_core.records_operations.ipynb #6bec24c4
 class WatchedMetric(SparsePart):
@@ -173,6 +174,23 @@ class RetrainingPipeline(Part):
                                    "Notification",
                                    "Who is told, and where", alias="5_notification")
 
+# %% ../../nbs/00gx_core.records_operations.ipynb #b29b8b15
+class Guardrail(SparsePart):
+    "A metric that the new model must not lose."
+
+    metric: str = note("", "Metric", "Metric that must not get worse")
+    loss: float = note(0.02, "Limit", "Share of its value that may be lost", optional=True, ge=0, le=1)
+
+
+class RetrainingLimits(Part):
+    "How much is enough, and how much is too much."
+
+    new_labels: int = note(200, "New labels", "Labelled new rows below which nothing is retrained", ge=20)
+    evaluation_share: float = note(0.3, "Kept apart", "Latest share of the new rows that both models are compared on", gt=0, lt=1)
+    golden_loss: float = note(0.05, "Golden set", "Share of the primary metric that may be lost on the golden set", ge=0, le=1)
+    requests: int = note(100, "Requests", "Requests of each model on a step of the canary before it is judged", ge=1)
+    tuning_trials: int = note(0, "Trials", "Trials of the search when the schedule starts it; 0 keeps production's settings", ge=0)
+
 
 class Retraining(Record):
     "Retraining: what starts it, and the five stages to a new model in production."
@@ -183,3 +201,8 @@ class Retraining(Record):
         [Trigger(type="scheduled"), Trigger(type="performance", condition="primary_metric < threshold for 24h"),
          Trigger(type="drift", condition="PSI > 0.2 on any top-10 feature")], "Triggers", "What starts a retraining")
     pipeline: RetrainingPipeline = note(RetrainingPipeline, "Pipeline", "The five stages")
+    data: str = note("", "New rows", "File or glob of labelled rows since training; `current` of mlnb.yaml when empty", optional=True)
+    months: int = note(12, "Months", "How many of the latest months are learned from", ge=1)
+    golden_set: str = note("", "Golden set", "File of rows that every new model is tested on and none learns from")
+    guardrails: list[Guardrail] = note([], "Guardrails", "Metrics that must not get worse; all of the task when empty", optional=True)
+    limits: RetrainingLimits = note(RetrainingLimits, "Limits", "How much is enough, and how much is too much")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import MlnbError
+from ..core.errors import InputError, MlnbError
 from ..core.files import write_atomic
 from ..core.findings import Findings
 from .files import OPEN, amend_experiment, folder_of, read_experiment, run_lock
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['Underway', 'begin']
+__all__ = ['Underway', 'use_experiment', 'begin']
 
 # %% ../../nbs/03af_experiments.lifecycle.ipynb #9b1d4901
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class Underway:
         "Keep a document of the experiment; gives its place in the project."
         return str(write_atomic(folder_of(self.project, self.id) / name, content).relative_to(self.project.path))
 
-    def finish(self, experiment: Experiment, model: Path | None = None, findings: Findings | None = None) -> Experiment:
-        "Keep what came out, and the folder of a model that `save_model` made."
-        return _finish(self, experiment, model, findings or Findings())
+    def finish(self, experiment: Experiment, model: Path | None = None, findings: Findings | None = None, use: bool = True) -> Experiment:
+        "Keep what came out, and the folder of a model that `save_model` made; with `use` it is the model in use from now on."
+        return _finish(self, experiment, model, findings or Findings(), use)
 
 
-def _finish(run: Underway, e: Experiment, model: Path | None, findings: Findings) -> Experiment:
+def _finish(run: Underway, e: Experiment, model: Path | None, findings: Findings, use: bool) -> Experiment:
     project = run.project
     if model is not None:
         place = project.path / "results" / "models" / e.id
@@ -67,13 +67,29 @@ def _finish(run: Underway, e: Experiment, model: Path | None, findings: Findings
     known = read_experiment(project, e.id)
     e = dataclasses.replace(e, run_id=known.run_id, problem=known.problem, status="finished", ended=max(e.ended, e.created))
     e = amend_experiment(project, e.id, **{f.name: getattr(e, f.name) for f in dataclasses.fields(e)})
-    project.save_record("experiment", experiment_record(e))
-    project.save_result("experiment", e.to_dict(), inputs=("data", "holdout"))
+    if use:
+        use_experiment(project, e.id)
     made = push(project, e.id)
     for other in [] if made.problem else pending(project):
         if push(project, other.id).problem:
             break
     return made
+
+# %% ../../nbs/03af_experiments.lifecycle.ipynb #54e7def1
+def use_experiment(
+    project: Project,  # a project
+    key: str,  # id of a finished experiment
+) -> Experiment:  # whose model is in use from now on
+    "Make an experiment the current one, as a new model does that took over. Raises `InputError` for one without a model."
+    e = read_experiment(project, key)
+    if e.status != "finished":
+        raise InputError(f"{e.id} is {e.status or 'incomplete'} and has no model that could be used. Finished runs: mlnb experiments list")
+    answers = folder_of(project, e.id) / "oof.parquet"
+    if answers.is_file():
+        write_atomic(project.path / "results" / "oof.parquet", answers.read_bytes())
+    project.save_record("experiment", experiment_record(e))
+    project.save_result("experiment", e.to_dict(), inputs=("data", "holdout"))
+    return e
 
 # %% ../../nbs/03af_experiments.lifecycle.ipynb #d8d76b65
 @contextlib.contextmanager

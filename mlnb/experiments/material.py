@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import InputError, MissingError
+from ..core.tables import Table, open_table
 from .features import Features, choose_features
 from ..data.labels import positive_label
 from ..data.target import infer_task
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlnb.core.project import Project
+    from mlnb.experiments.tracking import Experiment
 
 # %% auto #0
-__all__ = ['Material', 'material']
+__all__ = ['Material', 'material', 'material_of', 'trained_rows']
 
 # %% ../../nbs/03db_experiments.material.ipynb #f67986a0
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,7 @@ class Material:
     positive: Any = None  # positive label of a binary task
     unlabelled: int = 0  # rows left out for want of a target
     version: str = ""  # content hash of the training rows
+    source: str = ""  # file of the project that holds them, where they are not its own training rows
 
 
 def material(
@@ -64,3 +67,31 @@ def material(
         if task == "binary":
             positive = positive_label(y, config.positive or None)
     return Material(frame, y, task, features, positive, int((~known).sum()), train.fingerprint())
+
+# %% ../../nbs/03db_experiments.material.ipynb #4cfa8213
+def material_of(
+    e: Experiment,  # what was trained before
+    rows: Table,  # other rows with the same columns
+    source: str = "",  # file of the project that holds them, if it is one
+) -> Material:  # rows and target, with the columns of the experiment
+    "Other rows for an experiment, ready to learn from."
+    for name in (e.target, *e.features_used):
+        rows.check_column(name, "target" if name == e.target else "feature")
+    frame = rows.frame()
+    known = frame[e.target].notna().to_numpy()
+    frame = frame[known].reset_index(drop=True)
+    if e.task == "regression":
+        y = frame[e.target].to_numpy(dtype=float)
+    else:
+        codes, labels = label_codes(frame[e.target])
+        y = labels[codes]
+    return Material(frame, y, e.task, Features(dict(e.kinds), dict(e.excluded)), e.positive, int((~known).sum()), rows.fingerprint(), source)
+
+
+def trained_rows(
+    project: Project,  # a project
+    e: Experiment,  # one of its experiments
+) -> Table:  # the rows it learned from
+    "The training rows of an experiment: the project's, or those of its own file."
+    file = e.settings.get("rows")
+    return open_table(project.path / str(file), name="train").like(project.table()) if file else project.train()

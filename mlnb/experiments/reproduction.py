@@ -17,11 +17,10 @@ from ..core.files import write_atomic
 from ..core.fingerprint import file_fingerprint
 from ..core.render import PALETTE, Raw, details, esc, figure, panel, table
 from ..core.tables import Table, open_table
-from .features import Features
 from .files import folder_of
 from .folds import make_folds
 from .identity import RECORDED, git_commit, package_versions
-from .material import Material
+from .material import material_of, trained_rows
 from .models import load_skops, model_fingerprint
 from .runs_compare import answers_of
 from .server import fetch
@@ -98,28 +97,12 @@ class Reproduction:
 # %% ../../nbs/03aj_experiments.reproduction.ipynb #1506010b
 def _table(project: Project, e: Experiment, data: object, anyway: bool) -> Table:
     "The rows, if they are the recorded ones or nobody minds."
-    rows = project.train() if data is None else open_table(data)
+    rows = trained_rows(project, e) if data is None else open_table(data)
     found = rows.fingerprint()
     if found != e.dataset_version and not anyway:
         raise InputError(f"{e.id} was trained on data {e.dataset_version[:12]}, and {rows.name} is {found[:12]}: a rerun would compare two different things. Give the "
                          "file it was trained on (data=…, --data FILE), or allow other data (anyway=True, --anyway).")
-    for name in (e.target, *e.features_used):
-        rows.check_column(name, "target" if name == e.target else "feature")
     return rows
-
-
-def _material(e: Experiment, rows: Table) -> Material:
-    frame = rows.frame()
-    known = frame[e.target].notna().to_numpy()
-    frame = frame[known].reset_index(drop=True)
-    if e.task == "regression":
-        y = frame[e.target].to_numpy(dtype=float)
-    else:
-        from mlnb.experiments.labelled import label_codes
-
-        codes, labels = label_codes(frame[e.target])
-        y = labels[codes]
-    return Material(frame, y, e.task, Features(dict(e.kinds), dict(e.excluded)), e.positive, int((~known).sum()), rows.fingerprint())
 
 
 def _carried(project: Project, e: Experiment) -> Any:
@@ -147,7 +130,7 @@ def reproduce(
     here = project if isinstance(project, Opened) else Opened(project)
     e = fetch(here, key)
     pipeline, rows, how = _carried(here, e), _table(here, e, data, anyway), e.settings
-    m = _material(e, rows)
+    m = material_of(e, rows)
     when, whom = (m.frame.get(how.get(name)) if how.get(name) else None for name in ("time", "entity"))
     split = make_folds(m.y, m.task, when, whom, how.get("folds"), e.seed)
     again = measured(m, split, pipeline, str(how.get("time") or ""), int(how.get("n_resamples", 1000)), e.seed)

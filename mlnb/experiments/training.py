@@ -96,20 +96,23 @@ def train(
     random_state: int = 0,  # seed of folds, model and resamples
     notes: str = "",  # anything worth knowing later
     now: float | None = None,  # seconds since 1970 that stand for the present; the clock when not given
+    given: Material | None = None,  # other rows to learn from; the model in use then stays the one in use
 ) -> Training:  # what was run, and what came of it
     "Train, score and record a model. Raises `InputError` for data that cannot be learned from."
     asked, began, start = check_hypothesis(hypothesis), now or clock.time(), clock.perf_counter()
-    m, config = material(project, use_protected), project.config
+    m, config = given or material(project, use_protected), project.config
     when, whom = (m.frame.get(name) for name in (config.time, config.entity))
     split = make_folds(m.y, m.task, when, whom, folds, random_state)
     made, tuned = (pipeline, False) if pipeline is not None else _usual(project, m, random_state)
-    how = {"folds": folds, "use_protected": use_protected, "n_resamples": n_resamples, "time": config.time, "entity": config.entity} | ({"tuned": True} if tuned else {})
+    how = {"folds": folds, "use_protected": use_protected, "n_resamples": n_resamples, "time": config.time, "entity": config.entity} | ({"tuned": True} if tuned else {}) | ({"rows": m.source} if m.source else {})
     with begin(project, asked, random_state, notes, began) as run:
         run.record(True, settings=how, **_planned(m, split, made), target=config.target)
         result = measured(m, split, made, config.time, n_resamples, random_state)
         e = run.record(threshold=result.threshold, classes=result.oof.classes, **_numbers(result.comparison),
                        baseline=result.simple["baseline"].to_dict(), heuristic=result.simple["heuristic"].to_dict())
-        e = _kept(run, m, result, e, began, clock.perf_counter() - start)
+        e = _kept(run, m, result, e, began, clock.perf_counter() - start, given is None)
+    if given is not None:
+        return Training(e, split)  # what the ledger says is about the model in use
     found = run_checks(["EXP-RECORD", "EXP-SELECT"], Context(experiment=e, selection=project.result("selection", fresh=True)))
     return Training(e, split, project.note(found, source="run training", inputs=("data", "holdout", "model")))
 
@@ -175,7 +178,7 @@ def _numbers(comparison: dict[str, Any]) -> dict[str, Any]:
             "computed_verdict": said, "baseline_comparison": "; ".join(comparison["leads"])}
 
 
-def _kept(run: Underway, m: Material, result: Measured, e: Experiment, began: float, seconds: float) -> Experiment:
+def _kept(run: Underway, m: Material, result: Measured, e: Experiment, began: float, seconds: float, use: bool) -> Experiment:
     "Save the model and the out-of-fold answers, and record the run."
     results, oof, rows = run.project.path / "results", result.oof, m.frame[list(e.features_used)]
     kind, settings = _settings(result.model)
@@ -185,14 +188,13 @@ def _kept(run: Underway, m: Material, result: Measured, e: Experiment, began: fl
         whom = run.project.config.entity
         groups = {"group": m.frame[whom].factorize(use_na_sentinel=False)[0][oof.rows]} if whom in m.frame else {}  # who answers belong together
         oof.frame().assign(**groups).to_parquet(Path(scratch) / "oof.parquet")
-        for place in (results, results / "experiments" / e.id):
-            write_atomic(place / "oof.parquet", (Path(scratch) / "oof.parquet").read_bytes())
+        write_atomic(results / "experiments" / e.id / "oof.parquet", (Path(scratch) / "oof.parquet").read_bytes())
         places = _drawn(run, _confusion(m, oof, e.threshold)) if oof.classes else {}
         over = datetime.datetime.fromtimestamp(began + seconds, datetime.UTC).isoformat()
         e = dataclasses.replace(
             e, training_time=f"{seconds:.1f} s", model_type=kind, hyperparameters=settings, model_hash=digest, notes=f"{e.notes} {note}".strip(), ended=over,
             model_fingerprint=model_fingerprint(result.model, rows.head(2000)), artifacts={**e.artifacts, **places})
-        return run.finish(e, Path(scratch) / "model", run.project.findings())
+        return run.finish(e, Path(scratch) / "model", run.project.findings(), use)
 
 # %% ../../nbs/03d_experiments.training.ipynb #e722bd50
 def _drawn(run: Underway, confusion: dict[str, Any]) -> dict[str, str]:
@@ -226,9 +228,10 @@ def _confusion(m: Material, oof: OutOfFold, threshold: float) -> dict[str, Any]:
 # %% ../../nbs/03d_experiments.training.ipynb #732fc9d7
 def load_model(
     project: Project,  # with a trained model
+    experiment: Experiment | None = None,  # whose model; the current one's when None
 ) -> Any:  # the fitted pipeline; takes raw frames
-    "The model of the current experiment."
-    e = current_experiment(project)
+    "The model of the current experiment, or of another."
+    e = experiment or current_experiment(project)
     path = project.path / e.model_file
     if e.model_hash and path.is_file() and file_fingerprint(path) != e.model_hash:
         raise InputError(f"The model file of {e.id} was changed after training, so its scores do not speak of it. "

@@ -18,7 +18,9 @@ from ..evaluation.measures import get_metric
 from ..evaluation.predictions import Predictions, predictions
 from ..experiments.crossval import answers
 from ..data.labels import find_label
+from ..experiments.material import trained_rows
 from ..experiments.models import quiet_mlflow
+from ..experiments.runs_compare import answers_of
 from ..experiments.tracking import Experiment, current_experiment
 from ..experiments.training import load_model
 from .drift import DriftReport, compare
@@ -48,14 +50,14 @@ def answer_column(
     return np.asarray(e.classes, dtype=object)[given.argmax(axis=1)].astype(str)
 
 
-def _unseen(project: Project, e: Experiment, frame: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+def _unseen(project: Project, e: Experiment) -> tuple[pd.DataFrame, np.ndarray]:
     "Rows, truth and answers of the cross-validation, as it was kept."
     import pandas as pd
 
-    path = project.path / "results" / "oof.parquet"
-    if not path.exists():
+    path, kept = project.path / "results" / "oof.parquet", answers_of(project, e)
+    if kept is None and not path.exists():
         raise MissingError("The answers to unseen training rows are gone (results/oof.parquet). Train again: mlnb run training")
-    kept = pd.read_parquet(path)
+    kept, frame = pd.read_parquet(path) if kept is None else kept, trained_rows(project, e).frame()
     given = kept[[f"p({label})" for label in e.classes]].to_numpy(float) if e.classes else kept["value"].to_numpy(float)
     labelled = frame[frame[e.target].notna()].reset_index(drop=True)
     return labelled.iloc[kept["row"].to_numpy()].reset_index(drop=True), given
@@ -76,7 +78,7 @@ def project_reference(
     kept = project.result("reference", fresh=True)
     if kept is not None:
         return Profile.from_json(json.dumps(kept), "results/reference.json")
-    frame, given = _unseen(project, e, project.train().frame())
+    frame, given = _unseen(project, e)
     made = profile(_watched(e, frame, given), target=e.target, prediction=ANSWER)
     project.save_result("reference", made.to_dict(), inputs=("model", "holdout"))
     if e.run_id:
@@ -118,7 +120,7 @@ def _performance(project: Project, e: Experiment, frame: pd.DataFrame, given: np
     "The primary metric at training time and on the batch, when the batch has labels."
     if given is None or e.target not in frame or frame[e.target].notna().sum() < 30:
         return None
-    before, answered = _unseen(project, e, project.train().frame())
+    before, answered = _unseen(project, e)
     known = frame[e.target].notna().to_numpy()
     try:
         pair = [_measured(e, f[e.target].to_numpy(), a) for f, a in ((before, answered), (frame[known], given[known]))]
