@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import signal
 import threading
 from collections.abc import Callable, Iterator

@@ -11,7 +11,8 @@ from typing import Any
 from ..core.findings import Status
 from ..core.items_monitoring import DRIFT_LIMITS
 from .lens import better
-from .playbook import ALPHA, FEWEST, MISSING_WARNING, NEW_WARNING, concept, response
+from .concept import performance_over
+from .playbook import ALPHA, FEWEST, MISSING_WARNING, NEW_WARNING, response
 from .watch_plan import WatchPlan
 from .windows import Alert, Window
 
@@ -76,7 +77,8 @@ def metric_alarms(
     window: Window,  # what was seen
     plan: WatchPlan,  # what is watched
     before: Mapping[str, Mapping[str, Any]],  # the metrics in training
-) -> Iterator[Alert]:  # MON-METRIC and DRIFT-CONCEPT
+    history: Sequence[Window] = (),  # earlier windows
+) -> Iterator[Alert]:  # MON-METRIC, DRIFT-CONCEPT and MON-PROXY
     "Performance against the record's thresholds and against training."
     for metric in plan.metrics:
         found, more = window.metrics.get(metric.name), better(metric.name)
@@ -92,10 +94,13 @@ def metric_alarms(
                         window.start, window.end, value, limit, response("concept"))
         then = before.get(metric.name)
         if then and kind == "measured" and then["value"]:
-            drop = concept((then["value"], then["low"], then["high"]), (value, low, high), more)
-            if drop.status is Status.FAIL:
-                yield Alert("DRIFT-CONCEPT", metric.name, "critical", f"{metric.name}: {drop.message}", window.start, window.end, drop.value,
-                            drop.threshold, response("concept"))
+            over = performance_over([*history, window], metric.name, (then["value"], then["low"], then["high"])).findings.get("DRIFT-CONCEPT")
+            if over is not None and over.status is Status.FAIL:
+                yield Alert("DRIFT-CONCEPT", metric.name, "critical", over.message, window.start, window.end, over.value, over.threshold, response("concept"))
+    for name, m in window.proxies.items():
+        if m.get("moved"):
+            said = f"{name} is {m['value']:.4g} ({m['low']:.4g} to {m['high']:.4g}), was {m['reference']:.4g}; a sign before outcomes are known"
+            yield Alert("MON-PROXY", name, "warning", said, window.start, window.end, m["value"], m["reference"], response("prediction"))
 
 # %% ../../nbs/07de_monitoring.alarms.ipynb #4514e691
 def service_alarms(

@@ -23,8 +23,11 @@ from ..experiments.tracking import Experiment, current_experiment
 from ..experiments.training import load_model
 from .batch import ANSWER, _unseen, _watched, project_reference
 from .drift import DriftReport, compare
+from .estimated import Estimator
 from .playbook import FEWEST
 from .profile import Profile
+from .project_estimates import project_estimator
+from .proxies import proxy_metrics
 from .watch_plan import WatchPlan, watch_plan
 
 if TYPE_CHECKING:
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['RESAMPLES', 'LEAST_LABELS', 'Lens', 'open_lens', 'metric_values', 'better', 'Look', 'look']
+__all__ = ['RESAMPLES', 'LEAST_LABELS', 'Lens', 'open_lens', 'metric_values', 'expected_values', 'better', 'Look', 'look']
 
 # %% ../../nbs/07dd_monitoring.lens.ipynb #749ffec8
 RESAMPLES = 300  # of the intervals of a window's metrics
@@ -41,8 +44,8 @@ LEAST_LABELS = 30  # rows with a label below which performance is not computed
 
 
 @dataclass(frozen=True, eq=False)
-class Lens:
-    "A model in use, and what it was like in training."
+class _Model:
+    "A model in use."
 
     project: Project  # the project
     plan: WatchPlan  # what is watched
@@ -76,11 +79,39 @@ class Lens:
         ranked = sorted((name for name in used if name in self.importance), key=lambda name: -self.importance[name])
         return tuple(ranked[:TOP_FEATURES] or used)
 
+# %% ../../nbs/07dd_monitoring.lens.ipynb #93d4bcae
+class Lens(_Model):
+    "A model in use, and what it was like in training."
+
     @cached_property
     def before(self) -> dict[str, dict[str, Any]]:
         "Each watched metric on training rows that the model had not seen."
-        frame, given = _unseen(self.project, self.experiment, self.project.train().frame())
+        frame, given = self._training
         return metric_values(self, frame[self.experiment.target], given)
+
+    @cached_property
+    def _training(self) -> tuple[pd.DataFrame, np.ndarray]:
+        "Training rows that the model had not seen when it answered them, and these answers."
+        return _unseen(self.project, self.experiment, self.project.train().frame())
+
+    @cached_property
+    def proxies_before(self) -> dict[str, dict[str, Any]]:
+        "Proxies on the same rows."
+        frame, given = self._training
+        return {name: dict(m) for name, m in proxy_metrics(self.plan.proxies, frame, self.score(given), threshold=self.experiment.threshold).items()}
+
+    @cached_property
+    def estimator(self) -> Estimator | None:
+        "Says what performance to expect without labels; None for a model that none can be made for."
+        try:
+            return project_estimator(self.project)
+        except MlnbError:
+            return None
+
+    def score(self, given: np.ndarray) -> np.ndarray:
+        "Answers as proxies take them: of two classes the probability of the positive one."
+        e = self.experiment
+        return given[:, list(e.classes).index(find_label(e.positive, list(e.classes)))] if e.task == "binary" else given
 
 
 def open_lens(
@@ -115,6 +146,22 @@ def metric_values(
         return {}
     return {name: {"value": found[name].value, "low": found[name].low, "high": found[name].high, "rows": int(known.sum()), "kind": "measured"}
             for name in names if found[name].value is not None and np.isfinite(found[name].value)}
+
+
+def expected_values(
+    lens: Lens,  # the model
+    frame: pd.DataFrame,  # n rows of a window
+    given: np.ndarray,  # answers to them
+) -> dict[str, dict[str, Any]]:  # metric -> value, low, high, rows, kind
+    "What the watched metrics are expected to be, outcomes unknown; nothing where no estimator can be had."
+    names = [metric.name for metric in lens.plan.metrics]
+    if lens.estimator is None or not names or len(frame) < LEAST_LABELS:
+        return {}
+    try:
+        found = lens.estimator.estimate(given, frame if lens.experiment.task == "regression" else None)
+    except InputError:  # answers that are none
+        return {}
+    return {name: {**{key: found[name][key] for key in ("value", "low", "high")}, "rows": found.rows, "kind": "estimated"} for name in names if name in found}
 
 
 def better(

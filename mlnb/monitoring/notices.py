@@ -55,6 +55,8 @@ def _judged(window: Window, alert: Alert, kind: str) -> bool:
         return window.rows >= FEWEST and alert.subject in window.columns
     if alert.code in ("DRIFT-CONCEPT", "MON-METRIC"):
         return window.metrics.get(alert.subject, {}).get("kind") in ("measured", kind)
+    if alert.code == "MON-PROXY":
+        return alert.subject in window.proxies
     return bool(window.service) if alert.code in ("MON-LATENCY", "MON-ERRORS", "MON-TRAFFIC") else window.rows > 0
 
 

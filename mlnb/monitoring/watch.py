@@ -19,11 +19,11 @@ from ..core.files import unwritable, write_atomic
 from ..core.findings import Findings, plain
 from ..core.render import Raw, panel, table
 from ..data.labels import find_label
+from .concept import performance_over
 from .deliveries import JOURNAL, Delivery, Journal, deliver
 from .feed import open_feed
-from .lens import Lens, Look, better, open_lens
+from .lens import Lens, Look, open_lens
 from .notices import Notice, notices
-from .playbook import concept
 from .sinks import project_sinks
 from .spans import as_moment, as_text, span_seconds
 from .watch_window import Work, label_phase, make_window
@@ -78,7 +78,7 @@ def due_windows(
             found.append((start, "new"))
         elif mark is not None and mark != old.batch:
             found.append((start, "late rows"))
-        elif old.status == "waiting" and (labels.get("source"), labels.get("phase")) != (work.label_mark, label_phase(work.plan, old.end, work.now)):
+        elif (old.status == "waiting" or 0 < float(labels.get("share") or 0) < 1 and labels.get("phase") == "due") and (labels.get("source"), labels.get("phase")) != (work.label_mark, label_phase(work.plan, old.end, work.now)):
             found.append((start, "labels"))
     return found, notes
 
@@ -172,15 +172,15 @@ def _beat(project: Project, now: str, status: str, **more: Any) -> None:
     write_atomic(project.path / STATE, json.dumps({"pid": os.getpid(), "host": platform.node(), "began": began, "beat": now, "status": status, **plain(more)}, indent=1))  # type: ignore[dict-item]
 
 # %% ../../nbs/07dk_monitoring.watch.ipynb #89c56012
-def _ledger(project: Project, lens: Lens, window: Window, seen: Look) -> Findings:
+def _ledger(project: Project, lens: Lens, window: Window, seen: Look, history: Sequence[Window]) -> Findings:
     "Put what the newest window says into the ledger and the results."
     if seen.report is None:
         return Findings()
-    primary = str(lens.experiment.comparison["primary"])
-    now, then = window.metrics.get(primary, {}), lens.before.get(primary) if window.metrics else None
-    report = seen.report
-    if then and then["value"] and now.get("kind") == "measured":
-        report = replace(report, performance=concept((then["value"], then["low"], then["high"]), (now["value"], now["low"], now["high"]), better(primary)))
+    primary, report = str(lens.experiment.comparison["primary"]), seen.report
+    then = lens.before.get(primary) if window.metrics.get(primary, {}).get("kind") == "measured" else None
+    if then and then["value"]:
+        over = performance_over([*history, window], primary, (then["value"], then["low"], then["high"])).findings.get("DRIFT-CONCEPT")
+        report = replace(report, performance=over)
     project.save_result("drift", {**report.to_dict(), "window": [window.start, window.end]}, inputs=("model", "current"))
     stamped = (f.replace(evidence={**f.evidence, "window": [window.start, window.end]}) for f in report.findings)
     return project.note(stamped, source="monitor", inputs=("model", "current"))
@@ -198,7 +198,7 @@ def _make(project: Project, work: Work, due: Sequence[tuple[str, str]], newest: 
         try:
             window, seen = make_window(work, start, why.get(reason, []))
             if start == last and start >= newest and window.rows:
-                findings = _ledger(project, work.lens, window, seen)
+                findings = _ledger(project, work.lens, window, seen, [other for other in work.history if other.start < start])
             save_window(project.path, window)
         except Exception as error:  # one window that cannot be made must not hold up the others
             if isinstance(error, MlnbError) and "Cannot write" in str(error):
@@ -206,6 +206,7 @@ def _make(project: Project, work: Work, due: Sequence[tuple[str, str]], newest: 
             failed.append(f"the window from {start} could not be made: {type(error).__name__}: {error}")
             continue
         made.append(window)
+        work.history = [*(other for other in work.history if other.start != start), window]
         first = as_moment(start) - datetime.timedelta(seconds=longest)
         work.answered = {each: kept for each, kept in work.answered.items() if as_moment(each) >= first}
         _beat(project, as_text(work.now), "at work", last_window=start, made=len(made), of=len(due))
@@ -254,9 +255,10 @@ def watch(
         if not dry_run:
             _beat(project, as_text(moment), "begins")
         positive = find_label(e.positive, list(e.classes)) if e.task == "binary" else None
+        length = datetime.timedelta(seconds=lens.plan.every)
         feed = open_feed(project, lens.plan, lens.table, e.id, positive, keep=not dry_run)
-        work = Work(lens, feed, moment)
-        old = [window for window in read_windows(project.path) if window.end == work.end(window.start)]
+        old = [window for window in read_windows(project.path) if as_moment(window.end) - as_moment(window.start) == length]
+        work = Work(lens, feed, moment, list(old))
         due, notes = due_windows(work, {window.start: window for window in old}, as_text(as_moment(since, "since")) if since else "")
         notes = [*lens.plan.notes, *_clock(old, moment), *(feed.said(moment) if feed else []), *notes]
         if len(due) > limit:

@@ -17,6 +17,7 @@ from ..core.findings import Finding, Status, plain
 from ..core.items_monitoring import DRIFT_LIMITS
 from ..core.record_model import missing
 from ..evaluation.measures import METRICS, get_metric
+from .proxies import BUILT_IN
 from .spans import span_seconds
 
 if TYPE_CHECKING:
@@ -24,12 +25,11 @@ if TYPE_CHECKING:
     from mlnb.core.records_operations import Monitoring
 
 # %% auto #0
-__all__ = ['MEASURES', 'LIMITS', 'BUILT_IN', 'WatchedMetric', 'WatchPlan', 'read_plan', 'watch_plan']
+__all__ = ['MEASURES', 'LIMITS', 'WatchedMetric', 'WatchPlan', 'read_plan', 'watch_plan']
 
 # %% ../../nbs/07db_monitoring.watch_plan.ipynb #aa5a1801
 MEASURES = {"": "psi", "PSI": "psi", "KS-test": "ks", "JS-divergence": "js"}  # method of the record -> measure of a column
 LIMITS = {"psi": DRIFT_LIMITS["psi_alert"], "ks": 0.177, "js": 0.187}  # as large as PSI 0.2 for normal numbers; where the record names no threshold
-BUILT_IN = ("mean_score", "positive_share", "uncertain_share", "fallback_rate", "override_rate")  # proxies that need no column of their own
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,10 @@ from ..core.tables import _files, open_table
 from .alarms import drift_alarms, metric_alarms, service_alarms
 from .batch import ANSWER
 from .feed import Feed, service_figures
-from .lens import Lens, Look, look, metric_values
+from .label_delay import ENOUGH
+from .late_labels import _frame, join_labels
+from .lens import Lens, Look, expected_values, look, metric_values
+from .proxies import proxy_metrics
 from .spans import as_moment, as_text
 from .watch_plan import WatchPlan
 from .windows import Window, window_file
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['label_phase', 'join_truth', 'Work', 'make_window']
+__all__ = ['label_phase', 'Work', 'make_window']
 
 # %% ../../nbs/07dj_monitoring.watch_window.ipynb #99225760
 def label_phase(
@@ -44,26 +47,6 @@ def label_phase(
     due = as_moment(end) + datetime.timedelta(seconds=delay)
     return "early" if now < due else "due" if now < due + datetime.timedelta(seconds=max(delay, 86_400)) else "overdue"
 
-# %% ../../nbs/07dj_monitoring.watch_window.ipynb #5c9c2f45
-def join_truth(
-    rows: pd.DataFrame,  # rows of a window
-    labels: pd.DataFrame,  # keys and outcomes
-    key: str,  # column of both
-    target: str,  # column of the labels
-) -> tuple[pd.Series, list[str]]:  # outcome of each row, missing where it is not known; what to know about it
-    "Outcomes for the rows of a window."
-    import pandas as pd
-
-    def text(column: pd.Series) -> pd.Series:
-        if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
-            column = column.astype("Int64")
-        return column.astype("string").str.strip()
-
-    known = pd.DataFrame({"key": text(labels[key]), "value": labels[target]}).dropna().drop_duplicates()
-    torn = known["key"].duplicated(keep=False)
-    notes = [f"{known.loc[torn, 'key'].nunique():,} keys have labels that contradict each other; they join nothing"] if torn.any() else []
-    return text(rows[key]).map(known[~torn].set_index("key")["value"]), notes
-
 # %% ../../nbs/07dj_monitoring.watch_window.ipynb #e98d2342
 @dataclass(eq=False)
 class Work:
@@ -72,6 +55,7 @@ class Work:
     lens: Lens  # the model
     feed: Feed | None  # rows; None when only the service is watched
     now: datetime.datetime  # what time it is
+    history: list[Window] = field(default_factory=list)  # windows that are there
     answered: dict[str, tuple[Any, np.ndarray | None]] = field(default_factory=dict)  # start -> outcomes, answers
 
     @property
@@ -103,10 +87,12 @@ class Work:
     @cached_property
     def labels(self) -> pd.DataFrame | str:
         "Keys and outcomes; what is wrong with them when they cannot be read."
-        key, target = self.plan.sources.get("key") or "request_id", self.lens.experiment.target
+        path, target = self.label_files[0], self.lens.experiment.target
         try:
+            if path.endswith((".jsonl", ".ndjson", ".jsonl.gz")):
+                return _frame(path, "labels")
             table = open_table(str(self.lens.project.path / Path(self.plan.sources["labels"]).expanduser()))
-            return table.like(self.lens.table).frame([table.check_column(key, "key"), table.check_column(target, "label")])
+            return table.like(self.lens.table).frame() if table.check_column(target, "label") else ""
         except MlnbError as error:
             return str(error)
 
@@ -122,11 +108,19 @@ def _truth(work: Work, rows: pd.DataFrame) -> tuple[Any, list[str]]:
         return rows.get(target), []
     if not work.label_files:
         return None, ["no file of labels is there yet"]
-    if isinstance(work.labels, str):
-        return None, [f"labels cannot be used: {work.labels}"]
-    if key not in rows:
-        return None, [f"rows have no column {key!r}, by which labels find them"]
-    return join_truth(rows, work.labels, key, target)
+    labels = work.labels
+    if isinstance(labels, str):
+        return None, [f"labels cannot be used: {labels}"]
+    when = next((name for name in ("labelled_at", "label_time", "known_at") if name in labels), "")
+    asked = work.plan.sources.get("time") or "time"
+    side = rows[[name for name in dict.fromkeys((key, asked if when else key, ANSWER)) if name in rows]].assign(row__=range(len(rows)))
+    times = {"batch_time": asked, "label_time": when} if when and asked in rows else {}
+    try:
+        joined = join_labels(side, labels[[name for name in dict.fromkeys((key, target, when)) if name in labels]], key, target, ANSWER if ANSWER in side else "", **times)
+    except MlnbError as error:
+        return None, [f"labels cannot be joined: {error}"]
+    found = joined.rows.set_index("row__")[target].reindex(range(len(rows)))
+    return found, [words for words in joined.problems if "are not in this batch" not in words]
 
 
 def _labelled(work: Work, rows: pd.DataFrame, end: str) -> tuple[Any, dict[str, Any], list[str]]:
@@ -196,18 +190,25 @@ def make_window(
     frame = rows.drop(columns=target, errors="ignore") if truth is None else rows.assign(**{target: truth})
     seen = look(lens, frame)
     work.answered[start] = (truth, seen.given)
-    metrics = _performance(work, start)
+    metrics, proxies, signs = _performance(work, start), {}, ()
+    if seen.given is not None and len(frame):
+        expected = expected_values(lens, frame, seen.given)
+        metrics = {**expected, **{name: {**m, **({"expected": expected[name]} if name in expected else {})} for name, m in metrics.items()}}
+    if work.plan.proxies and len(rows):
+        found = proxy_metrics(work.plan.proxies, rows, None if seen.given is None else lens.score(seen.given), lens.proxies_before, lens.experiment.threshold)
+        proxies, signs = {name: dict(m) for name, m in found.items()}, found.problems
     service, faults = service_figures(lens.project, work.plan, start, end)
     broken = [*broken, *seen.broken]
-    waits = bool(labels["phase"]) and labels["share"] < 1 and labels["phase"] != "overdue" and len(rows) > 0
+    waits = len(rows) > 0 and (labels["phase"] == "early" and labels["share"] < 1 or labels["phase"] == "due" and labels["share"] < ENOUGH)
     absent = [name for name in lens.experiment.features_used if len(rows) and name not in rows]
     drift = {"method": work.plan.measure, "limit": work.plan.limit, "watched": list(lens.watched), "absent": absent, "broken": broken,
              "drifted": seen.report.drifted if seen.report else []}
     status = "waiting" if waits else "complete" if len(rows) or broken else "empty"
     window = Window(start, end, len(rows), status, lens.experiment.id,
-                    (work.feed.fingerprint(start) if work.feed is not None else None) or "", seen.columns, drift, metrics, _answers(seen), service, {}, labels,
-                    notes=tuple(dict.fromkeys([*notes, *said, *about, *seen.notes, *faults])))
-    alerts = [*drift_alarms(window, work.plan, lens.watched, target, ANSWER), *metric_alarms(window, work.plan, lens.before if metrics else {}),
+                    (work.feed.fingerprint(start) if work.feed is not None else None) or "", seen.columns, drift, metrics, _answers(seen), service, proxies, labels,
+                    notes=tuple(dict.fromkeys([*notes, *said, *about, *seen.notes, *signs, *faults])))
+    earlier = [other for other in work.history if other.start < start]
+    alerts = [*drift_alarms(window, work.plan, lens.watched, target, ANSWER), *metric_alarms(window, work.plan, lens.before if truth is not None else {}, earlier),
               *service_alarms(window, work.plan)]
     evidence = window_file(Path(), start, end).as_posix()
     return replace(window, alerts=tuple(replace(alert, evidence=evidence) for alert in alerts)), seen
