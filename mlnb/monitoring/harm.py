@@ -120,21 +120,23 @@ HIGHEST, RESAMPLES, ROUNDS = 20.0, 200, 3  # weight of a row at the most; resamp
 def harm(
     rows: PairedRows,  # rows of both sides
     found: DomainReport,  # what `domain_classifier` says of them
-    known: Predictions,  # truth and the model's unseen answers for every row of the reference's table, in its order
+    known: Predictions,  # truth and the model's unseen answers for every row of the reference's table, in its order, or of its sample in `rows`
     metric: str = "",  # its name; the first of the task when empty
     columns: Sequence[str] = (),  # columns to weigh alone, such as the drifted ones
     segments: Sequence[Segment] = (),  # segments to weigh alone
+    there: np.ndarray | None = None,  # shape (rows of the reference in `rows`,): which of them count; all when None
     random_state: int = 0,  # seed of the resamples
 ) -> Harm:  # expected changes with intervals
     "Expect the metric under covariate shift by importance weighting (Shimodaira, 2000; Sugiyama et al., 2007)."
-    if len(known) != rows.totals[0]:
+    if len(known) not in (rows.totals[0], rows.sizes[0]):
         raise InputError(f"There are {len(known):,} known answers and {rows.totals[0]:,} rows in the reference. Give one for each row, in the same order.")
     measure = get_metric(metric) if metric else _usual(known)
     if measure.by_list:
         raise InputError(f"{measure.title} counts whole lists and cannot be weighted by rows. Choose a metric of rows.")
     rng, own = np.random.default_rng(random_state), np.flatnonzero(~rows.batch)
-    p = known.take(rows.place[own])
+    p = known.take(rows.place[own]) if len(known) == rows.totals[0] else known
     draws = np.vstack([np.ones((1, len(own))), rng.multinomial(len(own), np.full(len(own), 1 / len(own)), RESAMPLES)]).astype(float)
+    draws = draws if there is None else draws * there
     base = _values(measure, p, draws)
     weight = np.exp(np.clip(found.density[own], -20, np.log(HIGHEST)))
     sides = {name: cells(rows, name, 10) for name in columns}
@@ -148,7 +150,7 @@ def harm(
              for s in segments}
     worst = 1 if measure.greater_is_better else -1
     ordered = [dict(sorted(costs.items(), key=lambda item: worst * item[1].change)) for costs in (alone, parts)]
-    return Harm(measure.name, measure.title, float(base[0]), whole, worth, len(own), measure.greater_is_better, *ordered)
+    return Harm(measure.name, measure.title, float(base[0]), whole, worth, int(draws[0].sum()), measure.greater_is_better, *ordered)
 
 # %% ../../nbs/07bk_monitoring.harm.ipynb #0419dd81
 def _usual(known: Predictions) -> Metric:
