@@ -196,6 +196,7 @@ def compare(
     alert_threshold: float | None = None,  # alert above this; None: what stands for PSI 0.2
     multivariate: bool = False,  # look at the rows too: all columns together, segments, costs; both sides have to be data
     entity: str = "",  # column that names whom a row is about; with `multivariate`
+    reference_rows: object = None,  # the reference's rows, where `reference` is its profile; with `multivariate`
     known: Predictions | None = None,  # truth and unseen answers for the reference's rows, for costs; else read from target and prediction
     metric: str = "",  # what costs are measured in; the usual one when empty
     random_state: int = 0,  # seed of the sample that edges are taken from in a large table
@@ -216,7 +217,7 @@ def compare(
                            importance=weights.get(name)) for name in names}
     decides = find_method(method, alert_threshold)
     drift = _ordered(grade(drift, alpha, decides, others=int(multivariate)))
-    looked = _look(first, second, drift, then, entity, known, metric, alpha, random_state) if multivariate else None
+    looked = _look(first if reference_rows is None else open_table(reference_rows), second, drift, then, entity, known, metric, alpha, random_state) if multivariate else None
     seen = list(second.columns)
     wanted = [name for name in (columns or has) if name not in exclude]
     return DriftReport(
