@@ -52,6 +52,7 @@ class Harm:
     counts: float  # rows that the weighted rows are worth
     rows: int  # rows with known answers
     greater_is_better: bool = True
+    apart: float = 0.5  # ROC-AUC of the classifier that tells the sides apart
     columns: Mapping[str, Cost] = field(default_factory=dict)  # each column alone, the dearest first
     segments: Mapping[str, Cost] = field(default_factory=dict)  # each segment's share alone
 
@@ -62,14 +63,15 @@ class Harm:
 
     @property
     def trusted(self) -> bool:
-        "Whether enough rows are left to count."
-        return self.counts >= max(50.0, 0.02 * self.rows)
+        "Whether the reference holds enough rows such as those of the batch."
+        return self.apart < 0.95 and self.counts >= max(50.0, 0.02 * self.rows)
 
     @property
     def why(self) -> str:
         "The verdict in a sentence."
         if not self.trusted:
-            return f"The batch is too unlike the known rows to say: weighted, the {self.rows:,} rows are worth {self.counts:.0f}."
+            return (f"What drift does to {self.title} cannot be said: the batch is too unlike the {self.rows:,} known rows (told apart with ROC-AUC "
+                    f"{self.apart:.3f}; weighted, they are worth {self.counts:.0f}).")
         first = next(iter(self.columns.items()), None)
         worse = first is not None and (first[1].high < 0 if self.greater_is_better else first[1].low > 0)
         most = f"; drift in {first[0]} alone: {first[1].change:+.3f}" if first and worse else ""
@@ -82,7 +84,7 @@ class Harm:
             return {"change": cost.change, "low": cost.low, "high": cost.high}
 
         return {"metric": self.metric, "known": self.known, **plain(self.whole), "hurts": self.hurts, "trusted": self.trusted, "why": self.why,
-                "rows": self.rows, "worth": self.counts, "columns": {name: plain(c) for name, c in self.columns.items()},
+                "rows": self.rows, "worth": self.counts, "apart": self.apart, "columns": {name: plain(c) for name, c in self.columns.items()},
                 "segments": {name: plain(c) for name, c in self.segments.items()}}
 
     def frame(self) -> pd.DataFrame:
@@ -150,7 +152,7 @@ def harm(
              for s in segments}
     worst = 1 if measure.greater_is_better else -1
     ordered = [dict(sorted(costs.items(), key=lambda item: worst * item[1].change)) for costs in (alone, parts)]
-    return Harm(measure.name, measure.title, float(base[0]), whole, worth, int(draws[0].sum()), measure.greater_is_better, *ordered)
+    return Harm(measure.name, measure.title, float(base[0]), whole, worth, int(draws[0].sum()), measure.greater_is_better, found.auc, *ordered)
 
 # %% ../../nbs/07bk_monitoring.harm.ipynb #0419dd81
 def _usual(known: Predictions) -> Metric:
