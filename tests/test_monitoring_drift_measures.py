@@ -19,7 +19,6 @@ from mlnb.monitoring.profile import profile
 from mlnb.monitoring.scan import count_numbers, count_values, find_edges
 from mlnb.monitoring.transport import spread, wasserstein
 
-
 # other measures: how far, and what chance gives
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,11 +110,15 @@ def _scored(project: Project, e: Experiment, frame: pd.DataFrame) -> np.ndarray 
 def _measured(e: Experiment, truth: Any, given: np.ndarray) -> tuple[float, float, float]:
     "The primary metric with its interval."
     metric = e.comparison["primary"]
-    classes = list(e.classes)
-    p: Predictions = predictions(truth, task=e.task, threshold=e.threshold, positive=find_label(e.positive, classes) if e.task == "binary" else None,
-                                 classes=classes or None, **{"y_score" if classes else "y_pred": given})  # type: ignore[arg-type]
-    found = bootstrap(p, metrics=[metric], n_resamples=500)[metric]
+    found = bootstrap(_predictions(e, truth, given), metrics=[metric], n_resamples=500)[metric]
     return found.value, found.low, found.high
+
+
+def _predictions(e: Experiment, truth: Any, given: np.ndarray) -> Predictions:
+    "Truth and answers, checked."
+    classes = list(e.classes)
+    return predictions(truth, task=e.task, threshold=e.threshold, positive=find_label(e.positive, classes) if e.task == "binary" else None,
+                                 classes=classes or None, **{"y_score" if classes else "y_pred": given})  # type: ignore[arg-type]
 
 # %% ../../nbs/07c_monitoring.batch.ipynb #889ebb04
 def _performance(project: Project, e: Experiment, frame: pd.DataFrame, given: np.ndarray | None) -> Any:
@@ -129,9 +134,23 @@ def _performance(project: Project, e: Experiment, frame: pd.DataFrame, given: np
     return (*pair, get_metric(e.comparison["primary"]).greater_is_better)
 
 
+def _rows_too(project: Project, e: Experiment, entity: str) -> dict[str, Any]:
+    "What `compare` needs to look at rows: those that the model answered unseen, with truth and answers."
+    rows, answered = _unseen(project, e, project.train().frame())
+    kept = _watched(e, rows, answered)
+    if entity in rows and entity not in kept:
+        kept = kept.assign(**{entity: rows[entity]})
+    return {"multivariate": True, "reference_rows": kept, "known": _predictions(e, rows[e.target].to_numpy(), answered), "metric": e.comparison["primary"],
+            "entity": entity if entity in kept else ""}
+
+
 def project_drift(
     project: Project,  # the project, with a trained model
     current: object = None,  # path, frame or table of a later batch
+    columns: Sequence[str] | None = None,  # features to watch, such as `features_to_monitor`; all when None or empty
+    method: str = "PSI",  # the measure that decides: PSI, KS-test or JS-divergence
+    alert_threshold: float | None = None,  # alert above this; None: what stands for PSI 0.2
+    multivariate: bool = True,  # look at the rows too: all columns together, segments, what drift costs
 ) -> DriftReport:  # what changed; put into the ledger
     "Compare a later batch with what the model was trained on."
     e, reference = current_experiment(project), project_reference(project)
@@ -139,7 +158,13 @@ def project_drift(
     given = _scored(project, e, frame)
     performance = _performance(project, e, frame, given)
     errors = project.result("errors") or {}
-    report = compare(reference, _watched(e, frame, given), importance=errors.get("importance"), performance=performance)  # type: ignore[arg-type]
+    entity = project.config.entity or ""
+    watched, extra = _watched(e, frame, given), _rows_too(project, e, entity) if multivariate else {}
+    if extra and entity in frame and entity not in watched:
+        watched = watched.assign(**{entity: frame[entity]})
+    wanted = [*dict.fromkeys((*columns, *(name for name in (e.target, ANSWER) if name in reference.columns)))] if columns else None
+    report = compare(reference, watched, importance=errors.get("importance"), performance=performance, columns=wanted,  # type: ignore[arg-type]
+                     exclude=[entity] if entity and entity not in reference.columns else [], method=method, alert_threshold=alert_threshold, **extra)
     project.save_result("drift", report.to_dict(), inputs=("model", "current"))
     project.note(report.findings, source="drift", inputs=("model", "current"))
     return report

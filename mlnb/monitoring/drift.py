@@ -17,17 +17,22 @@ from ..core.errors import InputError, did_you_mean, listed
 from ..core.findings import Finding, Findings, Status, plain
 from ..core.items_monitoring import DRIFT_LIMITS
 from ..core.render import Raw, details, esc, figure_img, findings_html, panel
-from ..core.tables import Table
+from ..core.tables import Table, open_table
 from .comparison import ColumnDrift, compare_column
+from .drift_rows import RowDrift, look_at_rows
 from .drift_view import columns_html, plot_column, plot_columns
-from .playbook import ALPHA, FEWEST, Measured, concept, grade, response
-from .parquet import ParquetSource
-from .profile import Profile, open_rows
+from .playbook import ALPHA, FEWEST, Measured, concept, find_method, grade, response
+from .profile import Profile
 from .scan import count, plan
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+    from mlnb.evaluation.predictions import Predictions
+    from mlnb.monitoring.harm import Harm
+    from mlnb.monitoring.moved import MovedSegments
+    from mlnb.monitoring.multivariate import DomainReport
 
 # %% auto #0
 __all__ = ['DriftReport', 'compare']
@@ -46,6 +51,23 @@ class DriftReport:
     performance: Finding | None = None  # DRIFT-CONCEPT, when performance was given
     epsilon: float | None = None  # smallest share that a bin is taken to have, as it was given
     alpha: float = ALPHA  # how often a batch without drift may raise any alarm
+    method: str = "PSI"  # the measure that decides, as it was given
+    rows: RowDrift | None = None  # what the rows of both sides tell, when they were asked for
+
+    @property
+    def multivariate(self) -> DomainReport | None:
+        "All columns together; None where rows were not looked at."
+        return self.rows.multivariate if self.rows else None
+
+    @property
+    def segments(self) -> MovedSegments | None:
+        "Segments that grew or shrank; None where rows were not looked at."
+        return self.rows.segments if self.rows else None
+
+    @property
+    def harm(self) -> Harm | None:
+        "What drift is expected to cost the metric; None where that cannot be said."
+        return self.rows.harm if self.rows else None
 
     @cached_property
     def findings(self) -> Findings:
@@ -68,11 +90,11 @@ class DriftReport:
         return {"rows": {"reference": self.reference.rows, "current": self.current.rows},
                 "columns": {name: plain(c.to_dict()) for name, c in self.columns.items()}, "absent": list(self.absent),
                 "extra": list(self.extra), "notes": list(self.notes), "epsilon": self.epsilon, "alpha": self.alpha,
-                **self.findings.to_dict()}
+                "method": self.method, **plain((self.rows or RowDrift()).to_dict()), **self.findings.to_dict()}
 
     def plot(self, most: int = 25) -> Figure:
-        "PSI of each column against the limits of the playbook and against chance."
-        return plot_columns(self.columns, most)
+        "The measure that decides, of each column, against its limits and against chance."
+        return plot_columns(self.columns, most, find_method(self.method))
 
     def plot_column(self, name: str) -> Figure:
         "The distribution of one column on both sides."
@@ -112,12 +134,16 @@ def _features(report: DriftReport, features: Mapping[str, ColumnDrift]) -> Findi
     parts = [f"missing from the batch: {listed(lost, 5)}"] if lost else []
     parts += [f"critical: {listed(critical, 5)}"] if critical else []
     parts += [f"warning: {listed(warning, 5)}"] if warning else []
-    status = Status.FAIL if critical or lost else Status.WARN if warning else Status.PASS if compared else Status.NOT_CHECKED
+    together = report.multivariate if report.multivariate and report.multivariate.severity != "none" else None
+    parts += [together.why] if together else []
+    status = Status.FAIL if critical or lost else Status.WARN if warning or together else Status.PASS if compared else Status.NOT_CHECKED
     calm = f"None of {len(compared)} features drifted beyond chance and the limits." if compared else "No feature could be compared."
     evidence = {"drifted": {name: {"psi": features[name].psi, "by_chance": features[name].psi_limit, "why": features[name].why}
                             for name in critical + warning},
                 "alerts": [name for name, c in features.items() if c.alert], "absent": lost, "extra": report.extra, "notes": report.notes,
+                "method": report.method, **(report.rows or RowDrift()).to_dict(),
                 "rows": {"reference": report.reference.rows, "current": report.current.rows}}
+    parts += [report.harm.why.rstrip(".")] if report.harm and parts else []
     fix = {"fix": response("critical" if critical else "feature")} if status in (Status.FAIL, Status.WARN) and not lost else {}
     said = f"{len(critical + warning)} of {len(features)} features drifted; {'; '.join(parts)}." if parts else calm
     return finding("DRIFT-FEATURE", status, said,
@@ -147,11 +173,12 @@ def _html(report: DriftReport) -> Raw:
     note = (f"{report.current.rows:,} rows against {report.reference.rows:,} of the reference; {len(report.drifted)} columns drifted, "
             f"{critical} of them critically")
     said = "".join(f'<div style="margin:4px 0">• {esc(text)}</div>' for text in report.notes)
-    image = figure_img(report.plot(), "PSI of each column against the limits of the playbook and against chance")
+    image = figure_img(report.plot(), "The measure that decides, of each column, against its limits and against chance")
     pictures = "".join(figure_img(report.plot_column(name), f"{name} in the reference and in the batch")
                        for name in report.drifted[:6] if report.columns[name].psi is not None)
     more = details("How the drifted columns are distributed", pictures) if pictures else ""
-    return panel("Drift", findings_html(report.findings) + said + image + columns_html(report.columns) + more, note)
+    looked = Raw(str(report.rows._repr_html_())) if report.rows else ""
+    return panel("Drift", findings_html(report.findings) + said + image + columns_html(report.columns) + more + looked, note)
 
 # %% ../../nbs/07b_monitoring.drift.ipynb #30ea37b3
 def compare(
@@ -165,13 +192,19 @@ def compare(
     performance: tuple[Measured, Measured, bool] | None = None,  # metric then, metric now, whether more is better
     epsilon: float | None = None,  # smallest share of a bin; None: 0.0001, or half a row where that is more
     alpha: float = ALPHA,  # how often a batch without drift may raise any alarm
+    method: str = "PSI",  # the measure that decides: PSI, KS-test or JS-divergence
+    alert_threshold: float | None = None,  # alert above this; None: what stands for PSI 0.2
+    multivariate: bool = False,  # look at the rows too: all columns together, segments, costs; both sides have to be data
+    entity: str = "",  # column that names whom a row is about; with `multivariate`
+    reference_rows: object = None,  # the reference's rows, where `reference` is its profile; with `multivariate`
+    known: Predictions | None = None,  # truth and unseen answers for the reference's rows, for costs; else read from target and prediction
+    metric: str = "",  # what costs are measured in; the usual one when empty
     random_state: int = 0,  # seed of the sample that edges are taken from in a large table
-    engine: str = "duckdb",  # where files are read: "duckdb", "spark", or the URL of an Ibis backend
 ) -> DriftReport:  # measures, verdicts and findings
     "Compare a batch with the reference."
     if epsilon is not None and not 0 < epsilon < 0.1 or not 0 < alpha < 1:
         raise InputError(f"epsilon is {epsilon!r} and alpha {alpha!r}. Allowed are 0 < epsilon < 0.1 and 0 < alpha < 1.")
-    first, second = _side(reference, engine), _side(current, engine)
+    first, second = _side(reference), _side(current)
     names = _names(first, second, columns, exclude)
     then, now = _profiles(first, second, names, random_state)
     then = replace(then, target=target or then.target, prediction=prediction or then.prediction)
@@ -182,25 +215,27 @@ def compare(
     weights = importance or {}
     drift = {name: replace(compare_column(then.columns[name], now.columns[name], name, epsilon), role=then.role(name),
                            importance=weights.get(name)) for name in names}
-    drift = grade(drift, alpha)
+    decides = find_method(method, alert_threshold)
+    drift = _ordered(grade(drift, alpha, decides, others=int(multivariate)))
+    looked = _look(first if reference_rows is None else open_table(reference_rows), second, drift, then, entity, known, metric, alpha, random_state) if multivariate else None
     seen = list(second.columns)
     wanted = [name for name in (columns or has) if name not in exclude]
     return DriftReport(
-        _ordered(drift), then, now, tuple(name for name in wanted if name not in seen),
+        drift, then, now, tuple(name for name in wanted if name not in seen),
         tuple(name for name in seen if name not in has and name not in exclude) if columns is None else (),
-        _notes(drift, then, now), concept(*performance) if performance else None, epsilon, alpha)
+        (*_notes(drift, then, now), *(looked.notes if looked else ())), concept(*performance) if performance else None, epsilon, alpha, method, looked)
 
 # %% ../../nbs/07b_monitoring.drift.ipynb #fc78b354
-def _side(given: object, engine: str) -> Table | ParquetSource | Profile:
+def _side(given: object) -> Table | Profile:
     "A profile where one is given, a table otherwise."
     if isinstance(given, Profile):
         return given
     if isinstance(given, (str, Path)) and str(given).lower().endswith(".json"):
         return Profile.load(given)
-    return open_rows(given, engine)
+    return open_table(given)
 
 
-def _names(first: Table | ParquetSource | Profile, second: Table | ParquetSource | Profile, columns: Sequence[str] | None, exclude: Sequence[str]) -> list[str]:
+def _names(first: Table | Profile, second: Table | Profile, columns: Sequence[str] | None, exclude: Sequence[str]) -> list[str]:
     "The columns of both sides that are compared."
     for name in columns or ():
         if name not in first.columns:
@@ -212,16 +247,15 @@ def _names(first: Table | ParquetSource | Profile, second: Table | ParquetSource
     return names
 
 
-def _profiles(first: Table | ParquetSource | Profile, second: Table | ParquetSource | Profile, names: list[str],
-              random_state: int) -> tuple[Profile, Profile]:
+def _profiles(first: Table | Profile, second: Table | Profile, names: list[str], random_state: int) -> tuple[Profile, Profile]:
     "Profiles of both sides on the same edges; two tables of their own are counted at the same time."
     known = first.columns if isinstance(first, Profile) else {}
-    if isinstance(second, Profile) and not isinstance(first, Profile):
+    if isinstance(second, Profile) and isinstance(first, Table):
         known, asked = second.columns, plan(first, names, second.columns, random_state)
     else:
-        asked = plan(second if isinstance(first, Profile) else first, names, known, random_state)  # type: ignore[arg-type]
+        asked = plan(first if isinstance(first, Table) else second, names, known, random_state)  # type: ignore[arg-type]
 
-    def counted(side: Table | ParquetSource | Profile) -> Profile:
+    def counted(side: Table | Profile) -> Profile:
         if isinstance(side, Profile):
             return replace(side, columns={name: side.columns[name] for name in names})
         return Profile(side.rows, count(side, asked, distinct=False), side.name)
@@ -235,6 +269,15 @@ def _profiles(first: Table | ParquetSource | Profile, second: Table | ParquetSou
     return then, now
 
 
+def _look(first: Table | Profile, second: Table | Profile, drift: Mapping[str, ColumnDrift], then: Profile, entity: str, known: Predictions | None,
+          metric: str, alpha: float, random_state: int) -> RowDrift:
+    "What the rows tell; the level is shared with the columns."
+    features = [name for name, c in drift.items() if c.role == "feature"]
+    moved = [name for name in features if drift[name].severity in ("warning", "critical")]
+    looks = len({c.role for c in drift.values() if c.kind not in ("datetime", "id")}) + 1
+    return look_at_rows(first, second, features, moved, then.target, then.prediction, known, metric, entity, alpha / looks, random_state)
+
+
 def _ordered(drift: Mapping[str, ColumnDrift]) -> dict[str, ColumnDrift]:
     "Label and prediction first, then by importance where it is given, by verdict and index otherwise."
     roles, verdicts = ("label", "prediction", "feature"), ("critical", "warning", "none", "not_compared")
@@ -244,8 +287,7 @@ def _ordered(drift: Mapping[str, ColumnDrift]) -> dict[str, ColumnDrift]:
 # %% ../../nbs/07b_monitoring.drift.ipynb #9b126790
 def _notes(drift: Mapping[str, ColumnDrift], then: Profile, now: Profile) -> tuple[str, ...]:
     "What a reader should know before believing the figures."
-    notes = [f"The reference is the profile of the model {then.model} and the batch that of {now.model}: what differs may be the models."
-             ] if then.model and now.model and then.model != now.model else []
+    notes = []
     limits = [c.psi_limit for c in drift.values() if c.psi_limit]
     if limits and max(limits) > DRIFT_LIMITS["psi_warning"]:
         notes.append(f"With {min(now.rows, then.rows):,} rows, chance alone reaches a PSI of up to {max(limits):.2g}; "

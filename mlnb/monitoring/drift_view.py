@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..core.findings import Status
-from ..core.items_monitoring import DRIFT_LIMITS
 from ..core.render import PALETTE, Raw, badge, details, esc, figure, legend
 from ..core.render import table as html_table
 from .column import NUMERIC, ColumnProfile, even_cells, few_values
 from .comparison import ColumnDrift
+from .playbook import METHODS, Method
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,10 +32,11 @@ COLOURS: Mapping[str, str] = {"none": PALETTE["grey"], "warning": PALETTE["yello
 def plot_columns(
     columns: Mapping[str, ColumnDrift],  # what was found, in the order to show
     most: int = 25,  # bars at the most
+    method: Method = METHODS["PSI"],  # the measure that decides
 ) -> Figure:  # one bar a column
-    "PSI of each column against the limits of the playbook and against chance."
-    shown = [(name, c) for name, c in columns.items() if c.psi is not None][:most]
-    heights = [c.psi or 0.0 for _, c in shown]
+    "The measure that decides, of each column, against its limits and against chance."
+    shown = [(name, c) for name, c in columns.items() if getattr(c, method.key) is not None][:most]
+    heights = [float(getattr(c, method.key)) for _, c in shown]
     fig, ax = figure(7, 0.9 + 0.24 * max(len(shown), 2))
     if not shown:
         ax.text(0.5, 0.5, "no column could be compared", ha="center", va="center", transform=ax.transAxes, color=PALETTE["grey"])
@@ -43,15 +44,15 @@ def plot_columns(
         return fig
     y = np.arange(len(shown))[::-1]
     ax.barh(y, heights, color=[COLOURS[c.severity] for _, c in shown], height=0.62)
-    limits = np.array([c.psi_limit for _, c in shown], float)
-    ax.plot(np.where(np.isfinite(limits), limits, np.nan), y, linestyle="", marker="|", markersize=11, markeredgewidth=1.6,
-            color=PALETTE["purple"], label="chance reaches this in 1 of 20 batches")
-    for key, colour in (("psi_warning", "yellow"), ("psi_critical", "red")):
-        ax.axvline(DRIFT_LIMITS[key], color=PALETTE[colour], linestyle="--", linewidth=1,
-                   label=f"{key.split('_')[1]} {DRIFT_LIMITS[key]:g}")
+    if method.key != "ks":  # the widest gap has no limit of its own in the profile
+        limits = np.array([getattr(c, f"{method.key}_limit") for _, c in shown], float)
+        ax.plot(np.where(np.isfinite(limits), limits, np.nan), y, linestyle="", marker="|", markersize=11, markeredgewidth=1.6,
+                color=PALETTE["purple"], label="chance reaches this in 1 of 20 batches")
+    for level, title, colour in ((method.warning, "warning", "yellow"), (method.critical, "critical", "red")):
+        ax.axvline(level, color=PALETTE[colour], linestyle="--", linewidth=1, label=f"{title} {level:g}")
     ax.set_yticks(y, [_short(name) for name, _ in shown])
-    ax.set_xlim(0, max([*heights, 0.3]) * 1.05)
-    ax.set_xlabel("population stability index")
+    ax.set_xlim(0, max([*heights, 1.2 * method.critical]) * 1.05)
+    ax.set_xlabel({"psi": "population stability index", "ks": "widest gap between the cumulative shares", "js": "Jensen–Shannon distance"}[method.key])
     ax.grid(visible=False, axis="y")
     legend(ax, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=3)  # above the bars, wherever they are long
     return fig
@@ -121,7 +122,7 @@ def _shares(reference: ColumnProfile, current: ColumnProfile, most: int) -> tupl
 # %% ../../nbs/07bc_monitoring.drift_view.ipynb #38317c94
 STATUS: Mapping[str, Status] = {"none": Status.PASS, "warning": Status.WARN, "critical": Status.FAIL,
                                 "not_compared": Status.NOT_CHECKED}
-HEADS = ("verdict", "column", "PSI", "by chance", "KS", "JS", "KL", "missing", "what changed, and what to do")
+HEADS = ("verdict", "column", "PSI", "by chance", "KS", "JS", "KL", "way", "missing", "what changed, and what to do")
 
 
 def columns_html(
@@ -130,7 +131,7 @@ def columns_html(
     "Measures and verdicts as a table."
     rows = {name: (badge(STATUS[c.severity], {"none": "calm", "not_compared": "not compared"}.get(c.severity, c.severity)),
                    name if c.role == "feature" else f"{name} ({c.role})", _round(c.psi), _round(c.psi_limit), _round(c.ks), _round(c.js),
-                   _round(c.kl), _change(c), Raw(f'<div style="min-width:140px;max-width:320px">{esc(c.why)}{_means(c)}{_response(c)}</div>'))
+                   _round(c.kl), _round(c.wasserstein), _change(c), Raw(f'<div style="min-width:140px;max-width:320px">{esc(c.why)}{_means(c)}{_response(c)}</div>'))
             for name, c in columns.items()}
     loud = [row for name, row in rows.items() if columns[name].severity in ("warning", "critical")]
     calm = [row for name, row in rows.items() if columns[name].severity not in ("warning", "critical")]

@@ -52,6 +52,7 @@ class Harm:
     counts: float  # rows that the weighted rows are worth
     rows: int  # rows with known answers
     greater_is_better: bool = True
+    apart: float = 0.5  # ROC-AUC of the classifier that tells the sides apart
     columns: Mapping[str, Cost] = field(default_factory=dict)  # each column alone, the dearest first
     segments: Mapping[str, Cost] = field(default_factory=dict)  # each segment's share alone
 
@@ -62,14 +63,15 @@ class Harm:
 
     @property
     def trusted(self) -> bool:
-        "Whether enough rows are left to count."
-        return self.counts >= max(50.0, 0.02 * self.rows)
+        "Whether the reference holds enough rows such as those of the batch."
+        return self.apart < 0.95 and self.counts >= max(50.0, 0.02 * self.rows)
 
     @property
     def why(self) -> str:
         "The verdict in a sentence."
         if not self.trusted:
-            return f"The batch is too unlike the known rows to say: weighted, the {self.rows:,} rows are worth {self.counts:.0f}."
+            return (f"What drift does to {self.title} cannot be said: the batch is too unlike the {self.rows:,} known rows (told apart with ROC-AUC "
+                    f"{self.apart:.3f}; weighted, they are worth {self.counts:.0f}).")
         first = next(iter(self.columns.items()), None)
         worse = first is not None and (first[1].high < 0 if self.greater_is_better else first[1].low > 0)
         most = f"; drift in {first[0]} alone: {first[1].change:+.3f}" if first and worse else ""
@@ -82,7 +84,7 @@ class Harm:
             return {"change": cost.change, "low": cost.low, "high": cost.high}
 
         return {"metric": self.metric, "known": self.known, **plain(self.whole), "hurts": self.hurts, "trusted": self.trusted, "why": self.why,
-                "rows": self.rows, "worth": self.counts, "columns": {name: plain(c) for name, c in self.columns.items()},
+                "rows": self.rows, "worth": self.counts, "apart": self.apart, "columns": {name: plain(c) for name, c in self.columns.items()},
                 "segments": {name: plain(c) for name, c in self.segments.items()}}
 
     def frame(self) -> pd.DataFrame:
@@ -120,21 +122,23 @@ HIGHEST, RESAMPLES, ROUNDS = 20.0, 200, 3  # weight of a row at the most; resamp
 def harm(
     rows: PairedRows,  # rows of both sides
     found: DomainReport,  # what `domain_classifier` says of them
-    known: Predictions,  # truth and the model's unseen answers for every row of the reference's table, in its order
+    known: Predictions,  # truth and the model's unseen answers for every row of the reference's table, in its order, or of its sample in `rows`
     metric: str = "",  # its name; the first of the task when empty
     columns: Sequence[str] = (),  # columns to weigh alone, such as the drifted ones
     segments: Sequence[Segment] = (),  # segments to weigh alone
+    there: np.ndarray | None = None,  # shape (rows of the reference in `rows`,): which of them count; all when None
     random_state: int = 0,  # seed of the resamples
 ) -> Harm:  # expected changes with intervals
     "Expect the metric under covariate shift by importance weighting (Shimodaira, 2000; Sugiyama et al., 2007)."
-    if len(known) != rows.totals[0]:
+    if len(known) not in (rows.totals[0], rows.sizes[0]):
         raise InputError(f"There are {len(known):,} known answers and {rows.totals[0]:,} rows in the reference. Give one for each row, in the same order.")
     measure = get_metric(metric) if metric else _usual(known)
     if measure.by_list:
         raise InputError(f"{measure.title} counts whole lists and cannot be weighted by rows. Choose a metric of rows.")
     rng, own = np.random.default_rng(random_state), np.flatnonzero(~rows.batch)
-    p = known.take(rows.place[own])
+    p = known.take(rows.place[own]) if len(known) == rows.totals[0] else known
     draws = np.vstack([np.ones((1, len(own))), rng.multinomial(len(own), np.full(len(own), 1 / len(own)), RESAMPLES)]).astype(float)
+    draws = draws if there is None else draws * there
     base = _values(measure, p, draws)
     weight = np.exp(np.clip(found.density[own], -20, np.log(HIGHEST)))
     sides = {name: cells(rows, name, 10) for name in columns}
@@ -148,7 +152,7 @@ def harm(
              for s in segments}
     worst = 1 if measure.greater_is_better else -1
     ordered = [dict(sorted(costs.items(), key=lambda item: worst * item[1].change)) for costs in (alone, parts)]
-    return Harm(measure.name, measure.title, float(base[0]), whole, worth, len(own), measure.greater_is_better, *ordered)
+    return Harm(measure.name, measure.title, float(base[0]), whole, worth, int(draws[0].sum()), measure.greater_is_better, found.auc, *ordered)
 
 # %% ../../nbs/07bk_monitoring.harm.ipynb #0419dd81
 def _usual(known: Predictions) -> Metric:
