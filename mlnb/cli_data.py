@@ -146,6 +146,7 @@ def drift_command(
     target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="Column that holds the label.")] = "",
     prediction: Annotated[str, typer.Option("--prediction", metavar="COLUMN", help="Column that holds the model's output.")] = "",
     save_profile: Annotated[str, typer.Option("--save-profile", metavar="FILE", help="Keep the profile of the reference, as JSON.")] = "",
+    engine: Annotated[str, typer.Option("--engine", help="Where files are read: duckdb, spark, or the URL of an Ibis backend.")] = "duckdb",
     gate: Gate = False,
     as_json: Json = False,
 ) -> Answer:
@@ -156,10 +157,11 @@ def drift_command(
       mlnb drift train.parquet may.parquet
       mlnb drift train.csv may.csv --save-profile train.json
       mlnb drift train.json june.csv --gate --json
+      mlnb drift train.json "days/*.parquet" --engine spark
     """
     from mlnb.monitoring.drift import compare
 
-    report = compare(reference, current, target=target, prediction=prediction)
+    report = compare(reference, current, target=target, prediction=prediction, engine=engine)
     if save_profile:
         tell(f"Profile of the reference: {report.reference.save(save_profile)}")
     code, error = gated(report.findings, gate)

@@ -48,8 +48,6 @@ def make(path: Path, rows: int, seed: int, drift: bool) -> None:
 
 
 def ours(reference: str, current: str) -> None:
-    import ibis.backends.duckdb  # noqa: F401  (brings pandas along)
-
     from mlnb.monitoring.drift import compare
 
     start = time.perf_counter()
