@@ -107,10 +107,10 @@ def test_texts_and_categories_merge_their_number_of_values():
     first, second = (profile(pd.DataFrame({"who": part}), edges_from=reference) for part in (ids[:4000], ids[3000:]))
     assert first.merge(second).columns["who"].distinct == pytest.approx(6000, rel=0.2)
     many = pd.DataFrame({"x": [f"v{i % 1500}" for i in range(6000)]})
-    parts = [profile(many[a:b].reset_index(drop=True)) for a, b in ((0, 1200), (1200, 6000))]
+    parts = [profile(many[a:b].reset_index(drop=True)) for a, b in ((0, 3000), (3000, 6000))]
     assert parts[0].columns["x"].rest and parts[0].merge(parts[1]).columns["x"].distinct == pytest.approx(1500, rel=0.2)
     few = profile(pd.DataFrame({"x": ["a", "b"] * 50}))
-    assert few.merge(parts[0]).columns["x"].distinct == pytest.approx(1202, rel=0.2)  # one list is whole, the other is not
+    assert few.merge(parts[0]).columns["x"].distinct == pytest.approx(1502, rel=0.2)  # one list is whole, the other is not
 
 
 # frequent values
@@ -182,7 +182,7 @@ def table(rows: int = 6000, seed: int = 0) -> pa.Table:
         "plan": pa.array(rng.choice(["a", "b", "c"], rows), mask=rng.random(rows) < 0.05), "flag": rng.random(rows) < 0.5,
         "day": pa.array(rng.integers(0, 300, rows).astype("datetime64[D]")), "at": pa.array(rng.integers(0, 10**9, rows), pa.timestamp("s")),
         "said": [" ".join(["word"] * k) + str(i) for i, k in enumerate(rng.integers(3, 20, rows))], "written": [f"{v:.2f}" for v in rng.normal(size=rows)],
-        "price": pa.array((rng.integers(0, 10**4, rows) / 100).round(2)).cast(pa.decimal128(10, 2)), "none": pa.nulls(rows, pa.float64()),
+        "none": pa.nulls(rows, pa.float64()),
         "coded": pa.array(rng.choice(["p", "q"], rows)).dictionary_encode()})  # fmt: skip
 
 
@@ -205,7 +205,7 @@ def test_parquet_read_directly_gives_what_the_database_gives(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("odd", [
-    pa.table({"x": [[1], [2]]}), pa.table({"x": pa.array([1, 2], pa.timestamp("s", "UTC"))}), pa.table({"x": [1], "X": [2]}), pa.table({"x": pa.array([], pa.int64())})])  # fmt: skip
+    pa.table({"x": [[1], [2]]}), pa.table({"x": pa.array([1, 2]).cast(pa.decimal128(21, 2))}), pa.table({"x": pa.array([1, 2], pa.timestamp("s", "UTC"))}), pa.table({"x": [1], "X": [2]}), pa.table({"x": pa.array([], pa.int64())})])  # fmt: skip
 def test_unusual_files_are_left_to_the_database(tmp_path, odd):
     pq.write_table(odd, tmp_path / "a.parquet")
     assert open_parquet(tmp_path / "a.parquet") is None
@@ -276,8 +276,8 @@ def test_profiles_of_other_models_are_told_apart():
 
 
 def reference_and_rows() -> tuple[Profile, pd.DataFrame]:
-    data = table().to_pandas().drop(columns=["price", "day", "none"])
-    return profile(data), table(2500, 7).to_pandas().drop(columns=["price", "day", "none"])
+    data = table().to_pandas().drop(columns=["day", "none"])
+    return profile(data), table(2500, 7).to_pandas().drop(columns=["day", "none"])
 
 
 def assert_same(a: Profile, b: Profile) -> None:

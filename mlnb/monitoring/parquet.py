@@ -113,7 +113,7 @@ def _is_text(dtype: pa.DataType) -> bool:
 def _is_plain(dtype: pa.DataType) -> bool:
     import pyarrow.types as t
 
-    tests = (t.is_floating, t.is_integer, t.is_boolean, t.is_decimal, t.is_date, t.is_null, _is_text)
+    tests = (t.is_floating, t.is_integer, t.is_boolean, t.is_date, t.is_null, _is_text)
     return any(test(dtype) for test in tests) or (t.is_timestamp(dtype) and dtype.tz is None)
 
 # %% ../../nbs/07ah_monitoring.parquet.ipynb #bbec7fe1
