@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,13 +77,29 @@ def project_reference(
     kept = project.result("reference", fresh=True)
     if kept is not None:
         return Profile.from_json(json.dumps(kept), "results/reference.json")
+    if project.result("reference") is None and (found := _kept_beside_model(project, e)):
+        project.save_result("reference", found.to_dict(), inputs=("model", "holdout"))
+        return found
     frame, given = _unseen(project, e, project.train().frame())
-    made = profile(_watched(e, frame, given), target=e.target, prediction=ANSWER)
+    made = profile(_watched(e, frame, given), target=e.target, prediction=ANSWER, model=e.id)
     project.save_result("reference", made.to_dict(), inputs=("model", "holdout"))
     if e.run_id:
         with quiet_mlflow() as mlflow:
             mlflow.MlflowClient(tracking_uri=project.tracking_uri).log_text(e.run_id, made.to_json(), "reference_profile.json")
     return made
+
+
+def _kept_beside_model(project: Project, e: Experiment) -> Profile | None:
+    "The copy in MLflow, for when the project's own is gone; nothing where there is none, or it is of another model."
+    if not e.run_id:
+        return None
+    try:
+        with quiet_mlflow() as mlflow, tempfile.TemporaryDirectory() as folder:
+            client = mlflow.MlflowClient(tracking_uri=project.tracking_uri)
+            found = Profile.load(client.download_artifacts(e.run_id, "reference_profile.json", folder))
+    except Exception:  # not logged, damaged, or the server is away: it is made again
+        return None
+    return found if found.model == e.id else None
 
 # %% ../../nbs/07c_monitoring.batch.ipynb #b8870173
 def batch_table(
