@@ -69,7 +69,7 @@ def test_numbers_agree_with_numpy(where):
 
 def test_edges_hold_about_equally_many_rows(where):
     counts = profile(frame(), columns=["normal"]).columns["normal"].counts
-    assert len(counts) == scan.BINS and max(counts) - min(counts) <= 2
+    assert len(counts) == counters.BINS and max(counts) - min(counts) <= 2
 
 
 def test_categories_agree_with_pandas(where):

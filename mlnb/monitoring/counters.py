@@ -93,17 +93,6 @@ def as_numbers(
     return values, int((np.array(filled, bool)[places[there].astype(int)] & np.isnan(values[there])).sum())
 
 # %% ../../nbs/07ag_monitoring.counters.ipynb #06181bab
-def _plain(column: pa.Array) -> np.ndarray:
-    "A float column as an array; NaN where it is null."
-    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
-
-
-def _is_text(dtype: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    return pa.types.is_string(dtype) or pa.types.is_large_string(dtype)
-
-
 def as_text(
     value: Any,  # a value of a column
 ) -> Any:  # text; None and NaN stay what they are
@@ -111,6 +100,24 @@ def as_text(
     if isinstance(value, str) or value is None or value != value:
         return value
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _plain(column: pa.Array) -> np.ndarray:
+    "A float64 column as an array; NaN where it is null. (Arrow's own way loads pandas.)"
+    valid, data = column.buffers()
+    if data is None or not len(column):
+        return np.full(len(column), np.nan)
+    values = np.frombuffer(data, np.float64, len(column), 8 * column.offset)
+    if column.null_count:
+        there = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")[column.offset:column.offset + len(column)]
+        values = np.where(there, values, np.nan)
+    return values
+
+
+def _is_text(dtype: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_string(dtype) or pa.types.is_large_string(dtype)
 
 # %% ../../nbs/07ag_monitoring.counters.ipynb #755ea969
 CHUNK = 16_384  # values that are worked on at once: they stay in the processor's cache
@@ -122,8 +129,7 @@ class _Numbers:
     def __init__(self, asked: Question, sketches: bool) -> None:
         self.kind, self.edges, self.sketches = asked.kind, tuple(float(e) for e in asked.edges), sketches
         self.rows = self.missing = self.unread = self.below = self.above = 0
-        self.counts = [0] * (len(self.edges) + 1)
-        self.sum = self.squares = 0.0
+        self.counts, self.sum, self.squares = [0] * (len(self.edges) + 1), 0.0, 0.0
         self.low, self.high, self.middle = math.inf, -math.inf, centre(self.edges)
         if sketches:
             self.cells, self.marks = np.zeros(2 * CELLS + 1, np.int64), np.zeros(FULL, bool)
@@ -141,18 +147,8 @@ class _Numbers:
                 self._chunk(values[start:start + CHUNK])
 
     def _chunk(self, x: np.ndarray) -> None:
-        if math.isnan(total := float(x.sum())) or math.isinf(total):
-            seen = x[~np.isnan(x)]
-            self.missing += len(x) - len(seen)
-            x = seen
-            if math.isinf(total) or not np.isfinite(x).all():
-                self.below += (below := int(np.isneginf(x).sum()))
-                self.above += (above := int(np.isposinf(x).sum()))
-                self.counts[0] += below
-                self.counts[-1] += above
-                if self.sketches:
-                    set_marks(self.marks, hash_values(x[~np.isfinite(x)]))
-                x = x[np.isfinite(x)]
+        if not math.isfinite(float(x.sum())):
+            x = _set_apart(self, x)
         if not len(x):
             return
         up_to = [*(int(np.count_nonzero(x <= edge)) for edge in self.edges), len(x)]
@@ -170,6 +166,20 @@ class _Numbers:
         return _number_profile(self)
 
 # %% ../../nbs/07ag_monitoring.counters.ipynb #4926ce4e
+def _set_apart(c: _Numbers, x: np.ndarray) -> np.ndarray:
+    "Count what is missing or infinite; the rest."
+    seen = x[~np.isnan(x)]
+    c.missing += len(x) - len(seen)
+    odd = seen[np.isinf(seen)]
+    below = int((odd < 0).sum())
+    c.below, c.above = c.below + below, c.above + len(odd) - below
+    c.counts[0] += below
+    c.counts[-1] += len(odd) - below
+    if c.sketches and len(odd):
+        set_marks(c.marks, hash_values(odd))
+    return seen[np.isfinite(seen)]
+
+
 def _number_profile(c: _Numbers) -> ColumnProfile:
     "What was counted, as a profile."
     n = c.rows - c.missing - c.below - c.above

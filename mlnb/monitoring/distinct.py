@@ -62,9 +62,14 @@ def set_marks(
     hashes: np.ndarray,  # unsigned 64 bits, shape (n,)
 ) -> None:
     "Mark what hashes say."
-    run = (hashes >> np.uint64(9)).astype(np.float64).view(np.uint64) >> np.uint64(52)  # the exponent counts the digits after the zeros
-    run = np.minimum(np.uint64(1023 + 55) - run, np.uint64(56))  # 1 to 55; nothing but zeros: 56
-    marks[((hashes & np.uint64(REGISTERS - 1)) << np.uint64(6)) + run] = True
+    run = (hashes >> np.uint64(9)).view(np.int64).astype(np.float64).view(np.int64)
+    run >>= np.int64(52)  # the exponent counts the digits after the zeros
+    np.subtract(np.int64(1023 + 55), run, out=run)
+    np.minimum(run, np.int64(56), out=run)  # 1 to 55; nothing but zeros: 56
+    place = (hashes & np.uint64(REGISTERS - 1)).view(np.int64)
+    place <<= np.int64(6)
+    place += run
+    marks[place] = True
 
 
 def pack_marks(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 # %% auto #0
-__all__ = ['CHUNK', 'number_query', 'value_query', 'register_query', 'count_by_engine']
+__all__ = ['CHUNK', 'DIGITS', 'number_query', 'value_query', 'register_query', 'count_by_engine']
 
 # %% ../../nbs/07ai_monitoring.engine.ipynb #adb260ef
 CHUNK = 16  # numbers per query: longer ones take longer to plan than to run
@@ -51,7 +51,7 @@ def _ask_numbers(values: ir.Table, questions: Mapping[str, Question]) -> dict[st
     found, again = {}, []
     for i, (name, asked) in enumerate(questions.items()):
         rows, n, middle = row["rows"], row[f"n{i}"], centre(asked.edges)
-        if not all(math.isfinite(row[f"{key}{i}"] or 0.0) for key in "sqaz"):
+        if n and not all(math.isfinite(math.nan if row[f"{key}{i}"] is None else row[f"{key}{i}"]) for key in "sqaz"):
             again.append(name)
             continue
         shift = row[f"s{i}"] / n if n else 0.0
@@ -68,7 +68,7 @@ def _ask_carefully(x: ir.FloatingColumn, asked: Question) -> ColumnProfile:
     import ibis
 
     seen = x.notnull() & ~x.isnan()
-    finite = seen & ~x.isinf()
+    finite = seen & (x < math.inf) & (x > -math.inf)
     measures = {"rows": x.as_table().count(), "n": seen.sum(), "low": (x == -math.inf).sum(), "high": (x == math.inf).sum(),
                 "a": x.min(where=finite), "z": x.max(where=finite), "m": x.mean(where=finite), "v": x.var(where=finite, how="pop")}
     measures |= {f"h{j}": (seen & (x <= ibis.literal(e, "float64"))).sum() for j, e in enumerate(asked.edges)}
@@ -104,6 +104,9 @@ def _ask_values(column: ir.Column, asked: Question, rows: int) -> ColumnProfile:
     return replace(found, distinct=distinct)
 
 # %% ../../nbs/07ai_monitoring.engine.ipynb #90fe3c45
+DIGITS = 2**31  # what is used of a hash
+
+
 def register_query(
     column: ir.Column,  # any column
     number: int = 0,  # which column it is, when several queries are joined
@@ -113,10 +116,10 @@ def register_query(
 
     there = column.cast("string").name("value").as_table()
     there = there.filter(there["value"].notnull())
-    hashed = there["value"].hash().cast("int64")
-    register = ((hashed % REGISTERS) + REGISTERS) % REGISTERS
-    rest = (hashed - register) / REGISTERS + 2.0**54  # 55 digits, as a number that is never negative
-    run = ibis.cases((rest < 1, 56), else_=(55 - rest.nullif(0.0).log2().floor()).cast("int64"))
+    first, second = (((text.hash().cast("int64") % DIGITS) + DIGITS) % DIGITS for text in (there["value"], there["value"] + ibis.literal("#")))
+    register = first % REGISTERS
+    rest = second.cast("float64") * (DIGITS // REGISTERS) + ((first - register) / REGISTERS).cast("float64")  # 54 digits, which a float64 just holds
+    run = ibis.cases((rest < 1, 55), else_=(54 - rest.nullif(0.0).log2().floor()).cast("int64"))
     each = there.select(register=register, run=run)
     return each.group_by("register").aggregate(run=each.run.max()).select(column=ibis.literal(number, "int64"), register="register", run="run")
 

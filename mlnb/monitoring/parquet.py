@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -98,7 +99,8 @@ def _sample(source: ParquetSource, column: str, rows: int, random_state: int) ->
         places = np.sort(rng.choice(n, min(wanted, n), replace=False))
         with source._file(path) as file:
             held = file.read_row_group(number, columns=[column], use_threads=False).column(0)
-        found.extend((held if len(places) == n else held.take(pa.array(places))).chunks)
+        indices = pa.Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places.astype(np.int64))])  # pa.array loads pandas
+        found.extend((held if len(places) == n else held.take(indices)).chunks)
     return pa.chunked_array(found, source.schema.field(column).type)
 
 
@@ -111,7 +113,7 @@ def _is_text(dtype: pa.DataType) -> bool:
 def _is_plain(dtype: pa.DataType) -> bool:
     import pyarrow.types as t
 
-    tests = (t.is_floating, t.is_integer, t.is_boolean, t.is_decimal, t.is_date, t.is_null, _is_text)
+    tests = (t.is_floating, t.is_integer, t.is_boolean, t.is_date, t.is_null, _is_text)
     return any(test(dtype) for test in tests) or (t.is_timestamp(dtype) and dtype.tz is None)
 
 # %% ../../nbs/07ah_monitoring.parquet.ipynb #bbec7fe1
@@ -172,6 +174,19 @@ def _text_measures(column: pa.ChunkedArray) -> dict[str, float] | None:
     spaces = sum(n * text.count(" ") for text, n in counts.items())
     return {"filled": filled, "distinct": len(counts), "number": 0, "date": 0, "spaces": spaces / filled if filled else 0.0}
 
+
+_one_at_a_time = threading.Lock()  # the connection is shared by all threads
+
+
+def _asked_database(column: pa.ChunkedArray) -> str:
+    "The kind of a text that may hold numbers or dates."
+    import pyarrow as pa
+
+    from mlnb.core.tables import open_table
+
+    with _one_at_a_time:
+        return open_table(pa.table({"x": column})).kinds["x"]
+
 # %% ../../nbs/07ah_monitoring.parquet.ipynb #f82c69ad
 def kind_of(
     column: pa.ChunkedArray,  # values of the column, or a sample of them
@@ -188,9 +203,7 @@ def kind_of(
     if dtype.is_string():
         found = _text_measures(column)
         if found is None:
-            from mlnb.core.tables import open_table
-
-            return open_table(pa.table({"x": column})).kinds["x"], dtype
+            return _asked_database(column), dtype
         measures = dict(found)
     elif dtype.is_numeric():
         measures |= _edges(column)

@@ -5,6 +5,7 @@
 # %% ../../nbs/07ae_monitoring.quantiles.ipynb #ce53c683
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -26,7 +27,8 @@ def centre(
     return float(edges[len(edges) // 2]) if len(edges) else 0.0
 
 
-def _first(edges: Sequence[float]) -> int:
+@functools.lru_cache(4096)
+def _first(edges: tuple[float, ...]) -> int:
     "The bits of the distance at which cell 1 begins."
     span = float(edges[-1]) - float(edges[0]) if len(edges) > 1 else 0.0
     near = min(max(span / 64, 1e-290), 1e290) if math.isfinite(span) else 1e290
@@ -39,11 +41,13 @@ def cell_numbers(
 ) -> np.ndarray:  # shape (n,); 0 to 2 * CELLS, CELLS is the middle
     "The cell of each value."
     bits = (distances.view(np.int64) >> np.int64(52 - STEPS)).astype(np.int32)
-    outer = np.int32((1 << (11 + STEPS)) - 1)
-    place = bits & outer
-    place -= np.int32(_first(edges) - 1)
-    np.clip(place, 0, CELLS, out=place)
-    np.negative(place, out=place, where=bits < 0)
+    place = bits & np.int32((1 << (11 + STEPS)) - 1)
+    place -= np.int32(_first(tuple(edges)) - 1)
+    np.maximum(place, np.int32(0), out=place)
+    np.minimum(place, np.int32(CELLS), out=place)
+    sign = bits >> np.int32(31)  # 0, or -1 for what lies below the middle
+    place ^= sign  # with the next line: the negative of what lies below
+    place -= sign
     place += np.int32(CELLS)
     return place
 
@@ -77,7 +81,7 @@ class Quantile(NamedTuple):
 
 def _ends(cell: int, edges: Sequence[float]) -> tuple[float, float]:
     "Distances at which a cell begins and ends, counted from CELLS; rounding of the subtraction included."
-    first, away = _first(edges), abs(cell - CELLS)
+    first, away = _first(tuple(edges)), abs(cell - CELLS)
     start, end = (float(np.int64((first + step - 1) << (52 - STEPS)).view(np.float64)) if step > 0 else 0.0 for step in (away, away + 1))
     end = math.inf if away == CELLS else end
     return (-end, end) if away == 0 else (start, end) if cell > CELLS else (-end, -start)

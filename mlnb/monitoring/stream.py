@@ -5,6 +5,7 @@
 # %% ../../nbs/07ak_monitoring.stream.ipynb #9ce3fa02
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 from collections import Counter as Tally
@@ -42,11 +43,10 @@ def _as_number(value: Any) -> tuple[float, bool]:
 
 def _numbers(cells: Sequence[Any]) -> tuple[np.ndarray, int]:
     "Cells as numbers, and how many could not be read."
-    try:
-        if str not in set(map(type, cells)):
-            return np.array([math.nan if x is None else x for x in cells] if None in cells else cells, np.float64), 0
-    except (TypeError, ValueError):
-        pass
+    with contextlib.suppress(TypeError, ValueError):
+        return np.array(cells, np.float64), 0
+    with contextlib.suppress(TypeError, ValueError):
+        return np.array([math.nan if x is None else x for x in cells], np.float64), 0
     read = [_as_number(x) for x in cells]
     return np.array([x for x, _ in read], np.float64), sum(unread for _, unread in read)
 
@@ -65,7 +65,7 @@ def _add(counted: Any, cells: Sequence[Any]) -> None:
         try:
             counted.add_counts(Tally(cells))
         except TypeError:  # a list or a mapping in a cell
-            counted.add_counts(Tally(x if x is None else str(as_text(x)) for x in cells))
+            counted.add_counts(Tally(x if x is None or (isinstance(x, float) and x != x) else str(as_text(x)) for x in cells))
     else:
         try:
             column = pa.array(cells, from_pandas=True)
@@ -120,19 +120,20 @@ class _Rows:
             for name, cells in zip(self.names, zip(*rows, strict=True), strict=False):
                 _add(self.counters[part][name], cells)
 
-    def take_frame(self, table: pa.Table) -> None:
-        "Count a frame, its columns as they are."
-        import pyarrow as pa
+# %% ../../nbs/07ak_monitoring.stream.ipynb #fda8a4e5
+def _take_frame(rows: _Rows, table: pa.Table) -> None:
+    "Count a frame, its columns as they are."
+    import pyarrow as pa
 
-        held = {name: table[name].combine_chunks() if name in table.column_names else pa.nulls(table.num_rows) for name in self.wanted}
-        segments = [part for part in self.rows if part]
-        places = segment_places(held[self.reference.by], segments) if segments else []
-        with self.lock:
-            self.count()
-            for part, place in zip(self.rows, [None, *places], strict=True):
-                self.rows[part] += table.num_rows if place is None else sum(place.to_pylist())
-                for name in self.names:
-                    self.counters[part][name].add(held[name] if place is None else held[name].filter(place))
+    held = {name: table[name].combine_chunks() if name in table.column_names else pa.nulls(table.num_rows) for name in rows.wanted}
+    segments = [part for part in rows.rows if part]
+    places = segment_places(held[rows.reference.by], segments) if segments else []
+    with rows.lock:
+        rows.count()
+        for part, place in zip(rows.rows, [None, *places], strict=True):
+            rows.rows[part] += table.num_rows if place is None else sum(place.to_pylist())
+            for name in rows.names:
+                rows.counters[part][name].add(held[name] if place is None else held[name].filter(place))
 
 # %% ../../nbs/07ak_monitoring.stream.ipynb #69b09a6d
 class StreamProfile:
@@ -161,7 +162,7 @@ class StreamProfile:
         elif isinstance(rows, (list, tuple)):
             self._rows.take(rows)
         else:
-            self._rows.take_frame(arrow_of(rows))
+            _take_frame(self._rows, arrow_of(rows))
 
     def profile(self) -> Profile:
         "What was counted so far."

@@ -1,4 +1,4 @@
-"""Drift of 1,000,000 x 30 against 1,000,000 x 30 in Parquet: mlnb beside Evidently's data drift preset with PSI.
+"""Drift of 1,000,000 x 30 against 1,000,000 x 30 in Parquet: mlnb beside Evidently's data drift preset with PSI and NannyML's Jensen–Shannon.
 
 Each tool is a process of its own that reads the files as its users do and compares all columns. The ratio is of whole
 processes; what is left without the imports is printed beside it.
@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
 
 ROWS, NUMBERS, CATEGORIES = 1_000_000, 25, 5
+NANNYML = ["nannyml>=0.13,<1", "pyarrow"]
 EVIDENTLY = ["evidently>=0.7,<0.8", "pandas<3", "pyarrow"]  # 0.7 does not import with pandas 3
 
 
@@ -48,8 +49,6 @@ def make(path: Path, rows: int, seed: int, drift: bool) -> None:
 
 
 def ours(reference: str, current: str) -> None:
-    import ibis.backends.duckdb  # noqa: F401  (brings pandas along)
-
     from mlnb.monitoring.drift import compare
 
     start = time.perf_counter()
@@ -76,6 +75,20 @@ def evidently(reference: str, current: str) -> None:
     print(json.dumps({"psi": psi, "work": time.perf_counter() - start}))
 
 
+def nannyml(reference: str, current: str) -> None:
+    import nannyml as nml
+    import pandas as pd
+
+    start = time.perf_counter()
+    old, new = (pd.read_parquet(path) for path in (reference, current))
+    found = nml.UnivariateDriftCalculator(
+        column_names=list(old), continuous_methods=["jensen_shannon"], categorical_methods=["jensen_shannon"], chunk_number=1
+    )
+    shown = found.fit(old).calculate(new).filter(period="analysis").to_df()
+    js = {name: float(shown[name]["jensen_shannon"]["value"].iloc[0]) for name in old}
+    print(json.dumps({"js": js, "work": time.perf_counter() - start}))
+
+
 def main(rows: int) -> None:
     import peers
 
@@ -89,20 +102,26 @@ def main(rows: int) -> None:
         mine = peers.measured([sys.executable, __file__, "ours", *files])
         batch = peers.measured([sys.executable, __file__, "ours", kept, files[1]])
         theirs = peers.measured([python, __file__, "evidently", *files])
-    said = [json.loads(side.stdout.strip().splitlines()[-1]) for side in (mine, batch, theirs)]
-    names = ("mlnb: PSI, KS, JS, KL, chi-square, missing", "mlnb: the same from a saved profile", "evidently: PSI")
-    for name, side, words in zip(names, (mine, batch, theirs), said, strict=True):
-        print(f"{name:45} {side.seconds:7.2f} s, without imports {words['work']:7.2f} s {side.peak_mb:7.0f} MB")
+        other = peers.measured([peers.python("nannyml", NANNYML), __file__, "nannyml", *files])
+    sides = (mine, batch, theirs, other)
+    said = [json.loads(side.stdout.strip().splitlines()[-1]) for side in sides]
+    names = ("mlnb: PSI, KS, JS, KL, chi-square, missing", "mlnb: the same from a saved profile", "evidently: PSI", "nannyml: Jensen–Shannon")
+    for name, side, words in zip(names, sides, said, strict=True):
+        print(f"{name:45} {side.seconds:7.2f} s (processor {side.cpu:6.2f}), without imports {words['work']:7.2f} s {side.peak_mb:7.0f} MB")
     apart = max(abs(said[0]["psi"][f"c{i}"] - said[2]["psi"][f"c{i}"]) for i in range(CATEGORIES))
     print(f"largest difference of PSI over the categories, where both use the same bins: {apart:.5f}")
     size = f"{rows:,} x {NUMBERS + CATEGORIES}"
-    peers.row(f"drift, {size}", mine.seconds, theirs.seconds, unit="s", peer="evidently", goal=15)
+    peers.row(f"drift, {size}", mine.seconds, theirs.seconds, unit="s", peer="evidently", goal=30)
+    peers.row(f"drift, {size}, processor time", mine.cpu, theirs.cpu, unit="s", peer="evidently", goal=30)
+    peers.row(f"drift, {size}", mine.seconds, other.seconds, unit="s", peer="nannyml", goal=8)
+    peers.row(f"drift, {size}, memory of mlnb", mine.peak_mb, unit="MB", limit=800)
+    peers.row("drift from a saved profile, whole process", batch.seconds, unit="s", limit=1)
     peers.row(f"drift, {size}, memory", mine.peak_mb, theirs.peak_mb, unit="MB", peer="evidently", goal=3)
     peers.row("drift from a saved profile", batch.seconds, theirs.seconds, unit="s", peer="evidently")
     print(json.dumps({
         "bench": "drift", "rows": rows, "seconds": mine.seconds, "peak_mb": mine.peak_mb, "peer_seconds": theirs.seconds,
         "peer_peak_mb": theirs.peak_mb, "ratio": theirs.seconds / mine.seconds, "memory_ratio": theirs.peak_mb / mine.peak_mb,
-        "work_ratio": said[2]["work"] / said[0]["work"], "saved_profile_seconds": batch.seconds,
+        "cpu": mine.cpu, "peer_cpu": theirs.cpu, "nannyml_seconds": other.seconds, "nannyml_cpu": other.cpu, "work_ratio": said[2]["work"] / said[0]["work"], "saved_profile_seconds": batch.seconds,
     }))  # fmt: skip
 
 
@@ -122,5 +141,7 @@ if __name__ == "__main__":
             save(path, kept)
         case ["evidently", reference, current]:
             evidently(reference, current)
+        case ["nannyml", reference, current]:
+            nannyml(reference, current)
         case rest:
             main(int(rest[0]) if rest else ROWS)

@@ -18,6 +18,7 @@ RULES = ["tests/test_notebooks.py", "tests/test_layers.py"]
 
 STAGES: dict[str, tuple[str, list[str]]] = {
     "browser": ("a browser for the tests", [sys.executable, "tests/stages/chromium.py"]),
+    "java": ("Java for the tests on Spark", [sys.executable, "tests/stages/java.py"]),
     "sync": ("mlnb/ is what nbs/ exports", [sys.executable, "tests/stages/sync.py"]),
     "clean": ("notebooks are clean", [sys.executable, "tests/stages/clean.py"]),
     "rules": ("notebook rules and layer rules", [*PYTEST, *RULES]),
