@@ -20,7 +20,7 @@ __all__ = ['commands', 'serve_command']
 @commands.command("serve")
 @guarded
 def serve_command(
-    project: Annotated[str, typer.Argument(metavar="[PROJECT]", help="Folder of the project; the one you are in, when left out.")] = "",
+    project: Annotated[str, typer.Argument(metavar="PROJECT", help="Folder of the project; the one you are in, when left out.")] = "",
     host: Annotated[str, typer.Option("--host", help="Address to listen at. Others than this machine's own reach it without a password.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
     log: Annotated[str, typer.Option("--log", metavar="FILE", help="Log of requests; deployment/requests.jsonl of the project when left out.")] = "",

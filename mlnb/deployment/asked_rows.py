@@ -122,7 +122,7 @@ def _faults(rows: Sequence[Mapping[str, Any]], kinds: Mapping[str, str]) -> Iter
     for i, row in enumerate(rows):
         if absent := [name for name in kinds if name not in row]:
             spare = [name for name in row if name not in kinds]
-            yield f"row {i} lacks {listed(absent, 5)}.{did_you_mean(absent[0], spare)}"
+            yield f"row {i} lacks {listed(absent, 5)}" + (f".{hint}" if (hint := did_you_mean(absent[0], spare)) else "")
         for name, kind in kinds.items():
             value = row.get(name)
             if isinstance(value, (dict, list)):
