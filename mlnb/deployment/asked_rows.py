@@ -55,9 +55,9 @@ def read_body(
 ) -> Asked:  # what it asks
     "Read a request. Raises `Refused` when it is none."
     try:
-        asked = json.loads(body, parse_constant=_no_constant)
+        asked = json.loads(body)
     except (ValueError, RecursionError) as error:
-        words = str(error) if isinstance(error, (json.JSONDecodeError, _Constant)) else "it is nested too deeply, or no UTF-8"
+        words = str(error) if isinstance(error, json.JSONDecodeError) else "it is nested too deeply, or no UTF-8"
         raise Refused(f'The body is no JSON: {words}. Send {{"rows": [{{…}}]}}.', 400) from error
     rows = asked.get("rows") if isinstance(asked, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -68,14 +68,6 @@ def read_body(
     if wide := next((i for i, row in enumerate(rows) if len(row) > MOST_KEYS), None):
         raise Refused(f"Row {wide} has {len(rows[wide]):,} columns; {MOST_KEYS:,} at the most.", 413)
     return Asked(tuple(rows), _named(asked, "request_id"), _named(asked, "key"))
-
-
-class _Constant(ValueError):
-    pass
-
-
-def _no_constant(name: str) -> Any:
-    raise _Constant(f"{name} is no number there; send null for what is missing")
 
 
 def _named(asked: Mapping[str, Any], name: str) -> str:
@@ -128,11 +120,11 @@ def _faults(rows: Sequence[Mapping[str, Any]], kinds: Mapping[str, str]) -> Iter
             if isinstance(value, (dict, list)):
                 yield f"row {i}, {name}: {'an object' if isinstance(value, dict) else 'a list'} where a single value belongs"
             elif kind in ("numeric", "boolean") and _as_number(value) is None:
-                yield f"row {i}, {name}: {str(value)[:40]!r} is no number"
+                yield f"row {i}, {name}: {str(value)[:40]!r} is no number; send null for what is missing"
             elif kind == "datetime" and _as_date(value) is False:
                 yield f"row {i}, {name}: {str(value)[:40]!r} is no date; write it as 2026-03-01T09:00:00+00:00"
             elif isinstance(value, float) and not math.isfinite(value) or isinstance(value, str) and len(value) > 100_000:
-                yield f"row {i}, {name}: {str(value)[:40]!r} is too {'large' if isinstance(value, float) else 'long'}"
+                yield f"row {i}, {name}: {str(value)[:40]!r} is too long" if isinstance(value, str) else f"row {i}, {name}: {value} is no value; send null for what is missing"
 
 # %% ../../nbs/05rg_deployment.asked_rows.ipynb #e9df3647
 def checked_frame(
