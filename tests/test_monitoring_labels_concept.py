@@ -218,7 +218,7 @@ def test_outcomes_change_when_they_are_sure_and_large() -> None:
     reference = {"no": 90_000, "yes": 10_000}
     large = label_windows(reference, {"2026-01-01": {"no": 800, "yes": 200}})
     assert large.changed and large.findings[0].status.value == "warn" and "verify" not in large.findings[0].message
-    sure_and_small = label_windows(reference, {"2026-01-01": {"no": 1_797_000, "yes": 203_000}})
+    sure_and_small = label_windows(reference, {"2026-01-01": {"no": 1_788_000, "yes": 212_000}})
     assert sure_and_small.windows[0].p < 1e-3 and not sure_and_small.changed
     luck = label_windows(reference, {"2026-01-01": {"no": 9, "yes": 2}})
     assert not luck.changed and luck.findings[0].status.value == "pass"

@@ -165,7 +165,7 @@ def _points(windows: Sequence[Window | Mapping[str, Any]], metric: str) -> list[
         found.append(dict(window))
     return sorted(found, key=lambda w: str(w.get("start", "")))
 
-
+# %% ../../nbs/07gb_monitoring.concept.ipynb #795f54e1
 def performance_over(
     windows: Sequence[Window | Mapping[str, Any]],  # windows of the project, or mappings with start, value, low, high, rows
     metric: str,  # which metric

@@ -63,7 +63,7 @@ class LabelWindow:
         "Sure, and large enough to matter."
         return self.p < self.limit and self.effect > LABEL_EFFECT
 
-
+# %% ../../nbs/07gd_monitoring.label_windows.ipynb #50d7965d
 @dataclass(frozen=True, eq=False)
 class LabelWindows:
     "Outcomes over windows."

@@ -131,7 +131,7 @@ def _column(cut: tuple[np.ndarray, np.ndarray, list[str]], r0: np.ndarray, r1: n
     return {"q": q, "p": float(chdtrc(len(parts) - 1, q)), "spread": float(np.sqrt((share * (shifts - middle) ** 2).sum())),
             "worst": parts[int(np.abs(shifts).argmax())]["segment"], "segments": parts}
 
-
+# %% ../../nbs/07gc_monitoring.relation.ipynb #4d42317e
 def relation_change(
     before: pd.DataFrame,  # rows whose relation is known: unseen training rows
     residual_before: np.ndarray,  # their residuals, shape (n,)
@@ -161,7 +161,7 @@ def relation_change(
     whole = float(2 * ndtr(-abs(shift) / se)) if se > 0 else float(shift == 0)
     return RelationChange(float(r0.mean()), float(r1.mean()), whole, ordered, tuple(name for name in names if name not in found))
 
-
+# %% ../../nbs/07gc_monitoring.relation.ipynb #4fdb736c
 def _plot(c: RelationChange, column: str) -> Figure:
     parts = c.columns[column]["segments"]
     fig, ax = figure(6, 1.1 + 0.38 * len(parts))
