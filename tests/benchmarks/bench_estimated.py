@@ -129,7 +129,8 @@ def main(worlds: int) -> None:
             line += f"   {who:8} {inside:5.1%}  width {(got[:, 2] - got[:, 1]).mean():.4f}  off by {off:.4f}"
             apart.append([inside, off])
         print(line)
-    print(f"meaning turned around: roc_auc came to {turned['roc_auc']:.3f}; expected by mlnb {said[0]['turned']['roc_auc'][0]:.3f}, by nannyml {said[1]['turned']['roc_auc'][0]:.3f}")
+    blind = [words["turned"]["roc_auc"][0] for words in said]
+    print(f"meaning turned around: roc_auc came to {turned['roc_auc']:.3f}; expected by mlnb {blind[0]:.3f}, by nannyml {blind[1]:.3f}")
     worst = min(inside for inside, _ in apart[::2])
     peers.row("expected performance, ranges that miss (95% promised)", 100 * (1 - worst), unit="%", limit=12)
     peers.row("expected performance, mean distance (sum over metrics)", sum(off for _, off in apart[::2]), sum(off for _, off in apart[1::2]), unit="", peer="nannyml")
