@@ -272,7 +272,8 @@ def test_entity_and_time_join_across_zones() -> None:
 
 def test_what_does_not_fit_is_counted() -> None:
     batch = pd.concat([answered(40), answered(40).head(2)])  # two rows arrived twice
-    made = [(7, 1, "2026-03-09"), (7, 1, "2026-03-09"), (8, 0, "2026-03-05"), (8, 1, "2026-03-06"), (9, 1, "2026-02-01"), (99, 1, "2026-03-09"), (10, None, "2026-03-09"), (None, 1, "2026-03-09")]  # fmt: skip
+    made = [(7, 1, "2026-03-09"), (7, 1, "2026-03-09"), (8, 0, "2026-03-05"), (8, 1, "2026-03-06"), (9, 1, "2026-02-01"), (99, 1, "2026-03-09")]
+    made += [(10, None, "2026-03-09"), (None, 1, "2026-03-09")]
     labels = pd.DataFrame(made, columns=["request_id", "y", "written"])
     joined = join_labels(batch, labels, label="y", batch_time="time", label_time="written")
     counts = {k: n for k, n in joined.counts.items() if n}

@@ -5,6 +5,7 @@
 # %% ../../nbs/07ga_monitoring.change_points.ipynb #ae6bfb6a
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,6 +87,6 @@ def stretches(
 
     found = _stream(values)
     edges = [0, *[c + 1 for c in changes if c + 1 < len(found)], len(found)]
-    parts = [(a, b - a, float(found[a:b].mean())) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+    parts = [(a, b - a, float(found[a:b].mean())) for a, b in itertools.pairwise(edges) if b > a]
     made = pd.DataFrame(parts, columns=["first row", "rows", "mean error"])
     return made if times is None else made.assign(start=[np.asarray(times)[a] for a, _, _ in parts])

@@ -57,8 +57,6 @@ def measured_windows(
     random_state: int = 0,  # seed of the intervals
 ) -> tuple[list[dict[str, Any]], list[str]]:  # start, end, value, low, high, rows of each window; and what was left out, and why
     "The metric in windows of time."
-    import pandas as pd
-
     name, step = get_metric(metric).name, parse_delay(every)
     moments = as_utc(list(times))
     if len(moments) != len(p):
@@ -141,11 +139,13 @@ class Performance:
         return _plot(self)
 
     def _repr_html_(self) -> Raw:
-        rows = [(q.start[:10], q.value, q.low, q.high, q.rows, f"{q.drop:+.1%}".replace("+-", "-"), q.p, badge("fail", "worse") if q.changed else "", q.summed) for q in self.points]
+        rows = [(q.start[:10], q.value, q.low, q.high, q.rows, f"{q.drop:+.1%}", q.p, badge("fail", "worse") if q.changed else "", q.summed)
+                for q in self.points]
         heads = ["window", "value", "from", "to", "labels", "lost", "p", "alone", "summed up"]
         shown = figure_img(self.plot(), "the metric over windows") + table(rows, heads) if rows else "No window has enough labels yet."
         left = table([(text,) for text in self.left_out], ["left out"]) if self.left_out else ""
-        return panel(f"{METRICS[self.metric].title} over time", shown + findings_html(self.findings) + left, "higher is better" if METRICS[self.metric].greater_is_better else "lower is better")
+        better = "higher is better" if METRICS[self.metric].greater_is_better else "lower is better"
+        return panel(f"{METRICS[self.metric].title} over time", shown + findings_html(self.findings) + left, better)
 
 # %% ../../nbs/07gb_monitoring.concept.ipynb #2071f760
 Z95 = 1.959964  # normal quantile of 95 % intervals
@@ -165,7 +165,7 @@ def _points(windows: Sequence[Window | Mapping[str, Any]], metric: str) -> list[
         found.append(dict(window))
     return sorted(found, key=lambda w: str(w.get("start", "")))
 
-
+# %% ../../nbs/07gb_monitoring.concept.ipynb #795f54e1
 def performance_over(
     windows: Sequence[Window | Mapping[str, Any]],  # windows of the project, or mappings with start, value, low, high, rows
     metric: str,  # which metric
@@ -185,8 +185,8 @@ def performance_over(
     se = np.where(se > 0, se, max(float(se.max(initial=0.0)), floor))
     p = ndtr(-sign * (then[0] - value) / np.hypot(se, (then[2] - then[1]) / (2 * Z95)))
     worst = then[1] if sign > 0 else then[2]
-    sums, began = cusum(sign * (worst - value) / se)
-    points = tuple(Point(str(w.get("start", "")), str(w.get("end", "")), *(float(w[key]) for key in ("value", "low", "high")), int(w.get("rows") or 0),
+    sums, began = cusum((sign * (worst - value) / se).tolist())
+    points = tuple(Point(str(w.get("start", "")), str(w.get("end", "")), float(w["value"]), float(w["low"]), float(w["high"]), int(w.get("rows") or 0),
                          float(sign * (then[0] - w["value"]) / abs(then[0])), float(p[i]), float(limit), float(sums[i]))
                    for i, (w, limit) in enumerate(zip(given, spent(len(given), alpha), strict=True)))
     common = {"metric": m.name, "reference": then, "points": points, "left_out": tuple(left_out)}
@@ -221,7 +221,8 @@ def _finding(o: Performance) -> Finding:
         drop = float(judged.value or 0.0)
         said = f"{title} has not fallen beyond chance in {many}; in the last one it is {o.points[-1].value:.4g}, at training time {o.reference[0]:.4g}."
         if o.recovered:
-            said = f"{title} was worse beyond chance until {o.recovered[:16]} and is not any more; in the last of {many} it is {o.points[-1].value:.4g}, at training time {o.reference[0]:.4g}."
+            said = (f"{title} was worse beyond chance until {o.recovered[:16]} and is not any more; in the last of {many} it is {o.points[-1].value:.4g}, "
+                    f"at training time {o.reference[0]:.4g}.")
         return judged.replace(status=Status.WARN if drop > limit and o.points[-1].p < 0.05 else Status.PASS, message=said, evidence={**evidence, "response": ""})
     moved = f" The relation changed most with {listed(o.evidence['columns'], 3)}." if o.evidence.get("columns") else ""
     said = (f"{title} fell by {float(judged.value or 0):.1%} since {o.change[:16]}, from {o.reference[0]:.4g} to {o.since[0]:.4g}, "  # type: ignore[index]

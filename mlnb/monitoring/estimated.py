@@ -101,10 +101,10 @@ def _open(e: Estimator, score: np.ndarray, chance: np.ndarray) -> Open:
 def _classes(e: Estimator, score: np.ndarray, draws: int, rng: np.random.Generator) -> tuple[dict[str, float], np.ndarray]:
     "Expected metrics and draws of a classifier."
     c: Chances = e.chances  # type: ignore[assignment]
-    found = expected_metrics(_open(e, score, c.of(score)), list(e.reference))
-    many = max(len(c.replicates), 1)
-    each = [drawn_metrics(_open(e, score, c.of(score, i if c.replicates else None)), list(found), -(-draws // many), rng) for i in range(many)]
-    return found, np.concatenate(each)
+    answers = _open(e, score, c.of(score))
+    found = expected_metrics(answers, list(e.reference))
+    ideas = [c.of(answers.score, i) for i in range(len(c.replicates))]
+    return found, drawn_metrics(answers, list(found), -(-draws // max(len(ideas), 1)), rng, ideas)
 
 
 def _numbers(e: Estimator, value: np.ndarray, features: pd.DataFrame | None, draws: int, rng: np.random.Generator) -> tuple[dict[str, float], np.ndarray]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,7 +72,8 @@ class Estimate(_ByMetric):
         data: Mapping[str, Any],  # what `to_dict` gave
     ) -> Estimate:  # the same
         "An estimate that was kept."
-        return cls(**{f.name: tuple(data[f.name]) if f.name == "notes" else data[f.name] for f in dataclasses.fields(cls) if f.name in data})
+        known: dict[str, Any] = {f.name: data[f.name] for f in dataclasses.fields(cls) if f.name in data}
+        return cls(**{**known, "notes": tuple(known.get("notes", ()))})
 
     @property
     def findings(self) -> Findings:

@@ -93,14 +93,16 @@ def drawn_metrics(
     metrics: Sequence[str],  # names
     draws: int,  # how often outcomes are drawn
     rng: np.random.Generator,  # where chance comes from
+    chances: Sequence[np.ndarray] = (),  # several ideas of the chances, each of shape (n, classes): so many draws for each of them
 ) -> np.ndarray:  # shape (draws, metrics); NaN where a draw leaves a metric undefined
     "What each metric turns out to be when outcomes come as their chances say."
     p = dataclasses.replace(answers.doubled, weight=None)
     statistics = [(get_metric(name), get_metric(name).statistic(p, name)) for name in metrics]
     step = max(1, MOST_CELLS // max(answers.chance.size, 1))
     parts = []
-    for start in range(0, draws, step):
-        weights = Weights(answers.drawn(min(step, draws - start), rng))
+    sides = [dataclasses.replace(answers, chance=chance) for chance in chances] or [answers]
+    for side, start in ((side, start) for side in sides for start in range(0, draws, step)):
+        weights = Weights(side.drawn(min(step, draws - start), rng))
         with np.errstate(invalid="ignore"):
             parts.append(np.column_stack([np.asarray(m.formula(s(weights.arranged(s.order))), float).ravel() for m, s in statistics]))
     return np.concatenate(parts) if parts else np.empty((0, len(metrics)))

@@ -44,7 +44,7 @@ def utc(
             when = datetime.datetime.fromisoformat(when.replace("Z", "+00:00"))
         except ValueError:
             raise InputError(f"{when!r} is no moment in time. Write it as 2026-03-01T00:00:00+00:00.") from None
-    return when.replace(tzinfo=datetime.timezone.utc) if when.tzinfo is None else when.astimezone(datetime.timezone.utc)
+    return when.replace(tzinfo=datetime.UTC) if when.tzinfo is None else when.astimezone(datetime.UTC)
 
 # %% ../../nbs/07ff_monitoring.label_delay.ipynb #609e9b48
 ENOUGH = 0.8  # share of rows with labels that is enough once they are due

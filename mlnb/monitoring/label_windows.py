@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,7 @@ def label_counts(
         whole = there.dtype.kind == "f" and bool((there == there.round()).all())
         return {str(k): int(n) for k, n in (there.astype("int64") if whole else there).value_counts(sort=False).sort_index().items()}
     cuts = [f"{edge:.6g}" for edge in edges]
-    names = [f"up to {cuts[0]}", *[f"{a} to {b}" for a, b in zip(cuts, cuts[1:], strict=False)], f"above {cuts[-1]}"]
+    names = [f"up to {cuts[0]}", *[f"{a} to {b}" for a, b in itertools.pairwise(cuts)], f"above {cuts[-1]}"]
     found = np.bincount(np.searchsorted(np.asarray(edges, float), there.to_numpy(float)), minlength=len(names))
     return dict(zip(names, found.tolist(), strict=True))
 
@@ -63,7 +64,7 @@ class LabelWindow:
         "Sure, and large enough to matter."
         return self.p < self.limit and self.effect > LABEL_EFFECT
 
-
+# %% ../../nbs/07gd_monitoring.label_windows.ipynb #50d7965d
 @dataclass(frozen=True, eq=False)
 class LabelWindows:
     "Outcomes over windows."
@@ -84,7 +85,8 @@ class LabelWindows:
         worst = max(self.changed or self.windows, key=lambda w: w.effect)
         facts: dict[str, Any] = {"value": worst.p, "threshold": worst.limit, "evidence": {**self.to_dict(), "response": response("label") if self.changed else ""}}
         if not self.changed:
-            return Findings([finding("DRIFT-LABEL", Status.PASS, f"Outcomes are as frequent as they were in {len(self.windows)} windows; the largest difference is w = {worst.effect:.2g}.", **facts)])
+            calm = f"Outcomes are as frequent as they were in {len(self.windows)} windows; the largest difference is w = {worst.effect:.2g}."
+            return Findings([finding("DRIFT-LABEL", Status.PASS, calm, **facts)])
         said = f"Outcomes are not as frequent as they were in {len(self.changed)} of {len(self.windows)} windows ({listed([w.start[:10] for w in self.changed], 3)}): "
         return Findings([finding("DRIFT-LABEL", Status.WARN, f"{said}chi-square {worst.chi2:,.1f}, p = {worst.p:.2g}, w = {worst.effect:.2g}.", **facts)])
 
@@ -127,9 +129,9 @@ def label_windows(
     made = []
     for (start, counts), limit in zip(filled.items(), spent(len(filled), alpha), strict=True):
         names = [*reference, *(name for name in counts if name not in reference)]
-        sides = [np.array([side.get(name, 0) for name in names], float) for side in (reference, counts)]
-        groups = pool(*sides, ordered=ordered)
-        then, now = (np.bincount(groups, side) for side in sides)
+        before, after = (np.array([side.get(name, 0) for name in names], float) for side in (reference, counts))
+        groups = pool(before, after, ordered=ordered)
+        then, now = np.bincount(groups, before), np.bincount(groups, after)
         chi2, free, p = chi_square(then, now)
         made.append(LabelWindow(start, int(now.sum()), chi2, p if free else 1.0, float(limit), _effect(then, now), dict(counts)))
     return LabelWindows(dict(reference), tuple(made))

@@ -5,7 +5,6 @@
 # %% ../../nbs/07fg_monitoring.late_labels.ipynb #5a99f897
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -5,6 +5,7 @@
 # %% ../../nbs/07gc_monitoring.relation.ipynb #48e27d37
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,7 @@ def segments(
         a, b = (pd.to_numeric(side, errors="coerce").to_numpy(float) for side in (before, after))
         cuts = np.unique(np.quantile(a[np.isfinite(a)], np.arange(1, PARTS) / PARTS))
         edges = [f"{cut:.4g}" for cut in cuts]
-        names = [f"up to {edges[0]}", *[f"{low} to {high}" for low, high in zip(edges, edges[1:], strict=False)], f"above {edges[-1]}"]
+        names = [f"up to {edges[0]}", *[f"{low} to {high}" for low, high in itertools.pairwise(edges)], f"above {edges[-1]}"]
         sides = [np.where(np.isnan(side), len(names), np.searchsorted(cuts, side)) for side in (a, b)]
     else:
         top = before.dropna().astype(str).value_counts().head(LEVELS).index
@@ -114,7 +115,7 @@ def _column(cut: tuple[np.ndarray, np.ndarray, list[str]], r0: np.ndarray, r1: n
     from scipy.special import chdtrc
 
     codes0, codes1, names = cut
-    parts = []
+    parts: list[dict[str, Any]] = []
     for k, name in enumerate(names):
         a, b = r0[codes0 == k], r1[codes1 == k]
         if min(len(a), len(b)) < FEWEST:
@@ -131,7 +132,7 @@ def _column(cut: tuple[np.ndarray, np.ndarray, list[str]], r0: np.ndarray, r1: n
     return {"q": q, "p": float(chdtrc(len(parts) - 1, q)), "spread": float(np.sqrt((share * (shifts - middle) ** 2).sum())),
             "worst": parts[int(np.abs(shifts).argmax())]["segment"], "segments": parts}
 
-
+# %% ../../nbs/07gc_monitoring.relation.ipynb #4d42317e
 def relation_change(
     before: pd.DataFrame,  # rows whose relation is known: unseen training rows
     residual_before: np.ndarray,  # their residuals, shape (n,)
@@ -149,7 +150,8 @@ def relation_change(
         raise InputError(f"Each side needs {2 * FEWEST} rows with an outcome and an answer; there are {int(np.isfinite(r0).sum()):,} and {int(np.isfinite(r1).sum()):,}.")
     names = list(columns) or [str(name) for name in before.columns if name in after]
     if absent := [name for name in names if name not in before or name not in after]:
-        raise InputError(f"{listed(absent)} {'is' if len(absent) == 1 else 'are'} not on both sides. There {'is' if len(before.columns) == 1 else 'are'} {listed(map(str, before.columns), 10)}.")
+        raise InputError(f"{listed(absent)} {'is' if len(absent) == 1 else 'are'} not on both sides. Both have "
+                         f"{listed([str(name) for name in before.columns if name in after], 10)}.")
     found: dict[str, dict[str, Any]] = {}
     for name in names:
         if before[name].dtype.kind not in "mM" and (made := _column(segments(before[name], after[name]), r0, r1)):
@@ -161,7 +163,7 @@ def relation_change(
     whole = float(2 * ndtr(-abs(shift) / se)) if se > 0 else float(shift == 0)
     return RelationChange(float(r0.mean()), float(r1.mean()), whole, ordered, tuple(name for name in names if name not in found))
 
-
+# %% ../../nbs/07gc_monitoring.relation.ipynb #4fdb736c
 def _plot(c: RelationChange, column: str) -> Figure:
     parts = c.columns[column]["segments"]
     fig, ax = figure(6, 1.1 + 0.38 * len(parts))
