@@ -358,11 +358,11 @@ def test_widgets_and_state_move_each_other(project: Project) -> None:
         return widget if getattr(widget, "description", "") == words else next((hit for child in getattr(widget, "children", ()) if (hit := find(child, words)) is not None), None)
 
     box = panel.widget
-    find(box, "Alarms").value = "critical only"
-    assert {e.severity for e in panel.state.board.episodes} <= {"critical"} and find(box, "Alarm").options
+    find(box, "Show alarms").value = "critical only"
+    assert {e.severity for e in panel.state.board.episodes} <= {"critical"} and find(box, "Alarm to acknowledge").options
     panel.state.severity = "all alarms"
-    assert find(box, "Alarms").value == "all alarms"
-    find(box, "Window").value = panel.state.windows[3]
+    assert find(box, "Show alarms").value == "all alarms"
+    find(box, "Seen in").value = panel.state.windows[3]
     assert panel.state.window == panel.state.windows[3]
     find(box, "Feature").value = "discount"
     texts: list[str] = []

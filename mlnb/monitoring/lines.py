@@ -93,7 +93,8 @@ def lines(
         limit = limits.of_metric(name, next((x for x in reversed(known) if x is not None), None))
         made += [line("performance", name, [_entry(w, name, kind) for w in windows], kind, limit) for kind in ("measured", "estimated")]
     for name in ("mean", "kl"):
-        made.append(line("prediction", name, [{"value": w.prediction.get(name)} for w in windows], limit=limits.kl if name == "kl" else None))
+        made.append(line("prediction", name, [{"value": w.prediction.get(name), "reference": w.prediction.get(f"reference_{name}")} for w in windows],
+                         limit=limits.kl if name == "kl" else None))
     for name in SERVICE:
         limit = {"error_rate": limits.error_rate, "per_second": limits.per_second, **limits.latency,
                  "p99_ms": limits.latency.get("p99_ms", limits.latency.get("alert_threshold_ms"))}.get(name)
