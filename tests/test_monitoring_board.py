@@ -237,7 +237,8 @@ def test_every_page_says_in_words_when_there_is_nothing() -> None:
 
 def test_names_and_messages_are_escaped_everywhere(tmp_path: Path) -> None:
     nasty = 'javascript:alert(1)//"><b>'
-    w = hours(2, columns={TRAP: {"psi": 0.5, "severity": "critical", "why": TRAP, "response": TRAP, "missing": [0, 0.5]}}, metrics={TRAP: {"value": 0.5, "low": 0.4, "high": 0.6}},
+    w = hours(2, columns={TRAP: {"psi": 0.5, "severity": "critical", "why": TRAP, "response": TRAP, "missing": [0, 0.5]}},
+              metrics={TRAP: {"value": 0.5, "low": 0.4, "high": 0.6}},
               proxies={TRAP: {"value": 1.0}}, notes=(TRAP,), labels={"share": 0.2, "problems": TRAP}, model=TRAP)
     w = [dataclasses.replace(x, alerts=(dataclasses.replace(alarm(x), subject=TRAP, message=TRAP, response=TRAP, evidence=nasty),)) for x in w]
     known = (Acknowledgement(w[0].alerts[0].key, TRAP, TRAP, "2026-01-01T00:00:00+00:00"),)
@@ -355,7 +356,9 @@ def test_widgets_and_state_move_each_other(project: Project) -> None:
     panel = MonitoringPanel(project)
 
     def find(widget: Any, words: str) -> Any:
-        return widget if getattr(widget, "description", "") == words else next((hit for child in getattr(widget, "children", ()) if (hit := find(child, words)) is not None), None)
+        if getattr(widget, "description", "") == words:
+            return widget
+        return next((hit for child in getattr(widget, "children", ()) if (hit := find(child, words)) is not None), None)
 
     box = panel.widget
     find(box, "Show alarms").value = "critical only"

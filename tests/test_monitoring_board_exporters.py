@@ -114,7 +114,7 @@ def test_any_name_arrives_as_it_is(feature: str, subject: str, name: str) -> Non
 
 
 def test_odd_windows_give_no_line_that_prometheus_would_refuse() -> None:
-    w = Window("2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00", 3, columns={"a": {"psi": float("nan"), "severity": "odd"}, "b": {"psi": None, "severity": "not_compared"}},
+    w = Window("2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00", 3, columns={"a": {"psi": float("nan"), "severity": "odd"}, "b": {"psi": None}},
                metrics={"f1": {"value": float("inf")}}, service={"p99_ms": "slow", "error_rate": None}, labels={"share": "x"}, proxies={"p": {"value": None}})
     found = samples(to_prometheus(Board((w,))))
     assert all(math.isfinite(value) for value in found.values()) and not any(name in ("mlnb_drift_psi", "mlnb_metric_value", "mlnb_drift_severity") for name, _ in found)
@@ -235,7 +235,7 @@ def test_panels_have_numbers_of_their_own_and_do_not_overlap(name: str) -> None:
     for panel in made["panels"]:
         x, y, w, h = (panel["gridPos"][key] for key in "xywh")
         cells = {(i, j) for i in range(x, x + w) for j in range(y, y + h)}
-        assert 0 <= x and x + w <= 24 and not cells & taken
+        assert x >= 0 and x + w <= 24 and not cells & taken
         taken |= cells
     for panel in made["panels"]:
         targets = panel.get("targets", [])
@@ -255,12 +255,14 @@ def test_two_projects_have_two_dashboards() -> None:
 def test_rules_hold_the_limits_of_the_record(project: Project, tmp_path: Path) -> None:
     record = project.path / "records" / "monitoring.yaml"
     record.parent.mkdir(exist_ok=True)
-    record.write_text("monitoring:\n  model_performance:\n    metrics: [{name: roc_auc, threshold: 0.77}, {name: rmse, threshold: 4}, {name: prediction_distribution, alert: KL > 0.33}]\n"
+    record.write_text("monitoring:\n  model_performance:\n    metrics: [{name: roc_auc, threshold: 0.77}, {name: rmse, threshold: 4},\n"
+                      "      {name: prediction_distribution, alert: KL > 0.33}]\n"
                       "    latency: {alert_threshold_ms: 125}\n    throughput: {error_rate_threshold: 0.07}\n  data_drift: {method: PSI, alert_threshold: 0.17}\n")
     read = YAML(typ="safe").load(write_rules(project, tmp_path / "rules.yml").read_text())
     rules = [rule for group in read["groups"] for rule in group["rules"]]
     said = {rule["alert"]: rule["expr"] for rule in rules}
-    for alert, words in (("MlnbFeatureDrift", "> 0.17 and"), ("MlnbPredictionDrift", "> 0.33"), ("MlnbErrorRate", "> 0.07"), ("MlnbLatency", "> 0.125"), ("MlnbMonitorStopped", "> 259200")):
+    for alert, words in (("MlnbFeatureDrift", "> 0.17 and"), ("MlnbPredictionDrift", "> 0.33"), ("MlnbErrorRate", "> 0.07"), ("MlnbLatency", "> 0.125"),
+                         ("MlnbMonitorStopped", "> 259200")):
         assert words in said[alert]
     performance = [rule["expr"] for rule in rules if rule["alert"] == "MlnbPerformance"]
     assert any('"roc_auc"' in expr and expr.endswith("< 0.77") for expr in performance) and any('"rmse"' in expr and expr.endswith("> 4") for expr in performance)

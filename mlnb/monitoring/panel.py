@@ -102,7 +102,7 @@ def _controls(owner: MonitoringPanel, call: Callable[[Callable[[], object]], obj
     "Period, severity, run, cancel."
     w: Any = require("ipywidgets", why="to show monitoring in a panel")
     state, doing = owner.state, _note(w)
-    period, severity = _field(w, w.Dropdown, "Period", options=list(PERIODS)), _field(w, w.Dropdown, "Alarms", options=list(SEVERITIES))
+    period, severity = _field(w, w.Dropdown, "Period", options=list(PERIODS)), _field(w, w.Dropdown, "Show alarms", options=list(SEVERITIES))
     go, stop = w.Button(description="Run the monitor", icon="play"), w.Button(description="Cancel", icon="stop")
     progress = w.FloatProgress(min=0, max=1, layout={"width": "120px"})
     for each in (go, stop):
@@ -128,7 +128,7 @@ def _feature(owner: MonitoringPanel, call: Callable[[Callable[[], object]], obje
     "Feature, window, and the distribution there."
     w: Any = require("ipywidgets", why="to show monitoring in a panel")
     state, shown, quiet = owner.state, _note(w), _Quiet()
-    feature, window = _field(w, w.Dropdown, "Feature"), _field(w, w.Dropdown, "Window")
+    feature, window = _field(w, w.Dropdown, "Feature"), _field(w, w.Dropdown, "Seen in")
 
     def show(*_: object) -> None:
         with quiet:  # new options set a widget back to the first of them
@@ -154,7 +154,7 @@ def _acknowledger(owner: MonitoringPanel, call: Callable[[Callable[[], object]],
     "An alarm, a name, a reason, a button."
     w: Any = require("ipywidgets", why="to show monitoring in a panel")
     state, quiet = owner.state, _Quiet()
-    alarm, by, why = _field(w, w.Dropdown, "Alarm"), _field(w, w.Text, "Who knows of it"), _field(w, w.Text, "What is known, or done")
+    alarm, by, why = _field(w, w.Dropdown, "Alarm to acknowledge"), _field(w, w.Text, "Who knows of it"), _field(w, w.Text, "What is known, or done")
     for each in (alarm, why):
         each.remove_class("mlnb-short")
     keep, notes = w.Button(description="Acknowledge"), {name: _note(w) for name in ("key", "by", "why", "")}

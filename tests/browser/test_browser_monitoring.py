@@ -106,6 +106,7 @@ def test_what_lands_on_disk_appears_and_what_is_typed_lands_there(notebook: Call
     page.get_by_role("button", name="Run the monitor").click()
     page.get_by_text("No experiment").or_(page.get_by_text("mlnb run")).first.wait_for()  # nothing is trained here, and that is said
     page.get_by_role("tab", name="Settings").click()
+    page.get_by_role("button", name="Concept drift").first.click()
     field = page.get_by_label("Label delay")
     field.fill("7d")
     field.blur()
