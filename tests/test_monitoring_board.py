@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import json
 import re
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,12 @@ def test_measured_and_estimated_are_kept_apart_and_the_estimate_stays(windows: l
     assert len(rows) == 22 and rows[0]["expected"] != rows[0]["realised"]
     apart = dataclasses.replace(windows[0], metrics={"f1": {"value": 0.5, "low": 0.4, "high": 0.6, "kind": "measured", "estimated": {"value": 0.9, "low": 0.85, "high": 0.95}}})
     assert [row["apart"] for row in expected_and_realised([apart])] == [True]
+
+
+def test_an_estimate_beside_the_truth_is_found_and_the_primary_metric_comes_first() -> None:
+    entry = {"value": 0.7, "low": 0.6, "high": 0.8, "kind": "measured", "expected": {"value": 0.75, "low": 0.7, "high": 0.8}}
+    found = lines(hours(1, metrics={"accuracy": entry, "f1": entry}), Limits(watched=("f1",)))
+    assert [(line.name, line.kind, line.values[0]) for line in found[:2]] == [("f1", "measured", 0.7), ("f1", "estimated", 0.75)]
 
 
 def test_a_limit_comes_from_the_record_or_from_what_the_metric_was() -> None:
@@ -320,7 +327,7 @@ def test_a_feature_without_counts_or_reference_is_shown_without_a_picture(projec
     (project.path / "results" / "reference.json").unlink()
     assert state.refresh() and "no reference profile" in feature_html(state) and "PSI" in feature_html(state)
     state.window = "2020-01-01"
-    assert "is not in the window" in feature_html(state)
+    assert "is not in that window" in feature_html(state)
 
 
 def test_what_is_chosen_is_always_there(project: Project) -> None:
@@ -332,24 +339,44 @@ def test_what_is_chosen_is_always_there(project: Project) -> None:
 
 
 def test_a_monitor_that_is_not_there_is_said(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    import importlib.util
-
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "mlnb.monitoring.watch", None)
     state = BoardState(project)
     state.run()
     assert "no monitor to run" in state.doing and not state.running
 
 
-def test_new_windows_are_counted_after_a_run(project: Project, tmp_path: Path, windows: list[Window]) -> None:
-    import sys
-
+def test_a_project_without_a_model_says_so(project: Project) -> None:
     state = BoardState(project)
-    file = tmp_path / "w.json"
-    file.write_text(json.dumps(windows[0].to_dict()))
-    code = f"import shutil; shutil.copy({str(file)!r}, {str(project.path / FOLDER / '2026-03-01.json')!r}); raise SystemExit(1)"
-    state.command = [sys.executable, "-c", code]
     state.run()
-    assert state.doing == "1 new window." and len(state.whole.windows) == 16
+    assert "No model is trained yet" in state.doing and not state.running
+
+
+def test_a_run_shows_its_windows_and_can_be_stopped(project: Project, windows: list[Window]) -> None:
+    state, seen = BoardState(project, lambda: datetime.datetime(2026, 3, 31, tzinfo=UTC)), []  # type: BoardState, list[Any]
+
+    def monitor(project: Project, now: datetime.datetime, stop: Any) -> Any:
+        made = []
+        for w in windows[:15]:
+            if stop():
+                break
+            made.append(w)
+            save_window(project.path, w)
+            (project.path / "monitoring" / "state.json").write_text(json.dumps({"status": "at work", "made": len(made), "of": 15}))
+            state.follow()
+            seen.append((state.running, state.progress))
+            if len(made) == 3:
+                state.cancel()
+                state.run()  # a second one does nothing while the first is at work
+        return type("Turn", (), {"windows": tuple(made), "told": (1,), "failed": (), "notes": ("late rows",)})
+
+    state.monitor = monitor
+    state.run()
+    assert seen == [(True, 1 / 15), (True, 2 / 15), (True, 3 / 15)] and not state.running
+    assert state.doing == "3 windows made, 1 new message. It was stopped; the next run goes on from there." and len(state.whole.windows) == 18
+    state.cancel()  # nothing runs: nothing happens
+    state.monitor = lambda project, now, stop: 1 / 0
+    state.run()
+    assert state.doing.startswith("It broke off: ZeroDivisionError") and not state.running
 
 
 def test_widgets_and_state_move_each_other(project: Project) -> None:

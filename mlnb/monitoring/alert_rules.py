@@ -103,4 +103,4 @@ def write_rules(
     "Keep the alert rules of a project as a file for Prometheus."
     board = project_board(project)
     length = min(((moment(w.end) - moment(w.start)).total_seconds() for w in board.windows[-20:]), default=86_400.0)
-    return write_atomic(path, _yaml(alert_rules(board.name, board.limits, metric_names(board.windows), length)))
+    return write_atomic(path, _yaml(alert_rules(board.name, board.limits, metric_names(board.windows, board.limits.watched), length)))
