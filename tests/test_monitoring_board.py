@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import json
 import re
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,12 @@ def test_measured_and_estimated_are_kept_apart_and_the_estimate_stays(windows: l
     assert [row["apart"] for row in expected_and_realised([apart])] == [True]
 
 
+def test_an_estimate_beside_the_truth_is_found_and_the_primary_metric_comes_first() -> None:
+    entry = {"value": 0.7, "low": 0.6, "high": 0.8, "kind": "measured", "expected": {"value": 0.75, "low": 0.7, "high": 0.8}}
+    found = lines(hours(1, metrics={"accuracy": entry, "f1": entry}), Limits(watched=("f1",)))
+    assert [(line.name, line.kind, line.values[0]) for line in found[:2]] == [("f1", "measured", 0.7), ("f1", "estimated", 0.75)]
+
+
 def test_a_limit_comes_from_the_record_or_from_what_the_metric_was() -> None:
     w = hours(1, metrics={"rmse": {"value": 3.0, "reference": 2.0}, "f1": {"value": 0.5, "reference": 0.8}})
     found = {line.name: line.limit for line in lines(w, Limits(metrics={"f1": 0.7}))}
@@ -237,7 +244,8 @@ def test_every_page_says_in_words_when_there_is_nothing() -> None:
 
 def test_names_and_messages_are_escaped_everywhere(tmp_path: Path) -> None:
     nasty = 'javascript:alert(1)//"><b>'
-    w = hours(2, columns={TRAP: {"psi": 0.5, "severity": "critical", "why": TRAP, "response": TRAP, "missing": [0, 0.5]}}, metrics={TRAP: {"value": 0.5, "low": 0.4, "high": 0.6}},
+    w = hours(2, columns={TRAP: {"psi": 0.5, "severity": "critical", "why": TRAP, "response": TRAP, "missing": [0, 0.5]}},
+              metrics={TRAP: {"value": 0.5, "low": 0.4, "high": 0.6}},
               proxies={TRAP: {"value": 1.0}}, notes=(TRAP,), labels={"share": 0.2, "problems": TRAP}, model=TRAP)
     w = [dataclasses.replace(x, alerts=(dataclasses.replace(alarm(x), subject=TRAP, message=TRAP, response=TRAP, evidence=nasty),)) for x in w]
     known = (Acknowledgement(w[0].alerts[0].key, TRAP, TRAP, "2026-01-01T00:00:00+00:00"),)
@@ -319,7 +327,7 @@ def test_a_feature_without_counts_or_reference_is_shown_without_a_picture(projec
     (project.path / "results" / "reference.json").unlink()
     assert state.refresh() and "no reference profile" in feature_html(state) and "PSI" in feature_html(state)
     state.window = "2020-01-01"
-    assert "is not in the window" in feature_html(state)
+    assert "is not in that window" in feature_html(state)
 
 
 def test_what_is_chosen_is_always_there(project: Project) -> None:
@@ -331,38 +339,60 @@ def test_what_is_chosen_is_always_there(project: Project) -> None:
 
 
 def test_a_monitor_that_is_not_there_is_said(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    import importlib.util
-
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "mlnb.monitoring.watch", None)
     state = BoardState(project)
     state.run()
     assert "no monitor to run" in state.doing and not state.running
 
 
-def test_new_windows_are_counted_after_a_run(project: Project, tmp_path: Path, windows: list[Window]) -> None:
-    import sys
-
+def test_a_project_without_a_model_says_so(project: Project) -> None:
     state = BoardState(project)
-    file = tmp_path / "w.json"
-    file.write_text(json.dumps(windows[0].to_dict()))
-    code = f"import shutil; shutil.copy({str(file)!r}, {str(project.path / FOLDER / '2026-03-01.json')!r}); raise SystemExit(1)"
-    state.command = [sys.executable, "-c", code]
     state.run()
-    assert state.doing == "1 new window." and len(state.whole.windows) == 16
+    assert "No model is trained yet" in state.doing and not state.running
+
+
+def test_a_run_shows_its_windows_and_can_be_stopped(project: Project, windows: list[Window]) -> None:
+    state, seen = BoardState(project, lambda: datetime.datetime(2026, 3, 31, tzinfo=UTC)), []  # type: BoardState, list[Any]
+
+    def monitor(project: Project, now: datetime.datetime, stop: Any) -> Any:
+        made = []
+        for w in windows[:15]:
+            if stop():
+                break
+            made.append(w)
+            save_window(project.path, w)
+            (project.path / "monitoring" / "state.json").write_text(json.dumps({"status": "at work", "made": len(made), "of": 15}))
+            state.follow()
+            seen.append((state.running, state.progress))
+            if len(made) == 3:
+                state.cancel()
+                state.run()  # a second one does nothing while the first is at work
+        return type("Turn", (), {"windows": tuple(made), "told": (1,), "failed": (), "notes": ("late rows",)})
+
+    state.monitor = monitor
+    state.run()
+    assert seen == [(True, 1 / 15), (True, 2 / 15), (True, 3 / 15)] and not state.running
+    assert state.doing == "3 windows made, 1 new message. It was stopped; the next run goes on from there." and len(state.whole.windows) == 18
+    state.cancel()  # nothing runs: nothing happens
+    state.monitor = lambda project, now, stop: 1 / 0
+    state.run()
+    assert state.doing.startswith("It broke off: ZeroDivisionError") and not state.running
 
 
 def test_widgets_and_state_move_each_other(project: Project) -> None:
     panel = MonitoringPanel(project)
 
     def find(widget: Any, words: str) -> Any:
-        return widget if getattr(widget, "description", "") == words else next((hit for child in getattr(widget, "children", ()) if (hit := find(child, words)) is not None), None)
+        if getattr(widget, "description", "") == words:
+            return widget
+        return next((hit for child in getattr(widget, "children", ()) if (hit := find(child, words)) is not None), None)
 
     box = panel.widget
-    find(box, "Alarms").value = "critical only"
-    assert {e.severity for e in panel.state.board.episodes} <= {"critical"} and find(box, "Alarm").options
+    find(box, "Show alarms").value = "critical only"
+    assert {e.severity for e in panel.state.board.episodes} <= {"critical"} and find(box, "Alarm to acknowledge").options
     panel.state.severity = "all alarms"
-    assert find(box, "Alarms").value == "all alarms"
-    find(box, "Window").value = panel.state.windows[3]
+    assert find(box, "Show alarms").value == "all alarms"
+    find(box, "Seen in").value = panel.state.windows[3]
     assert panel.state.window == panel.state.windows[3]
     find(box, "Feature").value = "discount"
     texts: list[str] = []

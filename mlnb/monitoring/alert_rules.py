@@ -57,11 +57,11 @@ def _windows(here: str, limits: Limits, metrics: Sequence[str], length: float) -
 # %% ../../nbs/07ek_monitoring.alert_rules.ipynb #7bdb4e28
 def _service(limits: Limits) -> Iterator[dict[str, Any]]:
     "Rules on what the service counts itself."
-    failed = 'sum by (arm) (rate(mlnb_requests_total{status=~"5.."}[5m])) / sum by (arm) (rate(mlnb_requests_total[5m]))'
+    failed = "sum by (arm) (rate(mlnb_request_errors_total[5m])) / sum by (arm) (rate(mlnb_requests_total[5m]))"
     yield _rule("MlnbErrorRate", f"{failed} > {limits.error_rate:g}", "critical", "{{ $value | humanizePercentage }} of the requests to {{ $labels.arm }} fail",
                 "look at the service's log; roll back if it was deployed lately", "5m")
     if (alarm := limits.latency.get("alert_threshold_ms")) is not None:
-        slow = "histogram_quantile(0.99, sum by (le, arm) (rate(mlnb_request_seconds_bucket[5m])))"
+        slow = "histogram_quantile(0.99, sum by (le, arm) (rate(mlnb_request_latency_seconds_bucket[5m])))"
         yield _rule("MlnbLatency", f"{slow} > {alarm / 1000:g}", "warning", "99 % of the answers of {{ $labels.arm }} take {{ $value | humanizeDuration }}",
                     "see what the service waits for", "5m")
 
@@ -103,4 +103,4 @@ def write_rules(
     "Keep the alert rules of a project as a file for Prometheus."
     board = project_board(project)
     length = min(((moment(w.end) - moment(w.start)).total_seconds() for w in board.windows[-20:]), default=86_400.0)
-    return write_atomic(path, _yaml(alert_rules(board.name, board.limits, metric_names(board.windows), length)))
+    return write_atomic(path, _yaml(alert_rules(board.name, board.limits, metric_names(board.windows, board.limits.watched), length)))

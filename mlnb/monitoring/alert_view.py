@@ -56,7 +56,7 @@ def alerts_html(
         known = f"{e.acknowledged.by}: {e.acknowledged.why}" if e.acknowledged else ""
         again = ", and worse since" if e.acknowledged and e.open else ""
         until = "" if e.going else f" to {short_time(e.until)}"
-        about = Raw(f'<div style="overflow-wrap:anywhere">{esc(e.subject)}<div style="opacity:.65;font-size:11px">{esc(e.code)}</div></div>')
+        about = Raw(f'<div style="min-width:120px;overflow-wrap:anywhere">{esc(e.subject)}<div style="opacity:.65;font-size:11px">{esc(e.code)}</div></div>')
         since = Raw(f'<span style="white-space:nowrap">{esc(short_time(e.since))}</span>{esc(until)}')
         return state, about, said, since, e.windows, Raw(f'<div style="max-width:180px;overflow-wrap:anywhere">{esc(known + again)}</div>')
 

@@ -131,9 +131,10 @@ def _verdict(b: Board) -> tuple[Status, str]:
     for e in open_[:3]:
         words.append(f"{e.latest.message}{f' → {e.latest.response}' if e.latest.response else ''}.".replace("..", "."))
     if len(open_) > 3:
-        words.append(f"{len(open_) - 3} more alarms are open.")
+        words.append(f"{len(open_) - 3} more {'alarm is' if len(open_) == 4 else 'alarms are'} open.")
     if len(going) > len(open_):
-        words.append(f"{len(going) - len(open_)} that go on are known to somebody.")
+        known = len(going) - len(open_)
+        words.append(f"{known} more {'is' if known == 1 else 'are'} known to somebody.")
     if not going:
         words.append(f"Nothing alarms in the latest window ({short_time(last.start)}, {last.rows:,} rows).")
     return status, " ".join(words)

@@ -101,21 +101,36 @@ def plot_performance(
     return fig
 
 # %% ../../nbs/07ee_monitoring.board_plots.ipynb #b5e5f0f4
+def _counted(w: Window) -> Mapping[str, Any]:
+    "The counts of a window's answers, which stand in the window itself or in a profile."
+    kept = w.prediction.get("profile")
+    return kept if isinstance(kept, Mapping) else w.prediction
+
+
 def _strips(windows: Sequence[Window]) -> tuple[np.ndarray, np.ndarray, list[int]]:
     "Edges, shares by window and bin, and which windows have them; all counted on the edges of the latest one."
     def fits(p: Mapping[str, Any]) -> bool:
         return len(p.get("edges", ())) > 1 and len(p.get("counts", ())) == len(p["edges"]) + 1
 
-    last = next((w.prediction for w in reversed(windows) if fits(w.prediction)), None)
-    places = [k for k, w in enumerate(windows) if last and fits(w.prediction) and list(w.prediction["edges"]) == list(last["edges"])]
+    last = next((_counted(w) for w in reversed(windows) if fits(_counted(w))), None)
+    places = [k for k, w in enumerate(windows) if last and fits(_counted(w)) and list(_counted(w)["edges"]) == list(last["edges"])]
     if not last or not places:
         return np.array([]), np.zeros((0, 0)), []
     inner = np.asarray(last["edges"], float)
     edges = np.r_[inner[0] - np.median(np.diff(inner)), inner, inner[-1] + np.median(np.diff(inner))]
-    counts = np.array([windows[k].prediction["counts"] for k in places], float)
+    counts = np.array([_counted(windows[k])["counts"] for k in places], float)
     return edges, counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), places
 
 
+def _classes(windows: Sequence[Window], most: int = 6) -> list[Line]:
+    "The share of each class among the answers, for models that answer with one of several."
+    shares = [{str(value): n / max(sum(m for _, m in pairs), 1) for value, n in pairs} if (pairs := _counted(w).get("values")) else None for w in windows]
+    total = {name: sum((s or {}).get(name, 0.0) for s in shares) for s in shares for name in s or {}}
+    ends = tuple(w.start for w in windows), tuple(w.end for w in windows)
+    return [Line("prediction", name, "measured", *ends, tuple(None if s is None else s.get(name, 0.0) for s in shares))
+            for name in sorted(total, key=lambda n: (-total[n], n))[:most]]
+
+# %% ../../nbs/07ee_monitoring.board_plots.ipynb #283f8ecb
 def plot_prediction(
     found: Sequence[Line],  # what `lines` gave
     windows: Sequence[Window],  # to show how the answers are distributed
@@ -125,7 +140,8 @@ def plot_prediction(
     fig, axes = figure(9, 2.7, 2)
     mine = {line.name: line for line in found if line.part == "prediction"}
     edges, shares, places = _strips(windows)
-    if not mine and not places:
+    classes = _classes(windows)
+    if not mine and not places and not classes:
         for ax, words in zip(axes, ("no window holds predictions yet", ""), strict=True):
             _nothing(ax, words)
         return fig
@@ -134,9 +150,13 @@ def plot_prediction(
         ends = [_time(windows[k].start), _time(windows[k].end)]
         for low, high, share in zip(edges[:-1], edges[1:], row, strict=True):
             left.fill_between(ends, low, high, color=PALETTE["blue"], alpha=float(min(0.9, 3 * share)), linewidth=0)
-    if "mean" in mine:
+    for line, colour in zip(classes, ("blue", "orange", "green", "purple", "teal", "yellow"), strict=False):
+        _draw(left, line, colour, line.name[:18].replace("$", r"\$"))
+    if "mean" in mine and not classes:
         _draw(left, mine["mean"], "orange", "mean")
-    _key(left, "answers")
+        if mine["mean"].reference is not None:
+            left.axhline(mine["mean"].reference, color=PALETTE["grey"], linewidth=1, linestyle="--", label="mean in training")
+    _key(left, "share of the answers" if classes else "answers", 3)
     _dates(left)
     if "kl" in mine:
         _draw(right, mine["kl"], "blue", "from training")

@@ -72,6 +72,8 @@ def _blind(w: Window, code: str, subject: str) -> bool:
         return w.status != "complete"
     if code == "MON-METRIC":
         return subject not in w.metrics
+    if code == "MON-PROXY":
+        return subject not in w.proxies
     if code.startswith("DRIFT-") or code == "MON-DATA":
         return not w.columns
     return not w.service

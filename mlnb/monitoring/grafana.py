@@ -23,7 +23,8 @@ __all__ = ['SCHEMA', 'SERVICE_METRICS', 'grafana_dashboard', 'write_grafana']
 
 # %% ../../nbs/07ej_monitoring.grafana.ipynb #00b95d0e
 SCHEMA = 41  # of Grafana 12; later ones bring it up to date by themselves
-SERVICE_METRICS: Mapping[str, tuple[str, ...]] = {"mlnb_requests_total": ("arm", "status"), "mlnb_request_seconds_bucket": ("arm", "le")}  # what the service counts itself
+SERVICE_METRICS: Mapping[str, tuple[str, ...]] = {  # what the service counts itself, with its labels
+    "mlnb_requests_total": ("arm", "status"), "mlnb_request_errors_total": ("arm",), "mlnb_request_latency_seconds_bucket": ("arm", "le"), "mlnb_rollout_share_percent": ()}
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _HERE = 'project=~"$project"'
 
@@ -108,15 +109,17 @@ def _inputs(limits: Limits) -> list[dict[str, Any]]:
 # %% ../../nbs/07ej_monitoring.grafana.ipynb #97cb3a82
 def _service(limits: Limits) -> list[dict[str, Any]]:
     "Requests, errors and latency by arm."
-    bucket, rate = "mlnb_request_seconds_bucket", "[$__rate_interval]"
+    bucket, rate = "mlnb_request_latency_seconds_bucket", "[$__rate_interval]"
     quantiles = [(f"histogram_quantile({q}, sum by (le, arm) (rate({bucket}{rate})))", f"{words} {{{{arm}}}}") for q, words in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))]
-    failed = f'sum by (arm) (rate(mlnb_requests_total{{status=~"5.."}}{rate})) / sum by (arm) (rate(mlnb_requests_total{rate}))'
+    failed = f"sum by (arm) (rate(mlnb_request_errors_total{rate})) / sum by (arm) (rate(mlnb_requests_total{rate}))"
     alarm = limits.latency.get("alert_threshold_ms")
-    return [_panel("timeseries", "Latency", 8, 8, _queries(*quantiles), defaults=_line("s", alarm / 1000 if alarm else None)),
-            _panel("timeseries", "Requests a second", 8, 8, _queries((f"sum by (arm, status) (rate(mlnb_requests_total{rate}))", "{{arm}} {{status}}")),
+    return [_panel("timeseries", "Latency", 7, 8, _queries(*quantiles), defaults=_line("s", alarm / 1000 if alarm else None)),
+            _panel("timeseries", "Requests a second", 7, 8, _queries((f"sum by (arm, status) (rate(mlnb_requests_total{rate}))", "{{arm}} {{status}}")),
                    defaults=_line("reqps", fillOpacity=10)),
-            _panel("timeseries", "Share of failed requests", 8, 8, _queries((failed, "{{arm}}"), (f"mlnb_window_error_rate{{{_HERE}}}", "in the latest window")),
-                   defaults=_line("percentunit", limits.error_rate))]
+            _panel("timeseries", "Share of failed requests", 6, 8, _queries((failed, "{{arm}}"), (f"mlnb_window_error_rate{{{_HERE}}}", "in the latest window")),
+                   "What the model or the service failed, helped out or not.", _line("percentunit", limits.error_rate)),
+            _panel("stat", "To the challenger", 4, 8, _queries(("max(mlnb_rollout_share_percent)", "")), "Share of the requests that a model on trial answers.",
+                   {"unit": "percent", "thresholds": _steps((None, PALETTE["blue"]))}, options={"reduceOptions": {"calcs": ["lastNotNull"]}, "graphMode": "area"})]
 
 
 def _alarms() -> list[dict[str, Any]]:

@@ -74,12 +74,18 @@ def feature_order(
     "The features that windows hold."
     weight, worst = dict(importance or {}), {}  # type: dict[str, float], dict[str, float]
     for w in windows:
+        worst |= {str(name): max(worst.get(name, 0.0), 0.0) for name in w.drift.get("absent", ())}
         for name, c in w.columns.items():
             if c.get("role", "feature") == "feature":
                 worst[name] = max(worst.get(name, 0.0), _psi(c) or 0.0)
                 if not importance and isinstance(c.get("importance"), (int, float)):
                     weight[name] = float(c["importance"])
     return sorted(worst, key=lambda name: (-weight.get(name, 0.0), -worst[name], name))
+
+
+def _cell(w: Window, name: str) -> Mapping[str, Any]:
+    "What a window says of a feature; one that its rows lack is as bad as can be."
+    return {"severity": "critical"} if name in w.drift.get("absent", ()) else w.columns.get(name, {})
 
 
 def heat(
@@ -93,7 +99,7 @@ def heat(
     each = max(math.ceil(len(windows) / most_cells), 1)
     offset = -len(windows) % each  # the first cell may be short, the latest is whole
     groups = [windows[max(k - offset, 0): k - offset + each] for k in range(0, len(windows) + offset, each)] if windows else []
-    cells = [[[w.columns[name] for w in group if name in w.columns] for group in groups] for name in names[:most_features]]
+    cells = [[[c for w in group if (c := _cell(w, name))] for group in groups] for name in names[:most_features]]
     psi = tuple(tuple(max((p for c in cell if (p := _psi(c)) is not None), default=None) for cell in row) for row in cells)
     severity = tuple(tuple(max((str(c.get("severity", "none")) for c in cell), key=lambda s: _WORSE.get(s, 2), default="") for cell in row) for row in cells)
     return Heat(tuple(names[:most_features]), tuple(group[0].start for group in groups), tuple(group[-1].end for group in groups), psi, severity, each,

@@ -46,6 +46,7 @@ class Limits:
     latency: Mapping[str, float] = field(default_factory=dict)  # p50_ms, p95_ms, p99_ms and alert_threshold_ms, those that are set
     per_second: float | None = None  # requests that are expected
     metrics: Mapping[str, float] = field(default_factory=dict)  # metric -> alarm beyond this
+    watched: tuple[str, ...] = ()  # metrics that are watched, the primary one first
     drop: float = DRIFT_LIMITS["performance_drop"]  # share of a metric that may be lost
     features: tuple[str, ...] = ()  # what is watched; the most important ones when empty
     delay: int | None = None  # seconds until labels come
@@ -54,11 +55,13 @@ class Limits:
     def of(
         cls,
         plan: WatchPlan,  # what the monitor does
+        primary: str = "",  # the metric that the model was chosen by
     ) -> Limits:  # its limits
         "Limits of a plan."
         thresholds = {m.name: m.threshold for m in plan.metrics if m.threshold is not None}
+        watched = tuple(dict.fromkeys([primary, *(m.name for m in plan.metrics)] if primary else [m.name for m in plan.metrics]))
         return cls(measure=plan.measure, alert=plan.limit, kl=plan.kl_limit, error_rate=plan.error_rate, latency=dict(plan.latency), per_second=plan.per_second,
-                   metrics=thresholds, features=tuple(plan.features), delay=plan.delay)
+                   metrics=thresholds, watched=watched, features=tuple(plan.features), delay=plan.delay)
 
     def of_metric(
         self,
@@ -91,6 +94,7 @@ def project_limits(
 ) -> tuple[Limits, str]:  # the limits, and what is wrong with the record
     "The limits of a project."
     try:
-        return Limits.of(read_plan(project.record("monitoring"), primary_metric(project))), ""  # type: ignore[arg-type]
+        primary = primary_metric(project)
+        return Limits.of(read_plan(project.record("monitoring"), primary), primary), ""  # type: ignore[arg-type]
     except MlnbError as error:
         return Limits(), f"records/monitoring.yaml cannot be used, so the playbook's limits are. {error}"

@@ -60,18 +60,19 @@ SERVICE = ("p50_ms", "p95_ms", "p99_ms", "per_second", "error_rate", "requests")
 def _entry(w: Window, metric: str, kind: str) -> Mapping[str, Any]:
     "A metric of a window, as it was measured or as it was estimated."
     m = w.metrics.get(metric) or {}
-    inner = m.get(kind)
-    if isinstance(inner, Mapping):
-        return inner
+    for key in (kind, "expected") if kind == "estimated" else (kind,):
+        if isinstance(m.get(key), Mapping):
+            return m[key]
     return m if m.get("kind", "measured") == kind else {}
 
 
 def metric_names(
     windows: Sequence[Window],  # in order of time
-) -> list[str]:  # the primary one first
-    "The metrics that windows hold, in the order they name them; the latest window that has any decides."
-    seen = [name for w in reversed(windows) for name in w.metrics]
-    return list(dict.fromkeys(seen))
+    watched: Sequence[str] = (),  # metrics that come first, the primary one before all
+) -> list[str]:  # names
+    "The metrics that windows hold: those that are watched, then the others as the latest windows name them."
+    seen = dict.fromkeys(name for w in reversed(windows) for name in w.metrics)
+    return list(dict.fromkeys([*(name for name in watched if name in seen), *seen]))
 
 
 def lines(
@@ -88,12 +89,13 @@ def lines(
                     next((x for x in reversed(reference) if x is not None), None))
 
     made = []
-    for name in metric_names(windows):
+    for name in metric_names(windows, limits.watched):
         known = [_number((w.metrics.get(name) or {}).get("reference")) for w in windows]
         limit = limits.of_metric(name, next((x for x in reversed(known) if x is not None), None))
         made += [line("performance", name, [_entry(w, name, kind) for w in windows], kind, limit) for kind in ("measured", "estimated")]
     for name in ("mean", "kl"):
-        made.append(line("prediction", name, [{"value": w.prediction.get(name)} for w in windows], limit=limits.kl if name == "kl" else None))
+        made.append(line("prediction", name, [{"value": w.prediction.get(name), "reference": w.prediction.get(f"reference_{name}")} for w in windows],
+                         limit=limits.kl if name == "kl" else None))
     for name in SERVICE:
         limit = {"error_rate": limits.error_rate, "per_second": limits.per_second, **limits.latency,
                  "p99_ms": limits.latency.get("p99_ms", limits.latency.get("alert_threshold_ms"))}.get(name)

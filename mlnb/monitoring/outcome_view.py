@@ -6,16 +6,17 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from ..core.findings import Status
+from ..core.errors import listed
+from ..core.findings import Finding, Status
 from ..core.render import Raw, badge, bar, details, esc, table
 from .alert_view import short_time
 from .lines import Line, expected_and_realised
 from .windows import Window
 
 # %% auto #0
-__all__ = ['labels_html', 'expected_html', 'proxies_html', 'notes_html']
+__all__ = ['labels_html', 'expected_html', 'proxies_html', 'notes_html', 'unchecked']
 
 # %% ../../nbs/07eg_monitoring.outcome_view.ipynb #3a7cb557
 def labels_html(
@@ -102,3 +103,29 @@ def notes_html(
     said = [*more, *(f"{short_time(starts[0])}{f' and {len(starts) - 1} windows before' if len(starts) > 1 else ''}: {note}" for note, starts in list(seen.items())[:most])]
     rest = f'<div style="opacity:.75">{len(seen) - most} older notes are left out.</div>' if len(seen) > most else ""
     return Raw("".join(f'<div style="margin:2px 0">• {esc(text)}</div>' for text in said) + rest)
+
+# %% ../../nbs/07eg_monitoring.outcome_view.ipynb #3804e680
+def unchecked(
+    windows: Sequence[Window],  # in order of time
+    found: Sequence[Line],  # what `lines` gave
+    findings: Iterable[Finding] = (),  # of checks; those that were not decided are listed
+) -> list[tuple[str, str]]:  # what, and why
+    "What nobody knows, and why."
+    rows = [(f.code, f.message) for f in findings if f.status is Status.NOT_CHECKED]
+    if not windows:
+        return [*rows, ("the model in use", "nothing has been watched yet: fill in records/monitoring.yaml, then run mlnb monitor")]
+    known = {(line.part, line.kind) for line in found}
+    have = [("measured performance", ("performance", "measured") in known, "no window has labels: name them under sources, and their delay (ground_truth_delay)"),
+            ("estimated performance", ("performance", "estimated") in known, "no estimates were made, so nothing is known of windows whose labels are to come"),
+            ("the service", any(part == "service" for part, _ in known), "no log of requests and no metrics are named under sources"),
+            ("proxies", any(part == "proxy" for part, _ in known), "none are named under proxy_metrics")]
+    rows += [(what, why) for what, there, why in have if not there]
+    blind = [w for w in windows if not w.columns]
+    if blind:
+        rows.append(("drift", f"{len(blind):,} of {len(windows):,} windows have no rows that could be compared, the latest on {short_time(blind[-1].start)}"))
+    waiting = sum(w.status == "waiting" for w in windows)
+    if waiting:
+        rows.append(("performance, for certain", f"{waiting:,} windows wait for labels"))
+    last = next((w for w in reversed(windows) if w.columns), None)
+    lost = [str(name) for name, c in last.columns.items() if c.get("severity") == "not_compared"] if last is not None else []
+    return [*rows, *([(f"drift of {listed(lost, 6)}", "these columns could not be compared in the latest window")] if lost else [])]

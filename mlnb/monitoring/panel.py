@@ -54,6 +54,7 @@ class MonitoringPanel:
     def look(self) -> None:
         "Take over what changed on disk, beside the kernel's own work."
         self.checks.look()
+        self.state.follow()
         if self._looking is None or not self._looking.is_alive():
             self._looking = self.start(self._refresh)
 
@@ -101,23 +102,23 @@ def _controls(owner: MonitoringPanel, call: Callable[[Callable[[], object]], obj
     "Period, severity, run, cancel."
     w: Any = require("ipywidgets", why="to show monitoring in a panel")
     state, doing = owner.state, _note(w)
-    period, severity = _field(w, w.Dropdown, "Period", options=list(PERIODS)), _field(w, w.Dropdown, "Alarms", options=list(SEVERITIES))
+    period, severity = _field(w, w.Dropdown, "Period", options=list(PERIODS)), _field(w, w.Dropdown, "Show alarms", options=list(SEVERITIES))
     go, stop = w.Button(description="Run the monitor", icon="play"), w.Button(description="Cancel", icon="stop")
-    progress = w.FloatProgress(min=0, max=1, value=1, bar_style="info", layout={"width": "90px"})
+    progress = w.FloatProgress(min=0, max=1, layout={"width": "120px"})
     for each in (go, stop):
         each.add_class("mlnb-small")
 
     def show(*_: object) -> None:
         period.value, severity.value = state.period, state.severity
         go.disabled, stop.disabled = state.running, not state.running
-        progress.layout.visibility = "visible" if state.running else "hidden"
+        progress.value, progress.layout.visibility = state.progress, "visible" if state.running else "hidden"
         doing.value = f'<div class="mlnb-help" role="status">{esc(state.doing)}</div>'
 
     period.observe(lambda change: setattr(state, "period", change["new"]), "value")
     severity.observe(lambda change: setattr(state, "severity", change["new"]), "value")
     go.on_click(lambda _: owner.start(state.run))
     stop.on_click(lambda _: state.cancel())
-    state.observe(lambda _: call(show), ["period", "severity", "running", "doing"])
+    state.observe(lambda _: call(show), ["period", "severity", "running", "progress", "doing"])
     show()
     row = {"flex_flow": "row wrap", "grid_gap": "12px", "align_items": "flex-end"}
     return w.VBox([w.HBox([period, severity, go, stop, progress], layout=row), doing])
@@ -127,7 +128,7 @@ def _feature(owner: MonitoringPanel, call: Callable[[Callable[[], object]], obje
     "Feature, window, and the distribution there."
     w: Any = require("ipywidgets", why="to show monitoring in a panel")
     state, shown, quiet = owner.state, _note(w), _Quiet()
-    feature, window = _field(w, w.Dropdown, "Feature"), _field(w, w.Dropdown, "Window")
+    feature, window = _field(w, w.Dropdown, "Feature"), _field(w, w.Dropdown, "Seen in")
 
     def show(*_: object) -> None:
         with quiet:  # new options set a widget back to the first of them
@@ -153,7 +154,7 @@ def _acknowledger(owner: MonitoringPanel, call: Callable[[Callable[[], object]],
     "An alarm, a name, a reason, a button."
     w: Any = require("ipywidgets", why="to show monitoring in a panel")
     state, quiet = owner.state, _Quiet()
-    alarm, by, why = _field(w, w.Dropdown, "Alarm"), _field(w, w.Text, "Who knows of it"), _field(w, w.Text, "What is known, or done")
+    alarm, by, why = _field(w, w.Dropdown, "Alarm to acknowledge"), _field(w, w.Text, "Who knows of it"), _field(w, w.Text, "What is known, or done")
     for each in (alarm, why):
         each.remove_class("mlnb-short")
     keep, notes = w.Button(description="Acknowledge"), {name: _note(w) for name in ("key", "by", "why", "")}

@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import datetime
-import importlib.util
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from ..core.checklist_state import ChecklistState
-from ..core.errors import MlnbError
+from ..core.errors import MissingError, MlnbError
+from ..core.optional import resolve
 from .board import PERIODS, Board, project_board
-from .column import ColumnProfile
 from .episodes import FILE, Episode, acknowledge
 from .heat import feature_order
 from .profile import Profile
@@ -30,7 +27,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['SEVERITIES', 'BoardState']
+__all__ = ['SEVERITIES', 'kept_reference', 'BoardState']
 
 # %% ../../nbs/07za_monitoring.panel_state.ipynb #7f1e900d
 SEVERITIES = {"all alarms": "", "warning and critical": "warning", "critical only": "critical"}
@@ -54,7 +51,9 @@ def _stamp(project: Path) -> tuple[tuple[str, int, int], ...]:
     return tuple(sorted(found))
 
 
-def _reference(project: Project) -> Profile | None:
+def kept_reference(
+    project: Project,  # an open project
+) -> Profile | None:  # of the training data
     "The kept reference; None before there is one, or when it cannot be read."
     try:
         kept = project.result("reference")
@@ -96,7 +95,7 @@ class _Looked(_Choice):
         super().__init__()
         self.project, self.clock, self.checks = project, clock, ChecklistState(project, "monitoring")
         self._seen: Any = None
-        self._reference: Profile | None = None
+        self.reference: Profile | None = None
         self.observe(self._choose, ["whole", "period", "severity"])
         self.refresh()
 
@@ -105,7 +104,7 @@ class _Looked(_Choice):
         now = _stamp(self.project.path)
         if now == self._seen:
             return False
-        self._seen, self._reference = now, _reference(self.project)
+        self._seen, self.reference = now, kept_reference(self.project)
         self.whole = project_board(self.project, self.clock())
         return True
 
@@ -117,15 +116,6 @@ class _Looked(_Choice):
         if self.feature not in features:
             hot = self.window_now.columns if self.window_now is not None else {}
             self.feature = next((name for name in features if hot.get(name, {}).get("severity") in ("warning", "critical")), features[0] if features else "")
-
-    def distribution(self) -> tuple[ColumnProfile | None, ColumnProfile | None]:
-        "The chosen feature in the reference and in the chosen window; None where its counts were not kept."
-        kept = (self.window_now.columns.get(self.feature) or {}).get("profile") if self.window_now is not None else None
-        try:
-            now = ColumnProfile.from_dict(kept) if kept else None
-        except (TypeError, ValueError, AttributeError):
-            now = None
-        return (self._reference.columns.get(self.feature) if self._reference is not None else None), now
 
 # %% ../../nbs/07za_monitoring.panel_state.ipynb #35e7e241
 class _Known(_Looked):
@@ -153,49 +143,61 @@ class _Known(_Looked):
         return wrong
 
 # %% ../../nbs/07za_monitoring.panel_state.ipynb #99467061
+def _own() -> Callable[..., Any]:
+    "The project's monitor. Raises `MissingError` where there is none."
+    try:
+        return resolve("monitoring.watch:watch")  # type: ignore[return-value]
+    except ImportError as error:
+        raise MissingError("This installation has no monitor to run (mlnb.monitoring.watch). Windows that others write are shown all the same.") from error
+
+
+def _ran(found: Any, stopped: bool) -> str:
+    "What a turn of the monitor came to."
+    made, told, failed = (len(getattr(found, name, ())) for name in ("windows", "told", "failed"))
+    said = f"{made} window{'s' if made != 1 else ''} made" + (f", {told} new message{'s' if told != 1 else ''}" if told else "") if made else "No window was due"
+    said += f"; {failed} could not be made: {found.failed[0]}" if failed else ""
+    return f"{said}. " + ("It was stopped; the next run goes on from there." if stopped else " ".join(str(note) for note in tuple(getattr(found, "notes", ()))[:2]))
+
+# %% ../../nbs/07za_monitoring.panel_state.ipynb #c1dbfc02
 class BoardState(_Known):
     "The dashboard of a project, and what is done with it."
 
     running = traitlets.Bool(False)  # whether the monitor runs
+    progress = traitlets.Float(0.0)  # share of its windows that are made
 
     def __init__(self, project: Project, clock: Callable[[], datetime.datetime] = _utc) -> None:  # an open project; what time it is
         super().__init__(project, clock)
-        self._busy, self._process, self._stopped = threading.Lock(), None, False  # type: threading.Lock, subprocess.Popen[str] | None, bool
-        self.command = [sys.executable, "-c", "from mlnb.cli import main; main()", "monitor", "--project", str(project.path), "--json"]
+        self._busy, self._stop = threading.Lock(), threading.Event()
+        self.monitor: Callable[..., Any] | None = None  # what is run; the project's own monitor when None
 
     def run(self) -> None:
         "Run the monitor once; what went wrong is said where its result would be."
         if not self._busy.acquire(blocking=False):
             return
-        self.running, self.doing, self._stopped, before = True, "The monitor is running …", False, len(self.whole.windows)
+        self._stop.clear()
+        self.running, self.progress, self.doing = True, 0.0, "The monitor is running …"
         try:
-            said = self._run()
+            said = _ran((self.monitor or _own())(self.project, self.clock(), stop=self._stop.is_set), self._stop.is_set())
+        except MlnbError as error:
+            said = str(error)
         except Exception as error:  # a defect here must not leave the panel waiting for ever
             said = f"It broke off: {type(error).__name__}: {error}"
         finally:
             self._busy.release()
         self.refresh()
         self.checks.refresh()
-        made = len(self.whole.windows) - before
-        self.running, self.doing = False, said or (f"{made} new window{'s' if made != 1 else ''}." if made else "The monitor has run; no new window was due.")
+        self.running, self.doing = False, said
 
     def cancel(self) -> None:
-        "Stop the monitor."
-        if self._process is not None and self._process.poll() is None:
-            self._stopped = True
-            self._process.terminate()
+        "Stop before the next window."
+        if self.running:
+            self._stop.set()
+            self.doing = "Stops after the window that is being made."
 
-    def _run(self) -> str:
-        "What went wrong; nothing when all went well."
-        if self.command[3:4] == ["monitor"] and importlib.util.find_spec("mlnb.monitoring.watch") is None:
-            return "This installation has no monitor to run (mlnb.monitoring.watch). Windows that others write are shown all the same."
-        self._process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        said = self._process.communicate()[0]
-        if self._stopped:
-            return "The monitor was stopped. The windows it had written are whole; the next run goes on from there."
-        if self._process.returncode in (0, 1):  # 1: a gate did not hold, which the alarms say better
-            return ""
+    def follow(self) -> None:
+        "How far the monitor is, as it notes in its file."
         try:
-            return str(json.loads(said)["error"])
-        except (ValueError, KeyError, TypeError):
-            return "The monitor broke off without saying why. In a terminal it says more: mlnb monitor"
+            kept = json.loads((self.project.path / "monitoring" / "state.json").read_text(encoding="utf-8"))
+            self.progress = min(kept["made"] / kept["of"], 1.0) if self.running and kept["status"] == "at work" else self.progress
+        except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+            pass

@@ -5,49 +5,78 @@
 # %% ../../nbs/07zb_monitoring.panel_view.ipynb #b5c126b8
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.render import Raw, badge, esc, figure_img, panel
 from .alert_view import short_time
-from .board import board_pages
+from .board import Board, board_pages
+from .column import ColumnProfile
 from .drift_view import STATUS, plot_column
+from .heat import feature_order
+from .profile import Profile
+from .windows import Window
 
 if TYPE_CHECKING:
     from mlnb.monitoring.episodes import Episode
     from mlnb.monitoring.panel_state import BoardState
 
 # %% auto #0
-__all__ = ['feature_html', 'episode_words', 'still_html']
+__all__ = ['one_feature', 'feature_html', 'latest_features', 'episode_words', 'still_html']
 
 # %% ../../nbs/07zb_monitoring.panel_view.ipynb #624f70f6
 def _number(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, (int, float)) and value == value else "–"
 
 
+def one_feature(
+    w: Window | None,  # a window
+    name: str,  # of the feature
+    reference: Profile | None,  # of the training data
+) -> Raw:  # HTML
+    "A feature in training and in a window."
+    c = w.columns.get(name) if w is not None else None
+    if w is None or c is None:
+        return Raw(f'<div style="opacity:.75">{esc(name)} is not in that window.</div>' if name else '<div style="opacity:.75">No window holds a feature yet.</div>')
+    kind, gaps = str(c.get("severity", "none")), c.get("missing")
+    lost = f" · missing {gaps[0]:.1%} → {gaps[1]:.1%}" if isinstance(gaps, (list, tuple)) and len(gaps) == 2 and all(isinstance(g, (int, float)) for g in gaps) else ""
+    figures = f"{name}: PSI {_number(c.get('psi'))} · KS {_number(c.get('ks'))} · JS {_number(c.get('js'))}{lost}"
+    words = "".join(f"<div>{esc(text)}</div>" for text in (c.get("why"), f"→ {c['response']}" if c.get("response") else "") if text)
+    mark = badge(STATUS.get(kind, "pass"), {"none": "calm", "not_compared": "not compared"}.get(kind, kind))
+    return Raw(f'<div style="line-height:1.5">{mark} {esc(figures)}{words}</div>{_picture(name, reference, c.get("profile"), w)}')
+
+
+def _picture(name: str, reference: Profile | None, kept: Any, w: Window) -> str:
+    "Both distributions, or why they cannot be drawn."
+    try:
+        now = ColumnProfile.from_dict(kept) if kept else None
+    except (TypeError, ValueError, AttributeError):
+        now = None
+    then = reference.columns.get(name) if reference is not None else None
+    if then is None or now is None:
+        what = "The window kept no counts of it" if now is None else "There is no reference profile of it (results/reference.json)"
+        return f'<div style="opacity:.75">{what}, so its distribution cannot be drawn.</div>'
+    if then.kind != now.kind:
+        return f'<div style="opacity:.75">It was {esc(then.kind)} in training and is {esc(now.kind)} here, so the two cannot be drawn together.</div>'
+    return figure_img(plot_column(name, then, now), f"{name} in training and in the window of {short_time(w.start)}")
+
+# %% ../../nbs/07zb_monitoring.panel_view.ipynb #35f1c4c9
 def feature_html(
     state: BoardState,  # what is chosen
 ) -> Raw:  # HTML
-    "The chosen feature in the reference and in the chosen window."
-    w = state.window_now
-    c = w.columns.get(state.feature) if w is not None else None
-    if w is None or c is None:
-        return Raw('<div style="opacity:.75">No window holds a feature yet.</div>' if not state.windows
-                   else f'<div style="opacity:.75">{esc(state.feature)} is not in the window of {esc(short_time(state.window))}.</div>')
-    kind = str(c.get("severity", "none"))
-    gaps = c.get("missing")
-    lost = f" · missing {gaps[0]:.1%} → {gaps[1]:.1%}" if isinstance(gaps, (list, tuple)) and len(gaps) == 2 and all(isinstance(g, (int, float)) for g in gaps) else ""
-    figures = f"PSI {_number(c.get('psi'))} · KS {_number(c.get('ks'))} · JS {_number(c.get('js'))}{lost}"
-    words = "".join(f"<div>{esc(text)}</div>" for text in (c.get("why"), f"→ {c['response']}" if c.get("response") else "") if text)
-    reference, now = state.distribution()
-    if reference is None or now is None:
-        what = "The window kept no counts of it" if now is None else "There is no reference profile (results/reference.json)"
-        picture = f'<div style="opacity:.75">{what}, so its distribution cannot be drawn.</div>'
-    elif reference.kind != now.kind:
-        picture = f'<div style="opacity:.75">It was {esc(reference.kind)} in training and is {esc(now.kind)} here, so the two cannot be drawn together.</div>'
-    else:
-        picture = figure_img(plot_column(state.feature, reference, now), f"{state.feature} in training and in the window of {short_time(w.start)}")
-    mark = badge(STATUS.get(kind, "pass"), {"none": "calm", "not_compared": "not compared"}.get(kind, kind))
-    return Raw(f'<div style="line-height:1.5">{mark} {esc(figures)}{words}</div>{picture}')
+    "The chosen feature in training and in the chosen window."
+    return one_feature(state.window_now, state.feature, state.reference)
+
+
+def latest_features(
+    board: Board,  # what the windows say
+    reference: Profile | None,  # of the training data
+    most: int = 3,  # features at the most
+) -> Raw | None:  # HTML; None when none moved
+    "The features that moved in the latest window that has any, the most important first."
+    w = next((w for w in reversed(board.windows) if w.columns), None)
+    names = feature_order([w], board.importance or None) if w is not None else []
+    moved = [name for name in names if w is not None and w.columns.get(name, {}).get("severity") in ("warning", "critical")][:most]
+    return Raw("".join(f'<div style="margin:10px 0">{one_feature(w, name, reference)}</div>' for name in moved)) if moved else None
 
 # %% ../../nbs/07zb_monitoring.panel_view.ipynb #5f62e091
 def episode_words(

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core.items_monitoring import DRIFT_LIMITS
 from .column import ColumnProfile
-from .divergence import jensen_shannon, kl, ks, psi
+from .divergence import jensen_shannon, kl, psi
 from .playbook import response
 from .profile import Profile
 from .windows import Alert, Window, window_file
@@ -71,7 +71,8 @@ def _drift(name: str, reference: ColumnProfile, now: ColumnProfile) -> dict[str,
     index = psi(p, q)
     severity = "critical" if index > DRIFT_LIMITS["psi_critical"] else "warning" if index > DRIFT_LIMITS["psi_warning"] else "none"
     answer = {"none": "", "warning": response("feature"), "critical": response("critical")}[severity]
-    return {"psi": index, "ks": ks(p, q), "js": jensen_shannon(p, q), "kl": kl(p, q), "severity": severity, "missing": [0.0, now.missing / max(now.rows, 1)],
+    return {"psi": index, "ks": float(np.abs(np.cumsum(p - q)).max()), "js": jensen_shannon(p, q), "kl": kl(p, q), "severity": severity,
+            "missing": [0.0, now.missing / max(now.rows, 1)],
             "importance": IMPORTANCE.get(name), "response": answer, "profile": now.to_dict()}
 
 
