@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # %% auto #0
-__all__ = ['stages_html', 'checks_html', 'steps_html', 'plot_canary', 'run_html']
+__all__ = ['stages_html', 'checks_html', 'plot_canary', 'run_html', 'canary_html']
 
 # %% ../../nbs/07ho_monitoring.retrain_view.ipynb #5dc5e7e5
 _WORDS: Mapping[str, tuple[str, str]] = {"passed": ("pass", "passed"), "stopped": ("warn", "stopped"), "failed": ("fail", "failed"), "skipped": ("not_checked", "skipped"),
@@ -53,7 +53,7 @@ def _figures(step: Mapping[str, Any], arm: str) -> Mapping[str, Any]:
     return dict(step.get("figures", {}).get(arm, {}))
 
 
-def steps_html(
+def _steps_html(
     steps: Sequence[Mapping[str, Any]],  # of a run
 ) -> Raw:  # HTML
     "The steps as a table."
@@ -104,7 +104,13 @@ def run_html(
         out = Raw(out + panel("The new data", checks_html(run)))
     if run.stages.get("evaluation", {}).get("duel"):
         out = Raw(out + Duel.from_dict(run.stages["evaluation"]["duel"])._repr_html_())
-    if run.steps:
-        picture = figure_img(plot_canary(run.steps), "errors and latency of champion and challenger on each step") if any(_figures(s, "challenger").get("requests") for s in run.steps) else ""
-        out = Raw(out + panel("Canary", picture + steps_html(run.steps)))
-    return out
+    return Raw(out + canary_html(run)) if run.steps else out
+
+
+def canary_html(
+    run: Run,  # a run with steps
+) -> Raw:  # HTML
+    "The canary with its picture, once there were requests."
+    asked = any(_figures(step, "challenger").get("requests") for step in run.steps)
+    picture = figure_img(plot_canary(run.steps), "errors and latency of champion and challenger on each step") if asked else ""
+    return panel("Canary", picture + _steps_html(run.steps))
