@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ['airflow_dag']
 
 # %% ../../nbs/07hp_monitoring.retrain_dag.ipynb #ce7ec727
-_FILE = '''"""Retraining of {name}: five stages, each a task. Made by `mlnb retrain --airflow`; make it anew instead of editing it."""
+_HEAD = '''"""Retraining of {name}: five stages, each a task. Made by `mlnb retrain --airflow`; make it anew instead of editing it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ def retrain(*options: str) -> dict:
     if done.returncode:
         raise AirflowFailException(done.stderr.strip()[-2000:] or f"mlnb retrain ended with {{done.returncode}}")
     return json.loads(done.stdout)
+'''
 
+# %% ../../nbs/07hp_monitoring.retrain_dag.ipynb #5d036250
+_BODY = '''
 
 @dag(dag_id={dag_id!r}, schedule={schedule!r}, start_date=datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc), catchup=False, max_active_runs=1, tags=["mlnb"])
 def retraining():
@@ -71,7 +74,7 @@ _TASK = '''    @task(task_id={stage!r})
 
 '''
 
-
+# %% ../../nbs/07hp_monitoring.retrain_dag.ipynb #f750f71a
 def airflow_dag(
     project: Project,  # the project
     place: str = "",  # folder of the project on Airflow's workers; where it is here when empty
@@ -83,5 +86,5 @@ def airflow_dag(
         raise ConfigError(f"The schedule is {schedule!r}. Allowed are @hourly, @daily, @weekly, @monthly, or a cron line with five fields, such as '0 6 * * *'.")
     name = " ".join((project.config.name or project.path.name).replace('"', "'").replace("\\", "/").split())
     tasks = "".join(_TASK.format(stage=stage) for stage in STAGES[1:3])
-    return _FILE.format(name=name, project=place or str(project.path), dag_id=f"retrain_{re.sub(r'[^A-Za-z0-9_]+', '_', name)}", schedule=schedule.strip(), tasks=tasks,
+    return (_HEAD + _BODY).format(name=name, project=place or str(project.path), dag_id=f"retrain_{re.sub(r'[^A-Za-z0-9_]+', '_', name)}", schedule=schedule.strip(), tasks=tasks,
                         timeout=days * 86_400, chain=" >> ".join(f"{stage}()" for stage in STAGES))
