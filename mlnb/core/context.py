@@ -36,6 +36,7 @@ PARTS: Mapping[str, str] = {  # what a check may ask for, and how a person provi
     "reference": "Train a model first: its reference profile is made with it (mlnb run training).",
     "current": "Name a later batch in mlnb.yaml (current: FILE) or give it: mlnb run monitoring -p current FILE.",
     "drift": "Compare a batch with the reference: mlnb run monitoring.",
+    "retraining": "Run a retraining: mlnb retrain --dry-run says what is missing.",
     "ledger": "Open a project: mlnb init NAME --data FILE --target COLUMN.",
     "records": "Open a project: mlnb init NAME --data FILE --target COLUMN.",
     "notebook": "Name the notebook or script to read.",

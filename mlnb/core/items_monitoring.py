@@ -67,7 +67,7 @@ ITEMS = Items((
           fix="Set triggers and the five stages in `records/retraining.yaml`, with a comparison against production "
               "and a canary that rolls back.",
           how="The pipeline ran through validation, training, comparison, canary with rollback, and notification.",
-          missing="A filled-in `records/retraining.yaml`, and a run of it.", needs=("records",)),
+          missing="A filled-in `records/retraining.yaml`, and a run of it.", needs=("records", "retraining"), logic="monitoring.retraining"),
 ))
 
 # %% ../../nbs/00gh_core.items_monitoring.ipynb #f1804cfe

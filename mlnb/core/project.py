@@ -49,6 +49,7 @@ PROVIDERS: Mapping[str, str] = {  # part -> function that takes the project
     "tuning": "experiments.tuned:project_tuning",
     "reference": "monitoring.batch:project_reference",
     "drift": "monitoring.batch:project_drift",
+    "retraining": "monitoring.retraining:project_retraining",
 }
 DEAR: Mapping[str, str] = {"model_checks": "MODEL"}  # part that is made only when checks of this name are asked for
 OTHER_FILES = ("data_rules",)  # files beside the records that the data phase reads by itself
@@ -156,14 +157,14 @@ INPUTS: Mapping[str, tuple[str, ...]] = {  # part that a check needs -> what it 
     **dict.fromkeys(("config", "target", "time", "entity", "protected"), ("config",)),
     "brief": ("record:problem_brief",), "records": tuple(f"record:{name}" for name in RECORDS),
     "data": ("data", "config"), "quality": ("data", "config", "record:data_rules"),
-    "integrity": ("data", "holdout", "config"), "store": ("store", "record:feature_store"), "current": ("current", "config"),
+    "integrity": ("data", "holdout", "config"), "store": ("store", "record:feature_store"), "retraining": ("retraining",), "current": ("current", "config"),
     **dict.fromkeys(("train", "holdout"), ("holdout", "data", "config")),
     **dict.fromkeys(("experiment", "model", "pipeline", "evaluation", "predictions", "model_checks", "reference"), _MODEL), "drift": ("current", *_MODEL),
     "skew": ("requests", "online", "current", *_MODEL), **dict.fromkeys(("tuning", "selection"), ("data", "holdout", "config")),
 }
 
 
-ONE_RECORD: Mapping[str, str] = {"FE-": "feature_plan"}  # start of a code -> the only record that its checks read
+ONE_RECORD: Mapping[str, str] = {"FE-": "feature_plan", "RETRAIN": "retraining"}  # start of a code -> the only record that its checks read
 
 
 def needed_inputs(
@@ -268,11 +269,11 @@ def _store_sources(project: _ProjectFolder) -> list[str]:
 # %% ../../nbs/00i_core.project.ipynb #cf136fff
 def _fingerprints(project: _ProjectFolder) -> dict[str, str]:
     c = project.config
-    found = dict.fromkeys(("data", "current", "requests", "holdout", "model", "store", *(f"record:{name}" for name in RECORDS)), "")
+    found = dict.fromkeys(("data", "current", "requests", "holdout", "model", "store", "retraining", *(f"record:{name}" for name in RECORDS)), "")
     found["config"] = fingerprint(c.model_dump(exclude={"current", "online", "requests", "costs", "tracking_uri", "engine", "look_budget"}))
     code = c.online.rpartition(":")[0].removesuffix(".py").replace(".", "/")
     found["online"] = combine([fingerprint(c.online), *map(file_fingerprint, _files(project.path, f"{code}.py") if "://" not in c.online else [])]) if c.online else ""
-    for name, paths in (("data", [c.data]), ("current", [c.current]), ("requests", [c.requests]), ("store", _store_sources(project))):
+    for name, paths in (("data", [c.data]), ("current", [c.current]), ("requests", [c.requests]), ("store", _store_sources(project)), ("retraining", ["retraining/RETRAIN-*/*.json"])):
         files = [file for path in paths if path for file in _files(project.path, path)]
         if files:
             found[name] = combine(file_fingerprint(file) for file in files)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import InputError
+from ..core.errors import InputError, MissingError
 from ..core.tables import open_table
 from ..deployment.log_lines import lines_between, log_files
 from ..deployment.request_stats import RequestStats, request_stats
@@ -38,6 +38,14 @@ def log_of(
     return str(project.path / named) if named else ""
 
 
+def _silent(log: str) -> bool:
+    "Whether there is no log yet."
+    try:
+        return not log or not log_files(log)
+    except MissingError:
+        return True
+
+
 def both_arms(
     log: str,  # path or pattern of the log
     start: str,  # from when, UTC
@@ -45,7 +53,7 @@ def both_arms(
     before: str = "",  # the champion's requests from here on to the start count, where it gets none any more
 ) -> tuple[RequestStats, RequestStats]:  # challenger and champion
     "The figures of both arms in the same hours."
-    if not log or not log_files(log) or as_moment(start) >= as_moment(end):
+    if _silent(log) or as_moment(start) >= as_moment(end):
         return RequestStats(0, 0, start=start, end=end, arm="challenger"), RequestStats(0, 0, start=start, end=end, arm="champion")
     new = request_stats(log, start, end, "challenger")
     return new, request_stats(log, before or start, start if before else end, "champion")
@@ -97,7 +105,7 @@ def arm_metric(
     "The primary metric of both arms, where labels are there. Raises `InputError` for labels that cannot be used."
     record: Any = project.record("monitoring")
     named, key, target = record.sources.labels, record.sources.key or "request_id", models["champion"].target
-    if not named or not log or not log_files(log):
+    if not named or _silent(log):
         return {}
     try:
         table = open_table(project.path / named, name=f"the labels {Path(named).name}")

@@ -87,6 +87,11 @@ def _looked(project: Project, run: Run, step: Mapping[str, Any], plan: CanaryPla
     measured = arm_metric(project, models, log, start, as_text(now)) if as_moment(start) < now else {}
     return judge(new, old, (now - as_moment(since)).total_seconds() / 3600, plan, measured)
 
+
+def _over(project: Project, run: Run, end: str, why: str, now: datetime.datetime) -> Run:
+    kept = read_rollout(project.path / FILE)
+    return keep_stage(run, "deployment", {"end": end, "reasons": [why], "rollout": kept.to_dict() if kept else None}, now)
+
 # %% ../../nbs/07hk_monitoring.canary_steps.ipynb #e0c6e1ac
 def advance(
     project: Project,  # the project
@@ -124,12 +129,7 @@ def advance(
         return advance(project, run, now)
     return _begin(project, run, int(step["number"]) + 1, plan.shares[int(step["number"])], there, now)
 
-
-def _over(project: Project, run: Run, end: str, why: str, now: datetime.datetime) -> Run:
-    kept = read_rollout(project.path / FILE)
-    return keep_stage(run, "deployment", {"end": end, "reasons": [why], "rollout": kept.to_dict() if kept else None}, now)
-
-
+# %% ../../nbs/07hk_monitoring.canary_steps.ipynb #2c2948f5
 def take_back(
     run: Run,  # on a step of the canary
     by: str,  # who decides

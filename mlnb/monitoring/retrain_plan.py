@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,7 @@ def retrain_settings(
 def setting_problems(
     project: Project,  # the project
     settings: Mapping[str, Any],  # from `retrain_settings`
+    now: datetime.datetime | str,  # when
 ) -> list[str]:  # what is wrong; empty when a run may begin
     "Everything that is wrong with the record."
     found = []
@@ -57,15 +58,12 @@ def setting_problems(
     if "evaluate_on_golden_test_set" in settings["pipeline"]["3_evaluation"] and not settings["golden_set"]:
         found.append("records/retraining.yaml asks for a golden test set and names none. Name a file of rows that no model learns from (golden_set: FILE), or take "
                      "evaluate_on_golden_test_set out of 3_evaluation.")
-    checks: tuple[Callable[[], Any], ...] = (lambda: read_plan(settings), lambda: due(project, datetime.datetime.max.replace(tzinfo=datetime.UTC)))
-    for check in checks:
-        try:
-            check()
-        except ConfigError as error:
-            found.append(str(error))
-        except (MlnbError, OverflowError):  # nothing about the record
-            pass
-    return list(dict.fromkeys(found))
+    try:
+        read_plan(settings)
+    except ConfigError as error:
+        found.append(str(error))
+    unread = [note for note in due(project, now, strict=False).notes if settings["triggers"]]
+    return list(dict.fromkeys([*found, *unread]))
 
 # %% ../../nbs/07hl_monitoring.retrain_plan.ipynb #f3910fca
 @dataclass(frozen=True)
@@ -94,14 +92,14 @@ class RetrainPlan:
         begun = f'<div style="margin:4px 0">{esc(self.unfinished)}</div>' if self.unfinished else ""
         return Raw(self.triggers._repr_html_() + panel("What would happen", begun + table(rows, ["", "stage", "what happens"]) + wrong, "a dry run; nothing was written"))
 
-
+# %% ../../nbs/07hl_monitoring.retrain_plan.ipynb #547edcf4
 def retrain_plan(
     project: Project,  # with a trained model
     now: datetime.datetime | str,  # when
 ) -> RetrainPlan:  # what would happen
     "A dry run."
     settings, e = retrain_settings(project), current_experiment(project)
-    problems, facts = setting_problems(project, settings), {"champion": e.id, "primary": e.comparison["primary"], "limits": settings["limits"]}
+    problems, facts = setting_problems(project, settings, now), {"champion": e.id, "primary": e.comparison["primary"], "limits": settings["limits"]}
     asked, limits, d = settings["pipeline"], settings["limits"], settings["pipeline"]["4_deployment"]
     try:
         rows = gather(project, e, settings).to_dict()

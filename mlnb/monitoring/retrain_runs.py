@@ -48,12 +48,12 @@ class Run:
 
     @property
     def state(self) -> str:
-        "running, canary, deployed, kept (the old model won), stopped (by the data), rolled back, or failed."
+        "running, canary, deployed, taken back (after that), kept (the old model won), stopped (by the data), rolled back, or failed."
         ends = {name: str(self.stages.get(name, {}).get("end", "")) for name in STAGES}
         if "failed" in ends.values():
             return "failed"
         if ends["deployment"] == "passed":
-            return "deployed"
+            return "taken back" if self.steps and self.steps[-1].get("state") == "taken back" else "deployed"
         if ends["deployment"] == "stopped":
             return "rolled back"
         if "stopped" in ends.values():

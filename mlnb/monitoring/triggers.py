@@ -221,5 +221,5 @@ def _seen(trigger: Any, project: Project, e: Experiment, watch: Any, windows: li
     if trigger.type == "performance":
         return _performance(trigger.condition, windows, primary, _threshold(watch, primary))
     if trigger.type == "drift":
-        return _drift(trigger.condition, windows, e.features_used, _ranked(project, watch))
+        return _drift(trigger.condition, windows, [name for name in e.features_used if name != project.config.time], _ranked(project, watch))  # time always moves on
     raise ConfigError("records/retraining.yaml: a trigger has no type. Allowed are scheduled, performance, drift.")

@@ -21,11 +21,11 @@ __all__ = ['NEEDS', 'AFTER', 'ready', 'run_all']
 
 # %% ../../nbs/12af_reports.batch.ipynb #63b69a56
 NEEDS: Mapping[str, tuple[str, ...]] = {
-    "training": ("data",), "evaluation": ("training",), "error_analysis": ("evaluation",), "monitoring": ("training",),
+    "training": ("data",), "evaluation": ("training",), "error_analysis": ("evaluation",), "monitoring": ("training",), "retraining": ("training",),
     "comparison": ("training",),
 }
 AFTER: Mapping[str, tuple[str, ...]] = {
-    "framing": ("evaluation",), "monitoring": ("evaluation",), "comparison": ("evaluation",), "scorecard": REPORTS[:-1],
+    "framing": ("evaluation",), "monitoring": ("evaluation",), "retraining": ("monitoring",), "comparison": ("evaluation",), "scorecard": REPORTS[:-1],
 }
 
 

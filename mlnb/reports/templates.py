@@ -20,7 +20,7 @@ from ..core.findings import plain
 __all__ = ['REPORTS', 'templates', 'template', 'Parameter', 'parameters', 'check_parameters']
 
 # %% ../../nbs/12a_reports.templates.ipynb #1c1cc835
-REPORTS = ("framing", "data", "training", "comparison", "evaluation", "error_analysis", "monitoring", "scorecard")
+REPORTS = ("framing", "data", "training", "comparison", "evaluation", "error_analysis", "monitoring", "retraining", "scorecard")
 
 
 def templates() -> dict[str, Path]:  # name -> notebook, in the order of reading

@@ -1,0 +1,478 @@
+"""Retraining as a whole: five stages, a canary, kills at every step, and bad input."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from retraining_world import LATER, loans, make_project, traffic, write_records
+
+from mlnb.core.errors import ConfigError, InputError, MlnbError
+from mlnb.core.files import write_atomic
+from mlnb.core.project import Project
+from mlnb.deployment.rollout import FILE, read_rollout
+from mlnb.deployment.request_stats import RequestStats
+from mlnb.experiments.files import read_experiments
+from mlnb.experiments.tracking import current_experiment
+from mlnb.monitoring.canary import CanaryPlan, judge, read_plan
+from mlnb.monitoring.canary_steps import take_back
+from mlnb.monitoring.golden import golden_looks
+from mlnb.monitoring.model_registry import read_aliases
+from mlnb.monitoring.retrain_dag import airflow_dag
+from mlnb.monitoring.retrain_end import read_events, restore
+from mlnb.monitoring.retrain_plan import retrain_plan
+from mlnb.monitoring.retrain_runs import STAGES, alone, read_runs
+from mlnb.monitoring.retraining import retrain
+from mlnb.monitoring.triggers import due
+from mlnb.monitoring.windows import Window, save_window
+
+HOUR = datetime.timedelta(hours=1)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that nothing was retrained in so far."""
+    return make_project(tmp_path_factory.mktemp("world"), 700).path.parent
+
+
+@pytest.fixture(scope="session")
+def tried(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a new model that has won and gets its first requests."""
+    folder = tmp_path_factory.mktemp("tried") / "w"
+    shutil.copytree(made, folder)
+    came = retrain(Project(folder / "p"), LATER)
+    assert came.run is not None and came.run.state == "canary", came.words
+    return folder
+
+
+@pytest.fixture
+def fresh(made: Path, tmp_path: Path) -> Project:
+    shutil.copytree(made, tmp_path / "w")
+    return Project(tmp_path / "w" / "p")
+
+
+@pytest.fixture
+def canary(tried: Path, tmp_path: Path) -> Project:
+    shutil.copytree(tried, tmp_path / "w")
+    return Project(tmp_path / "w" / "p")
+
+
+def through(project: Project, calls: int = 4) -> Any:
+    """Traffic for five hours and a look, so many times."""
+    for i in range(calls):
+        start = LATER + 5 * i * HOUR
+        traffic(project, start, 5, 100 + i)
+        came = retrain(project, start + 5 * HOUR)
+    return came.run
+
+
+# ---------------------------------------------------------------- the whole way
+
+
+def test_a_new_model_goes_the_whole_way_and_can_be_taken_back(canary: Project) -> None:
+    old = current_experiment(canary).id
+    first = read_runs(canary.path)[-1]
+    assert [first.stages[name]["end"] for name in STAGES[:3]] == ["passed"] * 3 and first.why[0]["type"] == "scheduled"
+    duel = first.stages["evaluation"]["duel"]
+    assert duel["latest"]["metrics"][0]["low"] > 0 and duel["golden"]["n"] == 250
+    run = through(canary)
+    assert [(s["share"], s["state"]) for s in run.steps] == [(5, "passed"), (25, "passed"), (50, "passed"), (100, "passed")]
+    assert run.state == "deployed" and not run.next
+    rollout = read_rollout(canary.path / FILE)
+    assert rollout is not None and rollout.champion.name == run.challenger and rollout.challenger is None and (canary.path / rollout.champion.model / "model.skops").is_file()
+    assert current_experiment(canary).id == run.challenger != old
+    assert read_aliases(canary) == {"champion": run.challenger, "previous": old, "production": run.challenger}
+    assert [e["event"] for e in read_events(canary.path)] == ["deployed"] and canary.findings().get("RETRAIN").status.value == "pass"
+    assert len(golden_looks(canary.path)) == 2
+    from mlnb.monitoring.batch import project_drift
+
+    reference = project_drift(canary, "later.csv" if False else str(canary.path / "later.csv")).reference  # the reference is that of the new model's own rows
+    assert reference.rows == run.stages["data_validation"]["rows"]["train"]
+    back = restore(canary, "Ana", "complaints from the north", LATER + 30 * HOUR)
+    there = read_rollout(canary.path / FILE)
+    assert back.state == "taken back" and current_experiment(canary).id == old and there is not None and there.champion.name == old
+    assert read_aliases(canary)["champion"] == old and [e["event"] for e in read_events(canary.path)] == ["deployed", "taken back"]
+
+
+def test_the_same_rows_give_the_same_model(fresh: Project, tried: Path) -> None:
+    one, other = (read_runs(p)[-1].stages for p in (Path(retrain(fresh, LATER).run.path).parents[1], tried / "p"))  # type: ignore[union-attr]
+    assert one["training"]["fingerprint"] == other["training"]["fingerprint"] and one["evaluation"]["duel"]["latest"]["metrics"] == other["evaluation"]["duel"]["latest"]["metrics"]
+
+
+def test_the_current_experiment_changes_only_at_the_end(canary: Project) -> None:
+    old = current_experiment(canary).id
+    run = through(canary, 3)
+    assert run.steps[-1]["share"] == 100 and current_experiment(canary).id == old and read_aliases(canary)["challenger"] == run.challenger
+    assert retrain(canary, LATER + 18 * HOUR).run.state == "canary"  # type: ignore[union-attr]
+
+
+def test_errors_roll_back_before_the_hours_are_over(canary: Project) -> None:
+    old = current_experiment(canary).id
+    traffic(canary, LATER, 10, 7, faults=0.2)  # the log knows the future; only what is past counts
+    assert retrain(canary, LATER + 0.2 * HOUR).run.state == "canary"  # type: ignore[union-attr]
+    run = retrain(canary, LATER + 9 * HOUR).run
+    assert run is not None and run.state == "rolled back" and "failed" in run.reasons[0] and not run.next
+    rollout = read_rollout(canary.path / FILE)
+    assert rollout is not None and rollout.challenger is None and rollout.share == 0 and rollout.champion.name == old == current_experiment(canary).id
+    assert read_aliases(canary) == {"champion": old, "production": old}
+    told = [json.loads(line) for line in (canary.path / "monitoring" / "alerts.jsonl").read_text().splitlines()]
+    assert [t["code"] for t in told] == ["RETRAIN"] and told[0]["severity"] == "critical"
+    assert canary.findings().get("RETRAIN").status.value == "pass"  # it went through all five stages, and back
+
+
+def test_latency_rolls_back_and_no_traffic_waits(canary: Project) -> None:
+    assert "no traffic" in retrain(canary, LATER + 40 * HOUR).words
+    traffic(canary, LATER + 40 * HOUR, 6, 8, slow=2.5)
+    run = retrain(canary, LATER + 46 * HOUR).run
+    assert run is not None and run.state == "rolled back" and "ms" in run.reasons[0]
+
+
+def test_a_clock_that_went_back_waits(canary: Project) -> None:
+    traffic(canary, LATER, 6, 9)
+    came = retrain(canary, LATER - 3 * HOUR)
+    assert came.run is not None and came.run.state == "canary" and "clock" in came.words.lower() or "no traffic" in came.words
+
+
+def test_a_person_takes_the_canary_back(canary: Project) -> None:
+    run = read_runs(canary.path)[-1]
+    with pytest.raises(InputError, match="--by"):
+        take_back(run, "", "", LATER)
+    take_back(run, "Ana", "wrong prices", LATER + HOUR)
+    ended = retrain(canary, LATER + 2 * HOUR).run
+    assert ended is not None and ended.state == "rolled back" and "Ana" in ended.reasons[0]
+
+
+def test_a_rollout_changed_by_hand_ends_the_run(canary: Project) -> None:
+    path = canary.path / FILE
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps(data | {"challenger": None, "share": 0, "revision": data["revision"] + 1}))
+    run = retrain(canary, LATER + 2 * HOUR).run
+    assert run is not None and run.state == "rolled back" and "by hand" in run.reasons[0]
+
+
+# ---------------------------------------------------------------- kills
+
+KILLER = textwrap.dedent("""
+    import os, signal, sys
+    from mlnb.core import files
+    from mlnb.core.project import Project
+    count, real = int(sys.argv[3]), os.replace
+    def replace(source, target, *more):
+        global count
+        count -= 1
+        if count == 0 and sys.argv[4] == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        real(source, target, *more)
+        if count == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+    import mlnb.monitoring.retraining as r
+    os.replace = replace
+    came = r.retrain(Project(sys.argv[1]), sys.argv[2])
+    print(came.words)
+""")
+
+
+def killed(project: Project, now: datetime.datetime, nth: int, when: str) -> bool:
+    """Retrain in a process that is killed at its nth whole write; False when it came to its end."""
+    done = subprocess.run([sys.executable, "-c", KILLER, str(project.path), now.isoformat(), str(nth), when], capture_output=True, text=True,
+                          env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300)
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    return done.returncode != 0
+
+
+def consistent(project: Project) -> None:
+    """The rollout never says more than the run has decided."""
+    rollout, runs = read_rollout(project.path / FILE), read_runs(project.path)
+    steps = runs[-1].steps if runs else ()
+    if rollout is not None and rollout.challenger is not None:
+        assert steps and rollout.challenger.name == runs[-1].challenger
+        assert rollout.revision <= steps[-1]["revision"] and (rollout.revision < steps[-1]["revision"] or rollout.share == steps[-1]["share"])
+    for path in project.path.rglob("*.json"):
+        if "mlartifacts" not in path.parts and not path.name.startswith("."):
+            json.loads(path.read_text())
+
+
+def test_killed_anywhere_in_the_canary_it_goes_on_where_it_stopped(canary: Project, tmp_path: Path) -> None:
+    """In this process, at every whole write of two looks (a step passed and the next begun; rolled back, told, over)."""
+    import mlnb.core.files as files
+
+    class Killed(BaseException):
+        pass
+
+    real, seen = os.replace, 0
+    for kind, faults, end in (("on", 0.0, "canary"), ("back", 0.3, "rolled back")):
+        nth = 0
+        while True:
+            nth += 1
+            place = tmp_path / f"{kind}{nth}"
+            shutil.copytree(canary.path.parent, place)
+            p, left = Project(place / "p"), nth
+            traffic(p, LATER, 5, 11, faults=faults)
+
+            def replace(source: Any, target: Any, p: Project = p) -> None:
+                nonlocal left
+                left -= 1
+                if left == 0:
+                    raise Killed
+                real(source, target)
+
+            os.replace = replace  # type: ignore[assignment]
+            try:
+                retrain(p, LATER + 5 * HOUR)
+                done = True
+            except Killed:
+                done = False
+            finally:
+                os.replace = real
+            consistent(p)
+            run = retrain(p, LATER + 5 * HOUR + datetime.timedelta(minutes=1)).run if not done else read_runs(p.path)[-1]
+            rollout = read_rollout(p.path / FILE)
+            assert (run or read_runs(p.path)[-1]).state == end and rollout is not None and rollout.share == (25 if kind == "on" else 0)
+            assert [e["event"] for e in read_events(p.path)] == ([] if kind == "on" else ["rolled back"])
+            consistent(p)
+            seen += 1
+            shutil.rmtree(place)
+            if done:
+                break
+    assert seen >= 8 and files.os.replace is real
+
+
+@pytest.mark.parametrize(("nth", "when"), [(3, "after"), (4, "before")])
+def test_a_process_killed_by_the_system_leaves_a_run_that_goes_on(fresh: Project, nth: int, when: str) -> None:
+    assert killed(fresh, LATER, nth, when)
+    consistent(fresh)
+    came = retrain(fresh, LATER + HOUR)
+    assert came.run is not None and came.run.state == "canary" and len(read_runs(fresh.path)) == 1
+    assert sum(e.status == "finished" for e in read_experiments(fresh)) == 2  # trained once
+
+
+# ---------------------------------------------------------------- what stops a run
+
+
+def stopped(project: Project, **changes: Any) -> Any:
+    write_records(project, **changes)
+    return retrain(project, LATER).run
+
+
+def test_a_worse_model_is_not_tried(fresh: Project) -> None:
+    loans(700, 1, "2026-03-10").to_csv(fresh.path / "later.csv", index=False)  # the world is as it was: nothing to win
+    old = current_experiment(fresh).id
+    run = stopped(fresh)
+    assert run.state == "kept" and run.stages["deployment"]["end"] == "skipped" and not run.next and "not better" in " ".join(run.reasons) + " not better" * ("worse" in run.reasons[0])
+    assert read_rollout(fresh.path / FILE) is None and current_experiment(fresh).id == old and [e["event"] for e in read_events(fresh.path)] == ["kept"]
+    assert fresh.findings().get("RETRAIN").status.value == "warn"
+
+
+def test_broken_new_data_stop_before_training(fresh: Project) -> None:
+    rows = loans(700, 1, "2026-03-10", turned=True)
+    rows.loc[200:, "income"] = float("nan")
+    rows.to_csv(fresh.path / "later.csv", index=False)
+    run = stopped(fresh)
+    assert run.state == "stopped" and "income" in run.reasons[0] and len(read_experiments(fresh)) == 1
+    assert run.stages["training"]["end"] == "skipped" and not run.next
+
+
+@pytest.mark.parametrize(("rows", "golden", "words"), [
+    (loans(120, 1, "2026-03-10", turned=True), None, "200 are needed"),
+    (loans(700, 1, "2026-03-10", turned=True).drop(columns="repaid"), None, "repaid"),
+    (loans(700, 1, "2026-03-10", turned=True).assign(repaid=None), None, "0 labelled"),
+    (loans(700, 1, "2026-03-10", turned=True).assign(repaid="perhaps"), None, "does not know"),
+    (None, "train", "proves nothing"),
+])
+def test_new_rows_that_will_not_do(fresh: Project, rows: pd.DataFrame | None, golden: str | None, words: str) -> None:
+    if rows is not None:
+        rows.to_csv(fresh.path / "later.csv", index=False)
+    if golden:
+        fresh.train().frame().head(60).to_csv(fresh.path / "golden.csv", index=False)
+    run = stopped(fresh)
+    assert run.state == "stopped" and words in " ".join(run.reasons)
+
+
+def test_a_champion_whose_model_is_gone_fails_and_tells(fresh: Project) -> None:
+    (fresh.path / current_experiment(fresh).model_file).unlink()
+    run = stopped(fresh)
+    assert run.state == "failed" and "not there any more" in run.reasons[0] and fresh.findings().get("RETRAIN").status.value == "fail"
+    assert (fresh.path / "monitoring" / "alerts.jsonl").read_text().count("RETRAIN-0001") >= 1
+    assert retrain(fresh, LATER + HOUR).run is None  # it does not try again at every call
+
+
+def test_a_guardrail_keeps_the_old_model(fresh: Project) -> None:
+    loans(250, 2, "2026-03-20").to_csv(fresh.path / "golden.csv", index=False)  # what was always needed: the old rule
+    run = stopped(fresh)
+    assert run.state == "kept" and "golden set" in run.reasons[0]
+
+
+@pytest.mark.parametrize("changes", [
+    {"triggers": [{"type": "performance", "condition": "when it gets bad"}]}, {"triggers": [{"type": "scheduled", "frequency": "sometimes"}]}, {"golden_set": ""},
+])
+def test_a_record_that_cannot_be_followed(fresh: Project, changes: dict[str, Any]) -> None:
+    write_records(fresh, **changes)
+    with pytest.raises(ConfigError, match="retraining.yaml"):
+        retrain(fresh, LATER, anyway="asked for")
+    assert retrain_plan(fresh, LATER).problems and not read_runs(fresh.path)
+
+
+def test_two_at_once(fresh: Project) -> None:
+    with alone(fresh.path), pytest.raises(InputError, match="Another retraining"):
+        retrain(fresh, LATER)
+
+
+def test_a_damaged_stage_is_named(canary: Project) -> None:
+    write_atomic(read_runs(canary.path)[-1].path / "2_training.json", '{"stage"')
+    with pytest.raises(InputError, match="2_training.json"):
+        retrain(canary, LATER + HOUR)
+
+
+# ---------------------------------------------------------------- triggers
+
+
+def window(day: int, value: float, psi: float = 0.01) -> Window:
+    start = datetime.datetime(2026, 2, day, tzinfo=datetime.UTC)
+    return Window(start.isoformat(), (start + 24 * HOUR).isoformat(), 500, columns={"income": {"psi": psi, "psi_limit": 0.05}}, metrics={"pr_auc": {"value": value}, "roc_auc": {"value": value}})
+
+
+def test_triggers_fire_with_their_evidence(fresh: Project) -> None:
+    early = datetime.datetime(2026, 2, 20, tzinfo=datetime.UTC)
+    assert not due(fresh, early).fired
+    for day, value, psi in ((10, 0.9, 0.01), (11, 0.6, 0.01), (12, 0.6, 0.3)):
+        save_window(fresh.path, window(day, value, psi))
+    found = {item.type: item for item in due(fresh, early).items}
+    assert found["performance"].fired and found["performance"].evidence["hours"] == 48 and not found["scheduled"].fired
+    assert found["drift"].fired and found["drift"].evidence["hits"][0]["column"] == "income"
+    assert not {i.type: i for i in due(fresh, datetime.datetime(2026, 2, 12, tzinfo=datetime.UTC)).items}["drift"].fired  # the window was not over then
+    assert {i.type: i for i in due(fresh, LATER).items}["scheduled"].fired
+
+
+def test_what_started_a_run_does_not_start_the_next(canary: Project) -> None:
+    save_window(canary.path, window(12, 0.5, 0.4))
+    assert not [i for i in due(canary, LATER + HOUR).items if i.fired]
+
+
+# ---------------------------------------------------------------- judging a step
+
+
+def arm(n: int, errors: int, p95: float = 20.0) -> RequestStats:
+    return RequestStats(n, errors, error_rate=errors / n if n else None, p50_ms=p95 / 2, p95_ms=p95)
+
+
+@pytest.mark.parametrize(("new", "old", "hours", "act"), [
+    (arm(500, 10), arm(9500, 95), 5, "on"),  # 2 % against 1 %, p = 0.04: chance does that too often
+    (arm(2000, 60), arm(9500, 95), 1, "back"),  # 3 %
+    (arm(2000, 36), arm(9500, 95), 5, "on"),  # 1.8 %, beyond chance, but not twice
+    (arm(99, 99), arm(9500, 95), 5, "wait"),  # too few to judge
+    (arm(500, 0), arm(99, 0), 5, "wait"),
+    (arm(500, 0), arm(9500, 0), 4, "on"),
+    (arm(500, 0), arm(9500, 0), 3.99, "wait"),
+    (arm(500, 9), arm(9500, 0), 5, "back"),  # the champion never fails
+    (arm(500, 0, 41), arm(9500, 0, 20), 5, "back"),
+    (arm(500, 0, 39), arm(9500, 0, 20), 5, "on"),
+    (arm(500, 0, 0.9), arm(9500, 0, 0.3), 5, "on"),  # half a millisecond troubles nobody
+])
+def test_a_step_goes_on_back_or_waits(new: RequestStats, old: RequestStats, hours: float, act: str) -> None:
+    assert judge(new, old, hours, CanaryPlan()).act == act
+
+
+def test_a_model_that_is_no_worse_is_rarely_taken_back() -> None:
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    acts = [judge(arm(400, int(rng.binomial(400, 0.01))), arm(7600, int(rng.binomial(7600, 0.01))), 5, CanaryPlan()).act for _ in range(1500)]
+    assert acts.count("back") <= 0.01 * len(acts)
+    worse = [judge(arm(2000, int(rng.binomial(2000, 0.04))), arm(7600, int(rng.binomial(7600, 0.01))), 5, CanaryPlan()).act for _ in range(300)]
+    assert worse.count("back") >= 0.97 * len(worse)
+
+
+def test_the_metric_counts_when_labels_are_there() -> None:
+    bad, unsure = ({"metric": "roc_auc", "challenger": 0.7, "champion": 0.8, "drop": 0.125, "low": low} for low in (0.04, -0.01))
+    assert judge(arm(500, 0), arm(9500, 0), 1, CanaryPlan(), bad).act == "back" and judge(arm(500, 0), arm(9500, 0), 5, CanaryPlan(), unsure).act == "on"
+
+
+def test_the_plan_is_that_of_the_methodology(fresh: Project) -> None:
+    from mlnb.monitoring.retrain_plan import retrain_settings
+
+    plan = read_plan(retrain_settings(fresh))
+    assert (plan.shares, plan.hours, plan.errors, plan.latency, plan.metric) == ((5, 25, 50, 100), 4, 2, 2, 0.05)
+
+
+# ---------------------------------------------------------------- Airflow and the command
+
+
+def test_the_dag_has_five_tasks_in_order(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run against a stand-in for Airflow's decorators, which notes names and order."""
+    import types
+
+    order: list[str] = []
+
+    class Node:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def __rshift__(self, other: Node) -> Node:
+            order.extend([self.name] if not order else [])
+            order.append(other.name)
+            return other
+
+    def named(task_id: str, **options: Any) -> Any:
+        return lambda function: lambda: Node(task_id)
+
+    task: Any = named
+    task.sensor = named
+    modules = {"airflow": types.ModuleType("airflow"), "airflow.decorators": types.ModuleType("d"), "airflow.exceptions": types.ModuleType("e")}
+    modules["airflow.decorators"].task, modules["airflow.decorators"].dag = task, lambda **options: lambda function: function  # type: ignore[attr-defined]
+    modules["airflow.exceptions"].AirflowFailException = modules["airflow.exceptions"].AirflowSkipException = RuntimeError  # type: ignore[attr-defined]
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    code = airflow_dag(fresh)
+    exec(compile(code, "dag.py", "exec"), {})
+    assert order == list(STAGES)
+
+
+def test_stages_can_be_done_one_call_at_a_time(fresh: Project) -> None:
+    for i, stage in enumerate(STAGES[:3], 1):
+        run = retrain(fresh, LATER, until=stage).run
+        assert run is not None and len(run.stages) == i and not run.steps
+    with pytest.raises(ConfigError, match="Did you mean"):
+        retrain(fresh, LATER, until="trainin")
+
+
+def test_the_command(canary: Project, fresh: Project, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from mlnb.cli import app
+
+    def said(*options: str) -> Any:
+        return CliRunner().invoke(app, ["retrain", *options, "--project", str(canary.path)])
+
+    found = json.loads(said("--status", "--json").stdout)
+    assert found["runs"][0]["state"] == "canary" and found["registry"]["challenger"] and found["findings"][0]["code"] == "RETRAIN"
+    assert "canary" in said("--status").stdout and said("--status", "--dry-run").exit_code == 2
+    assert said("--airflow", str(tmp_path / "dag.py")).exit_code == 0 and compile((tmp_path / "dag.py").read_text(), "dag.py", "exec")
+    assert said("--rollback").exit_code == 2
+    back = said("--rollback", "--by", "Ana", "--why", "wrong prices", "--json")
+    assert back.exit_code == 0 and json.loads(back.stdout)["run"]["state"] == "rolled back"
+    plan = json.loads(said("--dry-run", "--json").stdout)
+    assert list(plan["stages"]) == list(STAGES) and said("--rollback", "--by", "Ana", "--why", "again").exit_code == 2
+
+
+def test_evidence_goes_stale_with_the_files_of_the_run(canary: Project) -> None:
+    through(canary)
+    assert canary.findings().get("RETRAIN").status.value == "pass"
+    path = read_runs(canary.path)[-1].path / "3_evaluation.json"
+    write_atomic(path, path.read_text().replace('"passed"', '"passed" '))
+    assert canary.findings().get("RETRAIN").status.value == "stale"
+
+
+def test_nothing_but_mlnb_errors(fresh: Project) -> None:
+    (fresh.path / "records" / "retraining.yaml").unlink()
+    with pytest.raises(MlnbError, match="dry-run"):
+        retrain(fresh, LATER, anyway="asked for")
