@@ -123,19 +123,46 @@ def leaks_command(
                   [*finding_lines(report.findings), "", *(line for note in report.notes for line in wrapped(note)), summary_line(report.findings)], code, error)
 
 # %% ../nbs/12ce_cli_data.ipynb #f64dfe27
-def _drift_lines(report: DriftReport) -> Iterator[str]:
-    "The columns that moved most, then the findings."
+def _drift_lines(report: DriftReport, top: int) -> Iterator[str]:
+    "The columns that matter or moved most, then the findings."
     yield f"{report.reference.rows:,} rows against {report.current.rows:,}"
     yield ""
-    yield f"{'column':<32}{'PSI':>8}{'KS':>8}{'JS':>8}  severity"
-    for name, column in list(report.columns.items())[:15]:
-        numbers = (f"{value:8.3f}" if value is not None else f"{'–':>8}" for value in (column.psi, column.ks, column.js))
+    yield f"{'column':<32}{'PSI':>8}{'KS':>8}{'JS':>8}{'way':>8}  severity"
+    for name, column in list(report.columns.items())[:top]:
+        numbers = (f"{value:8.3f}" if value is not None else f"{'–':>8}" for value in (column.psi, column.ks, column.js, column.wasserstein))
         yield f"{name[:31]:<32}{''.join(numbers)}  {column.severity}"
-    if len(report.columns) > 15:
-        yield f"… and {len(report.columns) - 15} more columns"
+    if len(report.columns) > top:
+        yield f"… and {len(report.columns) - top} more columns (--top)"
     yield ""
+    if report.multivariate:
+        yield f"all columns together: ROC-AUC {report.multivariate.auc:.3f} [{report.multivariate.low:.3f}, {report.multivariate.high:.3f}]; {report.multivariate.severity}"
+    for s in report.segments.segments[:5] if report.segments else ():
+        yield f"{s.shares[0]:7.1%} → {s.shares[1]:6.1%}  {s.words}"
+    if report.harm:
+        yield report.harm.why
+    if report.rows:
+        yield ""
     yield from finding_lines(report.findings.having("pass", "warn", "fail"))
     yield from report.notes
+
+
+def _weights(path: str) -> dict[str, float] | None:
+    "Importance of columns from a JSON file."
+    import json
+    from pathlib import Path
+
+    from mlnb.core.errors import InputError
+
+    if not path:
+        return None
+    asked = 'Give a JSON file such as {"age": 0.4, "plan": 0.1}.'
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"The importance of columns cannot be read from {path}: {error}. {asked}") from error
+    if not isinstance(found, dict) or not all(isinstance(v, (int, float)) and not isinstance(v, bool) and v == v for v in found.values()):
+        raise InputError(f"{path} does not give a number for each column. {asked}")
+    return {str(name): float(value) for name, value in found.items()}
 
 
 @commands.command("drift")
@@ -146,23 +173,37 @@ def drift_command(
     target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="Column that holds the label.")] = "",
     prediction: Annotated[str, typer.Option("--prediction", metavar="COLUMN", help="Column that holds the model's output.")] = "",
     save_profile: Annotated[str, typer.Option("--save-profile", metavar="FILE", help="Keep the profile of the reference, as JSON.")] = "",
+    method: Annotated[str, typer.Option("--method", help="The measure that decides: PSI, KS-test or JS-divergence.")] = "PSI",
+    threshold: Annotated[float | None, typer.Option("--threshold", help="Alert above this value of the measure.", show_default="PSI 0.2 and its like")] = None,
+    epsilon: Annotated[float | None, typer.Option("--epsilon", help="Smallest share that a bin is taken to have.", show_default="0.0001, or half a row")] = None,
+    alpha: Annotated[float, typer.Option("--alpha", help="How often a batch without drift may raise any alarm.")] = 0.05,
+    columns: Annotated[list[str] | None, typer.Option("--columns", metavar="COLUMN", help="Compare this column; again for more. All when left out.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option("--exclude", metavar="COLUMN", help="Leave this column out; again for more.")] = None,
+    importance: Annotated[str, typer.Option("--importance", metavar="FILE", help="JSON file with the weight of each column in the model; the heaviest come first.")] = "",
+    top: Annotated[int, typer.Option("--top", min=1, help="Columns to list.")] = 10,
+    multivariate: Annotated[bool, typer.Option("--multivariate", help="Look at rows too: all columns together, segments, and what drift costs.")] = False,
+    entity: Entity = "",
+    metric: Annotated[str, typer.Option("--metric", help="What costs are measured in, with --multivariate.")] = "",
     engine: Annotated[str, typer.Option("--engine", help="Where files are read: duckdb, spark, or the URL of an Ibis backend.")] = "duckdb",
     gate: Gate = False,
     as_json: Json = False,
 ) -> Answer:
-    """Compare a later batch with the data a model was trained on: PSI, KS, JS and KL of every column.
+    """Compare a later batch with the data a model was trained on: PSI, KS, JS, KL and the way of every column.
 
     \b
     Examples:
       mlnb drift train.parquet may.parquet
       mlnb drift train.csv may.csv --save-profile train.json
       mlnb drift train.json june.csv --gate --json
+      mlnb drift train.csv june.csv --method KS-test --exclude customer_id --importance weights.json --top 10
+      mlnb drift scored.csv june.csv --target churned --prediction p --multivariate
       mlnb drift train.json "days/*.parquet" --engine spark
     """
     from mlnb.monitoring.drift import compare
 
-    report = compare(reference, current, target=target, prediction=prediction, engine=engine)
+    report = compare(reference, current, target=target, prediction=prediction, columns=columns or None, exclude=exclude or (), importance=_weights(importance),
+                     epsilon=epsilon, alpha=alpha, method=method, alert_threshold=threshold, multivariate=multivariate, entity=entity, metric=metric, engine=engine)
     if save_profile:
         tell(f"Profile of the reference: {report.reference.save(save_profile)}")
     code, error = gated(report.findings, gate)
-    return Answer(report.to_dict(), _drift_lines(report), code, error)
+    return Answer(report.to_dict(), _drift_lines(report, top), code, error)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,9 @@ from ..evaluation.measures import get_metric
 from ..evaluation.predictions import Predictions, predictions
 from ..experiments.crossval import answers
 from ..data.labels import find_label
+from ..experiments.material import trained_rows
 from ..experiments.models import quiet_mlflow
+from ..experiments.runs_compare import answers_of
 from ..experiments.tracking import Experiment, current_experiment
 from ..experiments.training import load_model
 from .drift import DriftReport, compare
@@ -49,14 +52,14 @@ def answer_column(
     return np.asarray(e.classes, dtype=object)[given.argmax(axis=1)].astype(str)
 
 
-def _unseen(project: Project, e: Experiment, frame: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+def _unseen(project: Project, e: Experiment) -> tuple[pd.DataFrame, np.ndarray]:
     "Rows, truth and answers of the cross-validation, as it was kept."
     import pandas as pd
 
-    path = project.path / "results" / "oof.parquet"
-    if not path.exists():
+    path, kept = project.path / "results" / "oof.parquet", answers_of(project, e)
+    if kept is None and not path.exists():
         raise MissingError("The answers to unseen training rows are gone (results/oof.parquet). Train again: mlnb run training")
-    kept = pd.read_parquet(path)
+    kept, frame = pd.read_parquet(path) if kept is None else kept, trained_rows(project, e).frame()
     given = kept[[f"p({label})" for label in e.classes]].to_numpy(float) if e.classes else kept["value"].to_numpy(float)
     labelled = frame[frame[e.target].notna()].reset_index(drop=True)
     return labelled.iloc[kept["row"].to_numpy()].reset_index(drop=True), given
@@ -80,7 +83,7 @@ def project_reference(
     if project.result("reference") is None and (found := _kept_beside_model(project, e)):
         project.save_result("reference", found.to_dict(), inputs=("model", "holdout"))
         return found
-    frame, given = _unseen(project, e, project.train().frame())
+    frame, given = _unseen(project, e)
     made = profile(_watched(e, frame, given), target=e.target, prediction=ANSWER, model=e.id)
     project.save_result("reference", made.to_dict(), inputs=("model", "holdout"))
     if e.run_id:
@@ -124,18 +127,22 @@ def _scored(project: Project, e: Experiment, frame: pd.DataFrame) -> np.ndarray 
 def _measured(e: Experiment, truth: Any, given: np.ndarray) -> tuple[float, float, float]:
     "The primary metric with its interval."
     metric = e.comparison["primary"]
-    classes = list(e.classes)
-    p: Predictions = predictions(truth, task=e.task, threshold=e.threshold, positive=find_label(e.positive, classes) if e.task == "binary" else None,
-                                 classes=classes or None, **{"y_score" if classes else "y_pred": given})  # type: ignore[arg-type]
-    found = bootstrap(p, metrics=[metric], n_resamples=500)[metric]
+    found = bootstrap(_predictions(e, truth, given), metrics=[metric], n_resamples=500)[metric]
     return found.value, found.low, found.high
+
+
+def _predictions(e: Experiment, truth: Any, given: np.ndarray) -> Predictions:
+    "Truth and answers, checked."
+    classes = list(e.classes)
+    return predictions(truth, task=e.task, threshold=e.threshold, positive=find_label(e.positive, classes) if e.task == "binary" else None,
+                                 classes=classes or None, **{"y_score" if classes else "y_pred": given})  # type: ignore[arg-type]
 
 # %% ../../nbs/07c_monitoring.batch.ipynb #889ebb04
 def _performance(project: Project, e: Experiment, frame: pd.DataFrame, given: np.ndarray | None) -> Any:
     "The primary metric at training time and on the batch, when the batch has labels."
     if given is None or e.target not in frame or frame[e.target].notna().sum() < 30:
         return None
-    before, answered = _unseen(project, e, project.train().frame())
+    before, answered = _unseen(project, e)
     known = frame[e.target].notna().to_numpy()
     try:
         pair = [_measured(e, f[e.target].to_numpy(), a) for f, a in ((before, answered), (frame[known], given[known]))]
@@ -144,9 +151,23 @@ def _performance(project: Project, e: Experiment, frame: pd.DataFrame, given: np
     return (*pair, get_metric(e.comparison["primary"]).greater_is_better)
 
 
+def _rows_too(project: Project, e: Experiment, entity: str) -> dict[str, Any]:
+    "What `compare` needs to look at rows: those that the model answered unseen, with truth and answers."
+    rows, answered = _unseen(project, e, project.train().frame())
+    kept = _watched(e, rows, answered)
+    if entity in rows and entity not in kept:
+        kept = kept.assign(**{entity: rows[entity]})
+    return {"multivariate": True, "reference_rows": kept, "known": _predictions(e, rows[e.target].to_numpy(), answered), "metric": e.comparison["primary"],
+            "entity": entity if entity in kept else ""}
+
+
 def project_drift(
     project: Project,  # the project, with a trained model
     current: object = None,  # path, frame or table of a later batch
+    columns: Sequence[str] | None = None,  # features to watch, such as `features_to_monitor`; all when None or empty
+    method: str = "PSI",  # the measure that decides: PSI, KS-test or JS-divergence
+    alert_threshold: float | None = None,  # alert above this; None: what stands for PSI 0.2
+    multivariate: bool = True,  # look at the rows too: all columns together, segments, what drift costs
 ) -> DriftReport:  # what changed; put into the ledger
     "Compare a later batch with what the model was trained on."
     e, reference = current_experiment(project), project_reference(project)
@@ -154,7 +175,13 @@ def project_drift(
     given = _scored(project, e, frame)
     performance = _performance(project, e, frame, given)
     errors = project.result("errors") or {}
-    report = compare(reference, _watched(e, frame, given), importance=errors.get("importance"), performance=performance)  # type: ignore[arg-type]
+    entity = project.config.entity or ""
+    watched, extra = _watched(e, frame, given), _rows_too(project, e, entity) if multivariate else {}
+    if extra and entity in frame and entity not in watched:
+        watched = watched.assign(**{entity: frame[entity]})
+    wanted = [*dict.fromkeys((*columns, *(name for name in (e.target, ANSWER) if name in reference.columns)))] if columns else None
+    report = compare(reference, watched, importance=errors.get("importance"), performance=performance, columns=wanted,  # type: ignore[arg-type]
+                     exclude=[entity] if entity and entity not in reference.columns else [], method=method, alert_threshold=alert_threshold, **extra)
     project.save_result("drift", report.to_dict(), inputs=("model", "current"))
     project.note(report.findings, source="drift", inputs=("model", "current"))
     return report
