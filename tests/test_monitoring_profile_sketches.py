@@ -221,7 +221,7 @@ def test_a_comparison_of_parquet_loads_neither_pandas_nor_a_database(tmp_path):
 
     for seed in (0, 1):
         pq.write_table(table(400_000 // 12, seed).drop(["written", "day", "at"]), tmp_path / f"{seed}.parquet")
-    code = ("import sys; from mlnb.monitoring.drift import compare; r = compare(*sys.argv[1:]); assert len(r.columns) == 9; "
+    code = ("import sys; from mlnb.monitoring.drift import compare; r = compare(*sys.argv[1:]); assert len(r.columns) == 8; "
             "print([m for m in ('pandas', 'scipy', 'ibis', 'duckdb', 'matplotlib') if m in sys.modules])")  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code, *(str(tmp_path / f"{s}.parquet") for s in (0, 1))], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr[-2000:]

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
 
 ROWS, NUMBERS, CATEGORIES = 1_000_000, 25, 5
-NANNYML = ["nannyml>=0.13,<1", "pyarrow"]
+NANNYML = ["nannyml>=0.13,<1", "statsmodels", "pyarrow"]
 EVIDENTLY = ["evidently>=0.7,<0.8", "pandas<3", "pyarrow"]  # 0.7 does not import with pandas 3
 
 
