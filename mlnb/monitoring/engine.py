@@ -118,8 +118,8 @@ def register_query(
     there = there.filter(there["value"].notnull())
     first, second = (((text.hash().cast("int64") % DIGITS) + DIGITS) % DIGITS for text in (there["value"], there["value"] + ibis.literal("#")))
     register = first % REGISTERS
-    rest = second.cast("float64") * (DIGITS // REGISTERS) + ((first - register) / REGISTERS).cast("float64")  # 54 digits, which a float64 just holds
-    run = ibis.cases((rest < 1, 55), else_=(54 - rest.nullif(0.0).log2().floor()).cast("int64"))
+    rest = second.cast("float64") * (DIGITS // REGISTERS) + ((first - register) / REGISTERS).cast("float64")  # 53 digits, which a float64 just holds
+    run = ibis.cases((rest < 1, 54), else_=(53 - rest.nullif(0.0).log2().floor()).cast("int64"))
     each = there.select(register=register, run=run)
     return each.group_by("register").aggregate(run=each.run.max()).select(column=ibis.literal(number, "int64"), register="register", run="run")
 

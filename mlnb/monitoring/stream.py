@@ -151,7 +151,7 @@ class StreamProfile:
                 raise InputError(f"The profile of {edges_from.name} has no column {column!r}. It has {listed(edges_from.columns)}."
                                  f"{did_you_mean(column, edges_from.columns)}")
         self.reference, self.name = edges_from, name
-        self._rows, self._earlier = _Rows(edges_from, edges_from.columns if columns is None else columns), earlier
+        self._rows, self._earlier = _Rows(edges_from, list(edges_from.columns if columns is None else columns)), earlier
         if earlier:
             earlier.merge(self.profile())  # says now what does not fit
 
@@ -206,5 +206,5 @@ def arrow_of(
     kind = type(rows).__module__.split(".")[0]
     if kind not in ("pandas", "polars", "pyarrow") or not hasattr(rows, "columns"):
         raise InputError(f"{type(rows).__name__} is no row and no table. Give a mapping, a list of mappings, or a pandas, polars or Arrow frame.")
-    found: Any = _plain_frame(rows) if kind == "pandas" else rows.to_arrow() if kind == "polars" else rows  # type: ignore[arg-type]
+    found: Any = _plain_frame(rows) if kind == "pandas" else rows.to_arrow() if kind == "polars" else rows  # type: ignore[arg-type, attr-defined]
     return found
