@@ -112,7 +112,7 @@ _STATUS = ("status", "code", "status_code", "http_status")
 def _status(labels: _Labels) -> str:
     return next((value for name, value in labels if name in _STATUS), "")
 
-
+# %% ../../nbs/05rc_deployment.prometheus_stats.ipynb #8fe6a99f
 def prometheus_stats(
     url_or_text: str,  # address of the metrics, or what it answered
     before: str | None = None,  # what it answered at the begin of the window; since the service began when None

@@ -34,7 +34,7 @@ def listen(
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each answer waits 40 ms for the client's acknowledgement
         return made
     except (OSError, OverflowError) as error:
-        why = os.strerror(error.errno) if isinstance(error, OSError) and (error.errno or 0) > 0 else str(error)
+        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno and error.errno > 0 else str(error)
         raise InputError(f"Cannot listen at {host}:{port} ({why}). Stop what listens there, give another --port, or --port 0 for a free one.") from error
 
 
