@@ -215,6 +215,9 @@ def test_one_row_and_one_kind_of_answer_are_estimated_as_far_as_they_go(binary: 
     found = binary.estimate([0.9])
     assert found["accuracy"]["low"] == 0 and found["accuracy"]["high"] == 1 and "roc_auc" not in found
     assert "accuracy" in binary.estimate(np.full(50, 0.7))
+    only = fit_estimator(*world(300, 1), task="binary", metrics=["roc_auc"])
+    with pytest.raises(InputError, match="ROC-AUC cannot be told for 1 rows"):
+        only.estimate([0.9])
 
 
 def test_a_reference_that_teaches_nothing_is_refused() -> None:

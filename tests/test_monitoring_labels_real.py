@@ -16,7 +16,13 @@ from mlnb.experiments.training import train
 from mlnb.monitoring.estimated import fit_estimator
 from mlnb.monitoring.label_windows import label_counts, label_windows
 from mlnb.monitoring.project_estimates import project_estimate, project_estimator
-from mlnb.monitoring.project_labels import project_held, project_measured, project_performance, project_proxies, project_relation
+from mlnb.monitoring.project_labels import (
+    project_held,
+    project_measured,
+    project_performance,
+    project_proxies,
+    project_relation,
+)
 from mlnb.monitoring.realised import hold, track
 from mlnb.monitoring.windows import Window
 

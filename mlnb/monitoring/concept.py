@@ -244,7 +244,7 @@ def _plot(o: Performance) -> Figure:
     for mask, colour, label in ((~after, "blue", "as before"), (after, "orange", "since the change")):
         ax.vlines(x[mask], low[mask], high[mask], color=PALETTE[colour], linewidth=2.2, alpha=0.75)
         ax.plot(x[mask], value[mask], "o", color=PALETTE[colour], markersize=5, label=label if mask.any() else None)
-    step = max(1, len(x) // 8)
+    step = max(1, -(-len(x) // 7))
     ax.set_xticks(x[::step], [q.start[:10] or str(i + 1) for i, q in enumerate(o.points)][::step])
     ax.set_ylabel(METRICS[o.metric].title)
     legend(ax, loc="lower left", bbox_to_anchor=(0, 1.0), ncol=4)

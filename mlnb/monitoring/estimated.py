@@ -72,6 +72,8 @@ class Estimator:
         metrics = {name: {**_ranged(value, samples[:, i], level), **{f"reference{'_' * (key != 'value')}{key.removeprefix('value')}": x
                                                                     for key, x in self.reference[name].items()}}
                    for i, (name, value) in enumerate(found.items()) if np.isfinite(samples[:, i]).mean() > 0.5}
+        if not metrics:
+            raise InputError(f"{listed(METRICS[name].title for name in self.reference)} cannot be told for {len(kept):,} rows: nearly every outcome leaves it undefined.")
         return Estimate(metrics, self.primary if self.primary in metrics else next(iter(metrics)), int(usable.sum()), int((~usable).sum()), level, notes)
 
     from_dict = staticmethod(lambda data: read_estimator(data))

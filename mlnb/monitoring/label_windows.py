@@ -148,7 +148,7 @@ def _plot(o: LabelWindows) -> Figure:
     for i, w in enumerate(o.windows):
         if w.changed:
             ax.axvspan(i - 0.5, i + 0.5, color=PALETTE["yellow"], alpha=0.2, linewidth=0)
-    step = max(1, len(x) // 8)
+    step = max(1, -(-len(x) // 7))
     ax.set_xticks(x[::step], [w.start[:10] for w in o.windows][::step])
     ax.set_ylabel("share of outcomes")
     legend(ax, loc="lower left", bbox_to_anchor=(0, 1.0), ncol=6)

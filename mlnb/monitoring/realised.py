@@ -181,7 +181,7 @@ def _plot(t: TrackRecord) -> Figure:
     ax.plot(x, value, "_", color=PALETTE["blue"], markersize=9)
     ax.plot(x[inside], came[inside], "o", color=PALETTE["green"], label="came, inside")
     ax.plot(x[~inside], came[~inside], "X", color=PALETTE["red"], markersize=8, label="came, outside")
-    step = max(1, len(x) // 8)
+    step = max(1, -(-len(x) // 7))
     ax.set_xticks(x[::step], [h.start[:10] or str(i + 1) for i, h in enumerate(t.held)][::step])
     ax.set_ylabel(METRICS[t.metric].title)
     legend(ax, loc="lower left", bbox_to_anchor=(0, 1.0), ncol=3)

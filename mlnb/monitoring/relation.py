@@ -176,7 +176,7 @@ def _plot(c: RelationChange, column: str) -> Figure:
     ax.axvline(0, color=PALETTE["grey"], linewidth=1, linestyle="--")
     ax.set_yticks(y, [part["segment"].replace("$", r"\$") for part in parts])
     ax.set_xlabel("mean residual: truth minus answer")
-    ax.set_title(column.replace("$", r"\$"))
+    ax.set_title(column.replace("$", r"\$"), loc="left")
     ax.grid(visible=False, axis="y")
-    legend(ax)
+    legend(ax, loc="lower right", bbox_to_anchor=(1, 1.0), ncol=2)
     return fig

@@ -132,7 +132,9 @@ def main(worlds: int) -> None:
     blind = [words["turned"]["roc_auc"][0] for words in said]
     print(f"meaning turned around: roc_auc came to {turned['roc_auc']:.3f}; expected by mlnb {blind[0]:.3f}, by nannyml {blind[1]:.3f}")
     worst = min(inside for inside, _ in apart[::2])
-    peers.row("expected performance, ranges that miss (95% promised)", 100 * (1 - worst), unit="%", limit=12)
+    missed = 1 - sum(inside for inside, _ in apart[::2]) / len(apart[::2])
+    peers.row("expected performance, ranges that miss, all metrics (95% promised)", 100 * missed, unit="%", limit=10)
+    peers.row("expected performance, ranges that miss, the worst metric", 100 * (1 - worst), unit="%")
     peers.row("expected performance, mean distance (sum over metrics)", sum(off for _, off in apart[::2]), sum(off for _, off in apart[1::2]), unit="", peer="nannyml")
     peers.row(f"expected performance of {LARGE:,} rows, with ranges", said[0]["seconds"], said[1]["seconds"], unit="s", peer="nannyml")
     print(json.dumps({"bench": "estimated", "worlds": worlds, "worst_coverage": worst, "seconds": said[0]["seconds"], "peer_seconds": said[1]["seconds"]}))
