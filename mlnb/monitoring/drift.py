@@ -141,7 +141,7 @@ def _features(report: DriftReport, features: Mapping[str, ColumnDrift]) -> Findi
     evidence = {"drifted": {name: {"psi": features[name].psi, "by_chance": features[name].psi_limit, "why": features[name].why}
                             for name in critical + warning},
                 "alerts": [name for name, c in features.items() if c.alert], "absent": lost, "extra": report.extra, "notes": report.notes,
-                "method": report.method, **(report.rows or RowDrift()).to_dict(),
+                "method": report.method, **({"all columns together": together.why} if together else {}),
                 "rows": {"reference": report.reference.rows, "current": report.current.rows}}
     parts += [report.harm.why.rstrip(".")] if report.harm and parts else []
     fix = {"fix": response("critical" if critical else "feature")} if status in (Status.FAIL, Status.WARN) and not lost else {}
