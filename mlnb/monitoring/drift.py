@@ -21,7 +21,7 @@ from ..core.tables import Table, open_table
 from .comparison import ColumnDrift, compare_column
 from .drift_rows import RowDrift, look_at_rows
 from .drift_view import columns_html, plot_column, plot_columns
-from .playbook import ALPHA, FEWEST, Measured, concept, find_method, grade, response
+from .playbook import ALPHA, FEWEST, Measured, concept, find_method, grade, notes_on, response
 from .profile import Profile
 from .scan import count, plan
 
@@ -87,10 +87,7 @@ class DriftReport:
 
     def to_dict(self) -> dict[str, object]:
         "Plain JSON types: columns with their measures, findings and their summary."
-        return {"rows": {"reference": self.reference.rows, "current": self.current.rows},
-                "columns": {name: plain(c.to_dict()) for name, c in self.columns.items()}, "absent": list(self.absent),
-                "extra": list(self.extra), "notes": list(self.notes), "epsilon": self.epsilon, "alpha": self.alpha,
-                "method": self.method, **plain((self.rows or RowDrift()).to_dict()), **self.findings.to_dict()}
+        return _to_dict(self)
 
     def plot(self, most: int = 25) -> Figure:
         "The measure that decides, of each column, against its limits and against chance."
@@ -151,6 +148,14 @@ def _features(report: DriftReport, features: Mapping[str, ColumnDrift]) -> Findi
                    columns=tuple([*lost, *critical, *warning]), evidence=evidence, **fix)
 
 # %% ../../nbs/07b_monitoring.drift.ipynb #d237ff12
+def _to_dict(report: DriftReport) -> dict[str, object]:
+    "Plain JSON types."
+    return {"rows": {"reference": report.reference.rows, "current": report.current.rows},
+            "columns": {name: plain(c.to_dict()) for name, c in report.columns.items()}, "absent": list(report.absent),
+            "extra": list(report.extra), "notes": list(report.notes), "epsilon": report.epsilon, "alpha": report.alpha,
+            "method": report.method, **plain((report.rows or RowDrift()).to_dict()), **report.findings.to_dict()}
+
+
 def _single(report: DriftReport, code: str, side: Mapping[str, ColumnDrift], name: str, measure: str, limit: float) -> Finding:
     "DRIFT-LABEL or DRIFT-PREDICTION."
     what = "label" if code == "DRIFT-LABEL" else "prediction"
@@ -223,7 +228,7 @@ def compare(
     return DriftReport(
         drift, then, now, tuple(name for name in wanted if name not in seen),
         tuple(name for name in seen if name not in has and name not in exclude) if columns is None else (),
-        (*_notes(drift, then, now), *(looked.notes if looked else ())), concept(*performance) if performance else None, epsilon, alpha, method, looked)
+        (*notes_on(drift, then, now), *(looked.notes if looked else ())), concept(*performance) if performance else None, epsilon, alpha, method, looked)
 
 # %% ../../nbs/07b_monitoring.drift.ipynb #fc78b354
 def _side(given: object) -> Table | Profile:
@@ -268,7 +273,7 @@ def _profiles(first: Table | Profile, second: Table | Profile, names: list[str],
         then, now = counted(first), counted(second)
     return then, now
 
-
+# %% ../../nbs/07b_monitoring.drift.ipynb #ea650785
 def _look(first: Table | Profile, second: Table | Profile, drift: Mapping[str, ColumnDrift], then: Profile, entity: str, known: Predictions | None,
           metric: str, alpha: float, random_state: int) -> RowDrift:
     "What the rows tell; the level is shared with the columns."
@@ -285,27 +290,6 @@ def _ordered(drift: Mapping[str, ColumnDrift]) -> dict[str, ColumnDrift]:
                                                         verdicts.index(item[1].severity), -(item[1].psi or 0.0))))
 
 # %% ../../nbs/07b_monitoring.drift.ipynb #9b126790
-def _notes(drift: Mapping[str, ColumnDrift], then: Profile, now: Profile) -> tuple[str, ...]:
-    "What a reader should know before believing the figures."
-    notes = []
-    limits = [c.psi_limit for c in drift.values() if c.psi_limit]
-    if limits and max(limits) > DRIFT_LIMITS["psi_warning"]:
-        notes.append(f"With {min(now.rows, then.rows):,} rows, chance alone reaches a PSI of up to {max(limits):.2g}; "
-                     "smaller changes cannot be seen. A larger batch sees more.")
-    for name, c in drift.items():
-        if c.unread:
-            notes.append(f"{name}: {c.unread:,} values of the batch could not be read as {'a date' if c.kind == 'datetime' else 'a number'} "
-                         "and count as missing.")
-        known = {value.strip().casefold(): value for value, _ in then.columns[name].values}
-        alike = [(value, known[value.strip().casefold()]) for value, _ in c.new_values if value.strip().casefold() in known]
-        if alike:
-            notes.append(f"{name}: {listed((f'{new!r} for {old!r}' for new, old in alike), 3)}: the same value, spelled otherwise?")
-        infinite = sum(now.columns[name].infinite)
-        if infinite:
-            notes.append(f"{name}: {infinite:,} infinite values in the batch; they count in the outermost bins and not in the mean.")
-    return tuple(notes)
-
-
 @verifier("DRIFT-FEATURE", "DRIFT-LABEL", "DRIFT-PREDICTION", "DRIFT-CONCEPT")
 def _verify(context: Context, code: str) -> Finding:
     "The finding of a drift report."
