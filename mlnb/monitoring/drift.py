@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from mlnb.evaluation.predictions import Predictions
-    from mlnb.monitoring.harm import Harm
-    from mlnb.monitoring.moved import MovedSegments
-    from mlnb.monitoring.multivariate import DomainReport
 
 # %% auto #0
 __all__ = ['DriftReport', 'compare']
@@ -54,20 +51,9 @@ class DriftReport:
     method: str = "PSI"  # the measure that decides, as it was given
     rows: RowDrift | None = None  # what the rows of both sides tell, when they were asked for
 
-    @property
-    def multivariate(self) -> DomainReport | None:
-        "All columns together; None where rows were not looked at."
-        return self.rows.multivariate if self.rows else None
-
-    @property
-    def segments(self) -> MovedSegments | None:
-        "Segments that grew or shrank; None where rows were not looked at."
-        return self.rows.segments if self.rows else None
-
-    @property
-    def harm(self) -> Harm | None:
-        "What drift is expected to cost the metric; None where that cannot be said."
-        return self.rows.harm if self.rows else None
+    multivariate = property(lambda self: self.rows and self.rows.multivariate, doc="All columns together; None where rows were not looked at.")
+    segments = property(lambda self: self.rows and self.rows.segments, doc="Segments that grew or shrank; None where rows were not looked at.")
+    harm = property(lambda self: self.rows and self.rows.harm, doc="What drift is expected to cost; None where that cannot be said.")
 
     @cached_property
     def findings(self) -> Findings:
@@ -81,9 +67,7 @@ class DriftReport:
 
     def frame(self) -> pd.DataFrame:
         "One row a column."
-        import pandas as pd
-
-        return pd.DataFrame([{"column": name, **c.to_dict()} for name, c in self.columns.items()]).set_index("column")
+        return _frame(self)
 
     def to_dict(self) -> dict[str, object]:
         "Plain JSON types: columns with their measures, findings and their summary."
@@ -148,6 +132,13 @@ def _features(report: DriftReport, features: Mapping[str, ColumnDrift]) -> Findi
                    columns=tuple([*lost, *critical, *warning]), evidence=evidence, **fix)
 
 # %% ../../nbs/07b_monitoring.drift.ipynb #d237ff12
+def _frame(report: DriftReport) -> pd.DataFrame:
+    "One row a column."
+    import pandas as pd
+
+    return pd.DataFrame([{"column": name, **c.to_dict()} for name, c in report.columns.items()]).set_index("column")
+
+
 def _to_dict(report: DriftReport) -> dict[str, object]:
     "Plain JSON types."
     return {"rows": {"reference": report.reference.rows, "current": report.current.rows},

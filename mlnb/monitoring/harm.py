@@ -80,12 +80,7 @@ class Harm:
 
     def to_dict(self) -> dict[str, object]:
         "Plain JSON types."
-        def plain(cost: Cost) -> dict[str, float]:
-            return {"change": cost.change, "low": cost.low, "high": cost.high}
-
-        return {"metric": self.metric, "known": self.known, **plain(self.whole), "hurts": self.hurts, "trusted": self.trusted, "why": self.why,
-                "rows": self.rows, "worth": self.counts, "apart": self.apart, "columns": {name: plain(c) for name, c in self.columns.items()},
-                "segments": {name: plain(c) for name, c in self.segments.items()}}
+        return _to_dict(self)
 
     def frame(self) -> pd.DataFrame:
         "One line for all columns, for each column and for each segment."
@@ -105,6 +100,16 @@ class Harm:
         return _html(self)
 
 # %% ../../nbs/07bk_monitoring.harm.ipynb #2ac069b1
+def _to_dict(self: Harm) -> dict[str, object]:
+    "Plain JSON types."
+    def plain(cost: Cost) -> dict[str, float]:
+        return {"change": cost.change, "low": cost.low, "high": cost.high}
+
+    return {"metric": self.metric, "known": self.known, **plain(self.whole), "hurts": self.hurts, "trusted": self.trusted, "why": self.why,
+            "rows": self.rows, "worth": self.counts, "apart": self.apart, "columns": {name: plain(c) for name, c in self.columns.items()},
+            "segments": {name: plain(c) for name, c in self.segments.items()}}
+
+
 def _plot(cost: Harm, most: int) -> Figure:
     "The expected changes with their intervals."
     lines = [("all columns", cost.whole), *cost.columns.items(), *cost.segments.items()][:most]
