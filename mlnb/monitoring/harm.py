@@ -84,10 +84,7 @@ class Harm:
 
     def frame(self) -> pd.DataFrame:
         "One line for all columns, for each column and for each segment."
-        import pandas as pd
-
-        lines = [("all columns", self.whole), *self.columns.items(), *self.segments.items()]
-        return pd.DataFrame([{"drift in": name, "change": c.change, "low": c.low, "high": c.high} for name, c in lines]).set_index("drift in")
+        return _frame(self)
 
     def plot(self, most: int = 12) -> Figure:
         "The expected changes with their intervals."
@@ -100,6 +97,14 @@ class Harm:
         return _html(self)
 
 # %% ../../nbs/07bk_monitoring.harm.ipynb #2ac069b1
+def _frame(cost: Harm) -> pd.DataFrame:
+    "One line for all columns, for each column and for each segment."
+    import pandas as pd
+
+    lines = [("all columns", cost.whole), *cost.columns.items(), *cost.segments.items()]
+    return pd.DataFrame([{"drift in": name, "change": c.change, "low": c.low, "high": c.high} for name, c in lines]).set_index("drift in")
+
+
 def _to_dict(self: Harm) -> dict[str, object]:
     "Plain JSON types."
     def plain(cost: Cost) -> dict[str, float]:
