@@ -145,7 +145,7 @@ def _drift_lines(report: DriftReport, top: int) -> Iterator[str]:
     yield from finding_lines(report.findings.having("pass", "warn", "fail"))
     yield from report.notes
 
-
+# %% ../nbs/12ce_cli_data.ipynb #527e9646
 def _weights(path: str) -> dict[str, float] | None:
     "Importance of columns from a JSON file."
     import json
@@ -164,7 +164,7 @@ def _weights(path: str) -> dict[str, float] | None:
         raise InputError(f"{path} does not give a number for each column. {asked}")
     return {str(name): float(value) for name, value in found.items()}
 
-
+# %% ../nbs/12ce_cli_data.ipynb #a6f497ac
 @commands.command("drift")
 @guarded
 def drift_command(

@@ -157,7 +157,7 @@ def compare_column(
         new_share=rows / current.present, new_p=unseen(rows, int((p == 1).sum()), int(p.sum()), int(q.sum())),
         new_values=tuple((labels[i], int(q[i])) for i in np.argsort(-q, kind="stable")[:20] if new[i] and q[i]))
 
-
+# %% ../../nbs/07ba_monitoring.comparison.ipynb #e233e840
 def _of_numbers(reference: ColumnProfile, current: ColumnProfile) -> dict[str, object]:
     "What is measured of numbers only: the widest gap, and how far values have moved."
     gap, gap_high = ks(reference.counts, current.counts)

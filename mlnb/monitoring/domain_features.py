@@ -61,7 +61,9 @@ def domain_features(
     random_state: int = 0,  # which products are drawn where there are too many
 ) -> DomainFeatures:  # the same as features
     "Turn rows into features."
-    parts, owner, mains = [], [], []
+    parts: list[np.ndarray] = []
+    owner: list[int] = []
+    mains: list[int] = []
     for j, name in enumerate(rows.names):
         made = _of_category(rows.x[:, j]) if name in rows.levels else _of_number(rows.x[:, j])
         used = [part for part in made if part.std() > 1e-12]

@@ -17,13 +17,12 @@ from ..core.errors import InputError, did_you_mean, listed
 from ..core.findings import Finding, Findings, Status, plain
 from ..core.items_monitoring import DRIFT_LIMITS
 from ..core.render import Raw, details, esc, figure_img, findings_html, panel
-from ..core.tables import Table
+from ..core.tables import Table, open_table
 from .comparison import ColumnDrift, compare_column
 from .drift_rows import RowDrift, look_at_rows
 from .drift_view import columns_html, plot_column, plot_columns
-from .playbook import ALPHA, FEWEST, Measured, concept, find_method, grade, response
-from .parquet import ParquetSource
-from .profile import Profile, open_rows
+from .playbook import ALPHA, FEWEST, Measured, concept, find_method, grade, notes_on, response
+from .profile import Profile
 from .scan import count, plan
 
 if TYPE_CHECKING:
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from mlnb.evaluation.predictions import Predictions
-    from mlnb.monitoring.harm import Harm
-    from mlnb.monitoring.moved import MovedSegments
-    from mlnb.monitoring.multivariate import DomainReport
 
 # %% auto #0
 __all__ = ['DriftReport', 'compare']
@@ -55,20 +51,9 @@ class DriftReport:
     method: str = "PSI"  # the measure that decides, as it was given
     rows: RowDrift | None = None  # what the rows of both sides tell, when they were asked for
 
-    @property
-    def multivariate(self) -> DomainReport | None:
-        "All columns together; None where rows were not looked at."
-        return self.rows.multivariate if self.rows else None
-
-    @property
-    def segments(self) -> MovedSegments | None:
-        "Segments that grew or shrank; None where rows were not looked at."
-        return self.rows.segments if self.rows else None
-
-    @property
-    def harm(self) -> Harm | None:
-        "What drift is expected to cost the metric; None where that cannot be said."
-        return self.rows.harm if self.rows else None
+    multivariate = property(lambda self: self.rows and self.rows.multivariate, doc="All columns together; None where rows were not looked at.")
+    segments = property(lambda self: self.rows and self.rows.segments, doc="Segments that grew or shrank; None where rows were not looked at.")
+    harm = property(lambda self: self.rows and self.rows.harm, doc="What drift is expected to cost; None where that cannot be said.")
 
     @cached_property
     def findings(self) -> Findings:
@@ -82,16 +67,11 @@ class DriftReport:
 
     def frame(self) -> pd.DataFrame:
         "One row a column."
-        import pandas as pd
-
-        return pd.DataFrame([{"column": name, **c.to_dict()} for name, c in self.columns.items()]).set_index("column")
+        return _frame(self)
 
     def to_dict(self) -> dict[str, object]:
         "Plain JSON types: columns with their measures, findings and their summary."
-        return {"rows": {"reference": self.reference.rows, "current": self.current.rows},
-                "columns": {name: plain(c.to_dict()) for name, c in self.columns.items()}, "absent": list(self.absent),
-                "extra": list(self.extra), "notes": list(self.notes), "epsilon": self.epsilon, "alpha": self.alpha,
-                "method": self.method, **plain((self.rows or RowDrift()).to_dict()), **self.findings.to_dict()}
+        return _to_dict(self)
 
     def plot(self, most: int = 25) -> Figure:
         "The measure that decides, of each column, against its limits and against chance."
@@ -142,7 +122,7 @@ def _features(report: DriftReport, features: Mapping[str, ColumnDrift]) -> Findi
     evidence = {"drifted": {name: {"psi": features[name].psi, "by_chance": features[name].psi_limit, "why": features[name].why}
                             for name in critical + warning},
                 "alerts": [name for name, c in features.items() if c.alert], "absent": lost, "extra": report.extra, "notes": report.notes,
-                "method": report.method, **(report.rows or RowDrift()).to_dict(),
+                "method": report.method, **({"all columns together": together.why} if together else {}),
                 "rows": {"reference": report.reference.rows, "current": report.current.rows}}
     parts += [report.harm.why.rstrip(".")] if report.harm and parts else []
     fix = {"fix": response("critical" if critical else "feature")} if status in (Status.FAIL, Status.WARN) and not lost else {}
@@ -152,6 +132,21 @@ def _features(report: DriftReport, features: Mapping[str, ColumnDrift]) -> Findi
                    columns=tuple([*lost, *critical, *warning]), evidence=evidence, **fix)
 
 # %% ../../nbs/07b_monitoring.drift.ipynb #d237ff12
+def _frame(report: DriftReport) -> pd.DataFrame:
+    "One row a column."
+    import pandas as pd
+
+    return pd.DataFrame([{"column": name, **c.to_dict()} for name, c in report.columns.items()]).set_index("column")
+
+
+def _to_dict(report: DriftReport) -> dict[str, object]:
+    "Plain JSON types."
+    return {"rows": {"reference": report.reference.rows, "current": report.current.rows},
+            "columns": {name: plain(c.to_dict()) for name, c in report.columns.items()}, "absent": list(report.absent),
+            "extra": list(report.extra), "notes": list(report.notes), "epsilon": report.epsilon, "alpha": report.alpha,
+            "method": report.method, **plain((report.rows or RowDrift()).to_dict()), **report.findings.to_dict()}
+
+
 def _single(report: DriftReport, code: str, side: Mapping[str, ColumnDrift], name: str, measure: str, limit: float) -> Finding:
     "DRIFT-LABEL or DRIFT-PREDICTION."
     what = "label" if code == "DRIFT-LABEL" else "prediction"
@@ -201,12 +196,11 @@ def compare(
     known: Predictions | None = None,  # truth and unseen answers for the reference's rows, for costs; else read from target and prediction
     metric: str = "",  # what costs are measured in; the usual one when empty
     random_state: int = 0,  # seed of the sample that edges are taken from in a large table
-    engine: str = "duckdb",  # where files are read: "duckdb", "spark", or the URL of an Ibis backend
 ) -> DriftReport:  # measures, verdicts and findings
     "Compare a batch with the reference."
     if epsilon is not None and not 0 < epsilon < 0.1 or not 0 < alpha < 1:
         raise InputError(f"epsilon is {epsilon!r} and alpha {alpha!r}. Allowed are 0 < epsilon < 0.1 and 0 < alpha < 1.")
-    first, second = _side(reference, engine), _side(current, engine)
+    first, second = _side(reference), _side(current)
     names = _names(first, second, columns, exclude)
     then, now = _profiles(first, second, names, random_state)
     then = replace(then, target=target or then.target, prediction=prediction or then.prediction)
@@ -225,19 +219,19 @@ def compare(
     return DriftReport(
         drift, then, now, tuple(name for name in wanted if name not in seen),
         tuple(name for name in seen if name not in has and name not in exclude) if columns is None else (),
-        (*_notes(drift, then, now), *(looked.notes if looked else ())), concept(*performance) if performance else None, epsilon, alpha, method, looked)
+        (*notes_on(drift, then, now), *(looked.notes if looked else ())), concept(*performance) if performance else None, epsilon, alpha, method, looked)
 
 # %% ../../nbs/07b_monitoring.drift.ipynb #fc78b354
-def _side(given: object, engine: str) -> Table | ParquetSource | Profile:
+def _side(given: object) -> Table | Profile:
     "A profile where one is given, a table otherwise."
     if isinstance(given, Profile):
         return given
     if isinstance(given, (str, Path)) and str(given).lower().endswith(".json"):
         return Profile.load(given)
-    return open_rows(given, engine)
+    return open_table(given)
 
 
-def _names(first: Table | ParquetSource | Profile, second: Table | ParquetSource | Profile, columns: Sequence[str] | None, exclude: Sequence[str]) -> list[str]:
+def _names(first: Table | Profile, second: Table | Profile, columns: Sequence[str] | None, exclude: Sequence[str]) -> list[str]:
     "The columns of both sides that are compared."
     for name in columns or ():
         if name not in first.columns:
@@ -249,16 +243,15 @@ def _names(first: Table | ParquetSource | Profile, second: Table | ParquetSource
     return names
 
 
-def _profiles(first: Table | ParquetSource | Profile, second: Table | ParquetSource | Profile, names: list[str],
-              random_state: int) -> tuple[Profile, Profile]:
+def _profiles(first: Table | Profile, second: Table | Profile, names: list[str], random_state: int) -> tuple[Profile, Profile]:
     "Profiles of both sides on the same edges; two tables of their own are counted at the same time."
     known = first.columns if isinstance(first, Profile) else {}
-    if isinstance(second, Profile) and not isinstance(first, Profile):
+    if isinstance(second, Profile) and isinstance(first, Table):
         known, asked = second.columns, plan(first, names, second.columns, random_state)
     else:
-        asked = plan(second if isinstance(first, Profile) else first, names, known, random_state)  # type: ignore[arg-type]
+        asked = plan(first if isinstance(first, Table) else second, names, known, random_state)  # type: ignore[arg-type]
 
-    def counted(side: Table | ParquetSource | Profile) -> Profile:
+    def counted(side: Table | Profile) -> Profile:
         if isinstance(side, Profile):
             return replace(side, columns={name: side.columns[name] for name in names})
         return Profile(side.rows, count(side, asked, distinct=False), side.name)
@@ -271,7 +264,7 @@ def _profiles(first: Table | ParquetSource | Profile, second: Table | ParquetSou
         then, now = counted(first), counted(second)
     return then, now
 
-
+# %% ../../nbs/07b_monitoring.drift.ipynb #ea650785
 def _look(first: Table | Profile, second: Table | Profile, drift: Mapping[str, ColumnDrift], then: Profile, entity: str, known: Predictions | None,
           metric: str, alpha: float, random_state: int) -> RowDrift:
     "What the rows tell; the level is shared with the columns."
@@ -288,28 +281,6 @@ def _ordered(drift: Mapping[str, ColumnDrift]) -> dict[str, ColumnDrift]:
                                                         verdicts.index(item[1].severity), -(item[1].psi or 0.0))))
 
 # %% ../../nbs/07b_monitoring.drift.ipynb #9b126790
-def _notes(drift: Mapping[str, ColumnDrift], then: Profile, now: Profile) -> tuple[str, ...]:
-    "What a reader should know before believing the figures."
-    notes = [f"The reference is the profile of the model {then.model} and the batch that of {now.model}: what differs may be the models."
-             ] if then.model and now.model and then.model != now.model else []
-    limits = [c.psi_limit for c in drift.values() if c.psi_limit]
-    if limits and max(limits) > DRIFT_LIMITS["psi_warning"]:
-        notes.append(f"With {min(now.rows, then.rows):,} rows, chance alone reaches a PSI of up to {max(limits):.2g}; "
-                     "smaller changes cannot be seen. A larger batch sees more.")
-    for name, c in drift.items():
-        if c.unread:
-            notes.append(f"{name}: {c.unread:,} values of the batch could not be read as {'a date' if c.kind == 'datetime' else 'a number'} "
-                         "and count as missing.")
-        known = {value.strip().casefold(): value for value, _ in then.columns[name].values}
-        alike = [(value, known[value.strip().casefold()]) for value, _ in c.new_values if value.strip().casefold() in known]
-        if alike:
-            notes.append(f"{name}: {listed((f'{new!r} for {old!r}' for new, old in alike), 3)}: the same value, spelled otherwise?")
-        infinite = sum(now.columns[name].infinite)
-        if infinite:
-            notes.append(f"{name}: {infinite:,} infinite values in the batch; they count in the outermost bins and not in the mean.")
-    return tuple(notes)
-
-
 @verifier("DRIFT-FEATURE", "DRIFT-LABEL", "DRIFT-PREDICTION", "DRIFT-CONCEPT")
 def _verify(context: Context, code: str) -> Finding:
     "The finding of a drift report."

@@ -43,6 +43,9 @@ class RowDrift:
         return {name: None if part is None else part.to_dict()
                 for name, part in (("multivariate", self.multivariate), ("unlike", self.unlike), ("segments", self.segments), ("harm", self.harm))}
 
+    def __repr__(self) -> str:
+        return f"RowDrift({self.multivariate!r}, {self.segments!r}, {self.harm!r})"
+
     def _repr_html_(self) -> Raw:
         "What was found first, the lists behind a click."
         first = "".join(str(part._repr_html_()) for part in (self.multivariate, self.harm) if part is not None)

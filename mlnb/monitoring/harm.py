@@ -40,7 +40,7 @@ class Cost:
     def __str__(self) -> str:
         return f"{self.change:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 
-
+# %% ../../nbs/07bk_monitoring.harm.ipynb #3dc0a1fd
 @dataclass(frozen=True, repr=False)
 class Harm:
     "What drift of the inputs is expected to do to a metric."
@@ -80,40 +80,60 @@ class Harm:
 
     def to_dict(self) -> dict[str, object]:
         "Plain JSON types."
-        def plain(cost: Cost) -> dict[str, float]:
-            return {"change": cost.change, "low": cost.low, "high": cost.high}
-
-        return {"metric": self.metric, "known": self.known, **plain(self.whole), "hurts": self.hurts, "trusted": self.trusted, "why": self.why,
-                "rows": self.rows, "worth": self.counts, "apart": self.apart, "columns": {name: plain(c) for name, c in self.columns.items()},
-                "segments": {name: plain(c) for name, c in self.segments.items()}}
+        return _to_dict(self)
 
     def frame(self) -> pd.DataFrame:
         "One line for all columns, for each column and for each segment."
-        import pandas as pd
-
-        lines = [("all columns", self.whole), *self.columns.items(), *self.segments.items()]
-        return pd.DataFrame([{"drift in": name, "change": c.change, "low": c.low, "high": c.high} for name, c in lines]).set_index("drift in")
+        return _frame(self)
 
     def plot(self, most: int = 12) -> Figure:
         "The expected changes with their intervals."
-        lines = [("all columns", self.whole), *self.columns.items(), *self.segments.items()][:most]
-        fig, ax = figure(6.5, 0.9 + 0.28 * max(len(lines), 2))
-        y = np.arange(len(lines))[::-1]
-        ax.hlines(y, [c.low for _, c in lines], [c.high for _, c in lines], color=PALETTE["blue"], linewidth=2.4)
-        ax.plot([c.change for _, c in lines], y, "o", color=PALETTE["blue"], markersize=5)
-        ax.axvline(0, color=PALETTE["grey"], linewidth=1)
-        ax.set_yticks(y, [(name if len(name) < 34 else name[:33] + "…").replace("$", r"\$") for name, _ in lines])
-        ax.set_xlabel(f"expected change of {self.title}")
-        ax.grid(visible=False, axis="y")
-        return fig
+        return _plot(self, most)
 
     def __repr__(self) -> str:
         return f"Harm({self.why})"
 
     def _repr_html_(self) -> Raw:
-        lines = [("all columns", str(self.whole)), *((name, str(c)) for name, c in (*self.columns.items(), *self.segments.items()))]
-        return panel("What drift costs", f'<div style="margin:4px 0">{esc(self.why)}</div>' + figure_img(self.plot(), "Expected changes of the metric with intervals")
-                     + html_table(lines, ["drift in", f"expected change of {self.title}"]), f"{self.rows:,} known rows, worth {self.counts:,.0f} when weighted")
+        return _html(self)
+
+# %% ../../nbs/07bk_monitoring.harm.ipynb #2ac069b1
+def _frame(cost: Harm) -> pd.DataFrame:
+    "One line for all columns, for each column and for each segment."
+    import pandas as pd
+
+    lines = [("all columns", cost.whole), *cost.columns.items(), *cost.segments.items()]
+    return pd.DataFrame([{"drift in": name, "change": c.change, "low": c.low, "high": c.high} for name, c in lines]).set_index("drift in")
+
+
+def _to_dict(self: Harm) -> dict[str, object]:
+    "Plain JSON types."
+    def plain(cost: Cost) -> dict[str, float]:
+        return {"change": cost.change, "low": cost.low, "high": cost.high}
+
+    return {"metric": self.metric, "known": self.known, **plain(self.whole), "hurts": self.hurts, "trusted": self.trusted, "why": self.why,
+            "rows": self.rows, "worth": self.counts, "apart": self.apart, "columns": {name: plain(c) for name, c in self.columns.items()},
+            "segments": {name: plain(c) for name, c in self.segments.items()}}
+
+
+def _plot(cost: Harm, most: int) -> Figure:
+    "The expected changes with their intervals."
+    lines = [("all columns", cost.whole), *cost.columns.items(), *cost.segments.items()][:most]
+    fig, ax = figure(6.5, 0.9 + 0.28 * max(len(lines), 2))
+    y = np.arange(len(lines))[::-1]
+    ax.hlines(y, [c.low for _, c in lines], [c.high for _, c in lines], color=PALETTE["blue"], linewidth=2.4)
+    ax.plot([c.change for _, c in lines], y, "o", color=PALETTE["blue"], markersize=5)
+    ax.axvline(0, color=PALETTE["grey"], linewidth=1)
+    ax.set_yticks(y, [(name if len(name) < 34 else name[:33] + "…").replace("$", r"\$") for name, _ in lines])
+    ax.set_xlabel(f"expected change of {cost.title}")
+    ax.grid(visible=False, axis="y")
+    return fig
+
+
+def _html(cost: Harm) -> Raw:
+    "Verdict, picture and table."
+    lines = [("all columns", str(cost.whole)), *((name, str(c)) for name, c in (*cost.columns.items(), *cost.segments.items()))]
+    return panel("What drift costs", f'<div style="margin:4px 0">{esc(cost.why)}</div>' + figure_img(cost.plot(), "Expected changes of the metric with intervals")
+                 + html_table(lines, ["drift in", f"expected change of {cost.title}"]), f"{cost.rows:,} known rows, worth {cost.counts:,.0f} when weighted")
 
 # %% ../../nbs/07bk_monitoring.harm.ipynb #2d3ae91f
 HIGHEST, RESAMPLES, ROUNDS = 20.0, 200, 3  # weight of a row at the most; resamples; rounds of raking

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,7 +49,7 @@ def cells(
         edges = np.unique(np.quantile(then if len(then) else known, np.arange(1, parts) / parts))
         found[~np.isnan(x)] = np.searchsorted(edges, known, side="left")
         ends = [f"{edge:.4g}" for edge in edges]
-        words = [f"{column} ≤ {ends[0]}", *(f"{a} < {column} ≤ {b}" for a, b in zip(ends, ends[1:])), f"{column} > {ends[-1]}"]
+        words = [f"{column} ≤ {ends[0]}", *(f"{a} < {column} ≤ {b}" for a, b in pairwise(ends)), f"{column} > {ends[-1]}"]
     found[np.isnan(x)] = len(words)
     return found, (*words, f"{column} is missing")
 

@@ -154,7 +154,7 @@ def _codes(rows: PairedRows, entity: str) -> np.ndarray | None:
         raise InputError(f"The rows are about fewer than {FEWEST} different {entity} on one side, which is too few to tell drift from chance.")
     return codes
 
-
+# %% ../../nbs/07bh_monitoring.multivariate.ipynb #211ba848
 def _folds(batch: np.ndarray, whom: np.ndarray | None, seed: int) -> np.ndarray:
     "Folds with their share of both sides; rows of an entity together."
     rng = np.random.default_rng(seed)

@@ -15,10 +15,11 @@ from ..core.findings import Finding, Status
 from ..core.items_monitoring import DRIFT_LIMITS
 from .chance import holm
 from .comparison import ColumnDrift
+from .profile import Profile
 
 # %% auto #0
 __all__ = ['MISSING_WARNING', 'MISSING_CRITICAL', 'NEW_WARNING', 'LABEL_EFFECT', 'FEWEST', 'ALPHA', 'METHODS', 'Measured',
-           'response', 'Method', 'find_method', 'grade', 'concept']
+           'response', 'Method', 'find_method', 'grade', 'notes_on', 'concept']
 
 # %% ../../nbs/07bb_monitoring.playbook.ipynb #83ba397a
 MISSING_WARNING, MISSING_CRITICAL = 0.05, 0.5  # change in the share of missing values
@@ -150,6 +151,31 @@ def _prediction(c: ColumnDrift, p: Mapping[str, float], alpha: float, method: Me
         return c.replace(p_adjusted=c.p, severity="warning", response=response("prediction"),
                          why=f"KL {c.kl:.3g} is above {DRIFT_LIMITS['kl_prediction']:g} and beyond chance")
     return c.replace(p_adjusted=c.p, why="a change, but too small to matter" if c.p < alpha else "no change beyond chance")
+
+# %% ../../nbs/07bb_monitoring.playbook.ipynb #a5cd9503
+def notes_on(
+    drift: Mapping[str, ColumnDrift],  # what was measured
+    then: Profile,  # the reference
+    now: Profile,  # the batch
+) -> tuple[str, ...]:  # sentences
+    "What a reader should know before believing the figures."
+    notes = []
+    limits = [c.psi_limit for c in drift.values() if c.psi_limit]
+    if limits and max(limits) > DRIFT_LIMITS["psi_warning"]:
+        notes.append(f"With {min(now.rows, then.rows):,} rows, chance alone reaches a PSI of up to {max(limits):.2g}; "
+                     "smaller changes cannot be seen. A larger batch sees more.")
+    for name, c in drift.items():
+        if c.unread:
+            notes.append(f"{name}: {c.unread:,} values of the batch could not be read as {'a date' if c.kind == 'datetime' else 'a number'} "
+                         "and count as missing.")
+        known = {value.strip().casefold(): value for value, _ in then.columns[name].values}
+        alike = [(value, known[value.strip().casefold()]) for value, _ in c.new_values if value.strip().casefold() in known]
+        if alike:
+            notes.append(f"{name}: {listed((f'{new!r} for {old!r}' for new, old in alike), 3)}: the same value, spelled otherwise?")
+        infinite = sum(now.columns[name].infinite)
+        if infinite:
+            notes.append(f"{name}: {infinite:,} infinite values in the batch; they count in the outermost bins and not in the mean.")
+    return tuple(notes)
 
 # %% ../../nbs/07bb_monitoring.playbook.ipynb #82561323
 Measured = float | Sequence[float]  # a value, or (value, low, high)

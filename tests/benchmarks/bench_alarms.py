@@ -21,7 +21,7 @@ NUMBERS, CATEGORIES = 20, 10
 SHIFTS = ("none", "mean +0.1", "mean +0.2", "mean +0.5", "spread x1.5", "a category's share", "missing +10 %", "new category 5 %")
 REFERENCE, BATCH = 10_000, (200, 1000)  # of the real batches
 EVIDENTLY = ["evidently>=0.7,<0.8", "pandas<3", "pyarrow"]
-NANNYML = ["nannyml>=0.13", "pandas<2.3", "numpy<2", "pyarrow", "setuptools<81"]
+NANNYML = ["nannyml>=0.13", "pandas<2.3", "numpy<2", "pyarrow", "setuptools<81", "statsmodels"]
 
 
 def rows(count: int, seed: int, shift: str = "none"):
