@@ -17,12 +17,13 @@ from ..core.errors import InputError, did_you_mean, listed
 from ..core.findings import Finding, Findings, Status, plain
 from ..core.items_monitoring import DRIFT_LIMITS
 from ..core.render import Raw, details, esc, figure_img, findings_html, panel
-from ..core.tables import Table, open_table
+from ..core.tables import Table
 from .comparison import ColumnDrift, compare_column
 from .drift_rows import RowDrift, look_at_rows
 from .drift_view import columns_html, plot_column, plot_columns
-from .playbook import ALPHA, FEWEST, Measured, concept, find_method, grade, notes_on, response
-from .profile import Profile
+from .playbook import ALPHA, FEWEST, Measured, concept, find_method, grade, response
+from .parquet import ParquetSource
+from .profile import Profile, open_rows
 from .scan import count, plan
 
 if TYPE_CHECKING:
@@ -196,11 +197,12 @@ def compare(
     known: Predictions | None = None,  # truth and unseen answers for the reference's rows, for costs; else read from target and prediction
     metric: str = "",  # what costs are measured in; the usual one when empty
     random_state: int = 0,  # seed of the sample that edges are taken from in a large table
+    engine: str = "duckdb",  # where files are read: "duckdb", "spark", or the URL of an Ibis backend
 ) -> DriftReport:  # measures, verdicts and findings
     "Compare a batch with the reference."
     if epsilon is not None and not 0 < epsilon < 0.1 or not 0 < alpha < 1:
         raise InputError(f"epsilon is {epsilon!r} and alpha {alpha!r}. Allowed are 0 < epsilon < 0.1 and 0 < alpha < 1.")
-    first, second = _side(reference), _side(current)
+    first, second = _side(reference, engine), _side(current, engine)
     names = _names(first, second, columns, exclude)
     then, now = _profiles(first, second, names, random_state)
     then = replace(then, target=target or then.target, prediction=prediction or then.prediction)
@@ -222,16 +224,16 @@ def compare(
         (*notes_on(drift, then, now), *(looked.notes if looked else ())), concept(*performance) if performance else None, epsilon, alpha, method, looked)
 
 # %% ../../nbs/07b_monitoring.drift.ipynb #fc78b354
-def _side(given: object) -> Table | Profile:
+def _side(given: object, engine: str) -> Table | ParquetSource | Profile:
     "A profile where one is given, a table otherwise."
     if isinstance(given, Profile):
         return given
     if isinstance(given, (str, Path)) and str(given).lower().endswith(".json"):
         return Profile.load(given)
-    return open_table(given)
+    return open_rows(given, engine)
 
 
-def _names(first: Table | Profile, second: Table | Profile, columns: Sequence[str] | None, exclude: Sequence[str]) -> list[str]:
+def _names(first: Table | ParquetSource | Profile, second: Table | ParquetSource | Profile, columns: Sequence[str] | None, exclude: Sequence[str]) -> list[str]:
     "The columns of both sides that are compared."
     for name in columns or ():
         if name not in first.columns:
@@ -243,15 +245,16 @@ def _names(first: Table | Profile, second: Table | Profile, columns: Sequence[st
     return names
 
 
-def _profiles(first: Table | Profile, second: Table | Profile, names: list[str], random_state: int) -> tuple[Profile, Profile]:
+def _profiles(first: Table | ParquetSource | Profile, second: Table | ParquetSource | Profile, names: list[str],
+              random_state: int) -> tuple[Profile, Profile]:
     "Profiles of both sides on the same edges; two tables of their own are counted at the same time."
     known = first.columns if isinstance(first, Profile) else {}
-    if isinstance(second, Profile) and isinstance(first, Table):
+    if isinstance(second, Profile) and not isinstance(first, Profile):
         known, asked = second.columns, plan(first, names, second.columns, random_state)
     else:
-        asked = plan(first if isinstance(first, Table) else second, names, known, random_state)  # type: ignore[arg-type]
+        asked = plan(second if isinstance(first, Profile) else first, names, known, random_state)  # type: ignore[arg-type]
 
-    def counted(side: Table | Profile) -> Profile:
+    def counted(side: Table | ParquetSource | Profile) -> Profile:
         if isinstance(side, Profile):
             return replace(side, columns={name: side.columns[name] for name in names})
         return Profile(side.rows, count(side, asked, distinct=False), side.name)
@@ -281,6 +284,28 @@ def _ordered(drift: Mapping[str, ColumnDrift]) -> dict[str, ColumnDrift]:
                                                         verdicts.index(item[1].severity), -(item[1].psi or 0.0))))
 
 # %% ../../nbs/07b_monitoring.drift.ipynb #9b126790
+def _notes(drift: Mapping[str, ColumnDrift], then: Profile, now: Profile) -> tuple[str, ...]:
+    "What a reader should know before believing the figures."
+    notes = [f"The reference is the profile of the model {then.model} and the batch that of {now.model}: what differs may be the models."
+             ] if then.model and now.model and then.model != now.model else []
+    limits = [c.psi_limit for c in drift.values() if c.psi_limit]
+    if limits and max(limits) > DRIFT_LIMITS["psi_warning"]:
+        notes.append(f"With {min(now.rows, then.rows):,} rows, chance alone reaches a PSI of up to {max(limits):.2g}; "
+                     "smaller changes cannot be seen. A larger batch sees more.")
+    for name, c in drift.items():
+        if c.unread:
+            notes.append(f"{name}: {c.unread:,} values of the batch could not be read as {'a date' if c.kind == 'datetime' else 'a number'} "
+                         "and count as missing.")
+        known = {value.strip().casefold(): value for value, _ in then.columns[name].values}
+        alike = [(value, known[value.strip().casefold()]) for value, _ in c.new_values if value.strip().casefold() in known]
+        if alike:
+            notes.append(f"{name}: {listed((f'{new!r} for {old!r}' for new, old in alike), 3)}: the same value, spelled otherwise?")
+        infinite = sum(now.columns[name].infinite)
+        if infinite:
+            notes.append(f"{name}: {infinite:,} infinite values in the batch; they count in the outermost bins and not in the mean.")
+    return tuple(notes)
+
+
 @verifier("DRIFT-FEATURE", "DRIFT-LABEL", "DRIFT-PREDICTION", "DRIFT-CONCEPT")
 def _verify(context: Context, code: str) -> Finding:
     "The finding of a drift report."

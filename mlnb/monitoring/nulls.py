@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from .chance import LEAST, pool
 from .divergence import _pair, chi_square, jensen_shannon
+from .tails import chi_square_limit, chi_square_tail, gamma_tail
 
 # %% auto #0
 __all__ = ['STEP', 'ks_chance', 'js_chance', 'js_limit', 'transport_chance']
@@ -59,14 +60,12 @@ def js_chance(
     current: ArrayLike,  # counts of the later batch in the same bins
 ) -> float:  # p-value
     "Probability that equal distributions are at least this far apart (Grosse et al., 2002): the larger of this and of the chi-square test's."
-    from scipy.special import chdtrc
-
     p, q = _pair(reference, current)
     _, free, by_counts = chi_square(p, q)
     if not free:
         return 1.0
     scaled = 8 * np.log(2) * jensen_shannon(p, q) ** 2 / (1 / p.sum() + 1 / q.sum())
-    return max(float(chdtrc(free, scaled)), by_counts)
+    return max(chi_square_tail(free, float(scaled)), by_counts)
 
 
 def js_limit(
@@ -76,11 +75,9 @@ def js_limit(
     alpha: float = 0.05,  # how often chance may exceed the limit
 ) -> float:  # distance that equal distributions exceed with probability alpha
     "What the Jensen–Shannon distance reaches by chance alone."
-    from scipy.special import chdtri
-
     if bins < 2 or min(n, m) < 1:
         return 1.0 if min(n, m) < 1 else 0.0
-    return float(min(np.sqrt((1 / n + 1 / m) * chdtri(bins - 1, alpha) / (8 * np.log(2))), 1.0))
+    return float(min(np.sqrt((1 / n + 1 / m) * chi_square_limit(bins - 1, alpha) / (8 * np.log(2))), 1.0))
 
 # %% ../../nbs/07be_monitoring.nulls.ipynb #06522950
 def transport_chance(
@@ -89,8 +86,6 @@ def transport_chance(
     current: ArrayLike,  # counts of the later batch in the same bins
 ) -> float:  # p-value
     "Probability that equal distributions lie at least this far apart within the outermost edges."
-    from scipy.special import gammaincc
-
     p, q = _pair(reference, current)
     points, n, m = np.asarray(edges, float), p.sum(), q.sum()
     times = (np.cumsum(p + q) / max(n + m, 1e-300))[:-1]
@@ -105,4 +100,4 @@ def transport_chance(
     products = 2 / np.pi * np.outer(sd, sd) * (np.sqrt(1 - rho**2) + rho * np.arcsin(rho))
     mean = np.sqrt(2 / np.pi) * (w @ sd)
     variance = w @ (products - 2 / np.pi * np.outer(sd, sd)) @ w
-    return float(gammaincc(mean**2 / variance, seen * mean / variance))
+    return gamma_tail(float(mean**2 / variance), float(seen * mean / variance))
