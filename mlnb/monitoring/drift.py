@@ -21,7 +21,7 @@ from ..core.tables import Table
 from .comparison import ColumnDrift, compare_column
 from .drift_rows import RowDrift, look_at_rows
 from .drift_view import columns_html, plot_column, plot_columns
-from .playbook import ALPHA, FEWEST, Measured, concept, find_method, grade, response
+from .playbook import ALPHA, FEWEST, Measured, concept, find_method, grade, notes_on, response
 from .parquet import ParquetSource
 from .profile import Profile, open_rows
 from .scan import count, plan
@@ -284,28 +284,6 @@ def _ordered(drift: Mapping[str, ColumnDrift]) -> dict[str, ColumnDrift]:
                                                         verdicts.index(item[1].severity), -(item[1].psi or 0.0))))
 
 # %% ../../nbs/07b_monitoring.drift.ipynb #9b126790
-def _notes(drift: Mapping[str, ColumnDrift], then: Profile, now: Profile) -> tuple[str, ...]:
-    "What a reader should know before believing the figures."
-    notes = [f"The reference is the profile of the model {then.model} and the batch that of {now.model}: what differs may be the models."
-             ] if then.model and now.model and then.model != now.model else []
-    limits = [c.psi_limit for c in drift.values() if c.psi_limit]
-    if limits and max(limits) > DRIFT_LIMITS["psi_warning"]:
-        notes.append(f"With {min(now.rows, then.rows):,} rows, chance alone reaches a PSI of up to {max(limits):.2g}; "
-                     "smaller changes cannot be seen. A larger batch sees more.")
-    for name, c in drift.items():
-        if c.unread:
-            notes.append(f"{name}: {c.unread:,} values of the batch could not be read as {'a date' if c.kind == 'datetime' else 'a number'} "
-                         "and count as missing.")
-        known = {value.strip().casefold(): value for value, _ in then.columns[name].values}
-        alike = [(value, known[value.strip().casefold()]) for value, _ in c.new_values if value.strip().casefold() in known]
-        if alike:
-            notes.append(f"{name}: {listed((f'{new!r} for {old!r}' for new, old in alike), 3)}: the same value, spelled otherwise?")
-        infinite = sum(now.columns[name].infinite)
-        if infinite:
-            notes.append(f"{name}: {infinite:,} infinite values in the batch; they count in the outermost bins and not in the mean.")
-    return tuple(notes)
-
-
 @verifier("DRIFT-FEATURE", "DRIFT-LABEL", "DRIFT-PREDICTION", "DRIFT-CONCEPT")
 def _verify(context: Context, code: str) -> Finding:
     "The finding of a drift report."
