@@ -17,7 +17,7 @@ from ..core.errors import InputError, did_you_mean, listed
 from ..core.findings import Finding, Findings, Status, plain
 from ..core.items_monitoring import DRIFT_LIMITS
 from ..core.render import Raw, details, esc, figure_img, findings_html, panel
-from ..core.tables import Table
+from ..core.tables import Table, open_table
 from .comparison import ColumnDrift, compare_column
 from .drift_rows import RowDrift, look_at_rows
 from .drift_view import columns_html, plot_column, plot_columns
@@ -215,7 +215,9 @@ def compare(
                            importance=weights.get(name)) for name in names}
     decides = find_method(method, alert_threshold)
     drift = _ordered(grade(drift, alpha, decides, others=int(multivariate)))
-    looked = _look(first if reference_rows is None else open_table(reference_rows), second, drift, then, entity, known, metric, alpha, random_state) if multivariate else None
+    if multivariate:
+        sides = _rows(first, reference, engine) if reference_rows is None else open_table(reference_rows), _rows(second, current, engine)
+    looked = _look(*sides, drift, then, entity, known, metric, alpha, random_state) if multivariate else None
     seen = list(second.columns)
     wanted = [name for name in (columns or has) if name not in exclude]
     return DriftReport(
@@ -268,6 +270,11 @@ def _profiles(first: Table | ParquetSource | Profile, second: Table | ParquetSou
     return then, now
 
 # %% ../../nbs/07b_monitoring.drift.ipynb #ea650785
+def _rows(side: Table | ParquetSource | Profile, given: object, engine: str) -> Table | Profile:
+    "A side that can be asked for rows of several columns at once."
+    return side if not isinstance(side, ParquetSource) else open_table(side.held(side.columns) if given is side else given, engine)
+
+
 def _look(first: Table | Profile, second: Table | Profile, drift: Mapping[str, ColumnDrift], then: Profile, entity: str, known: Predictions | None,
           metric: str, alpha: float, random_state: int) -> RowDrift:
     "What the rows tell; the level is shared with the columns."

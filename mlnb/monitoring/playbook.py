@@ -159,7 +159,7 @@ def notes_on(
     now: Profile,  # the batch
 ) -> tuple[str, ...]:  # sentences
     "What a reader should know before believing the figures."
-    notes = [f"The reference is the profile of the model {then.model} and the batch that of {now.model}: what differs may be the model."
+    notes = [f"The reference is the profile of the model {then.model} and the batch that of {now.model}: what differs may be the models."
              ] if then.model and now.model and then.model != now.model else []
     limits = [c.psi_limit for c in drift.values() if c.psi_limit]
     if limits and max(limits) > DRIFT_LIMITS["psi_warning"]:
