@@ -153,7 +153,7 @@ def _performance(project: Project, e: Experiment, frame: pd.DataFrame, given: np
 
 def _rows_too(project: Project, e: Experiment, entity: str) -> dict[str, Any]:
     "What `compare` needs to look at rows: those that the model answered unseen, with truth and answers."
-    rows, answered = _unseen(project, e, project.train().frame())
+    rows, answered = _unseen(project, e)
     kept = _watched(e, rows, answered)
     if entity in rows and entity not in kept:
         kept = kept.assign(**{entity: rows[entity]})

@@ -92,7 +92,7 @@ class Lens(_Model):
     @cached_property
     def _training(self) -> tuple[pd.DataFrame, np.ndarray]:
         "Training rows that the model had not seen when it answered them, and these answers."
-        return _unseen(self.project, self.experiment, self.project.train().frame())
+        return _unseen(self.project, self.experiment)
 
     @cached_property
     def proxies_before(self) -> dict[str, dict[str, Any]]:

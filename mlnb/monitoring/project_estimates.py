@@ -34,7 +34,7 @@ def project_estimator(
     kept = project.result("estimator", fresh=True)
     if kept is not None and kept.get("model") == e.id and kept.get("version") == 1:
         return read_estimator(kept)
-    frame, given = _unseen(project, e, project.train().frame())
+    frame, given = _unseen(project, e)
     features = frame[[name for name in e.features_used if name in frame]] if e.task == "regression" else None
     made = fit_estimator(frame[e.target], given, task=e.task, classes=e.classes, positive=find_label(e.positive, list(e.classes)) if e.task == "binary" else None,
                          threshold=e.threshold, features=features, primary=e.comparison["primary"], model=e.id)

@@ -114,7 +114,7 @@ def project_relation(
 ) -> RelationChange:  # along which columns inputs mean something else
     "Where the relation changed since training."
     e, frame, given = _answered(project, rows)
-    before, crossed = _unseen(project, e, project.train().frame())
+    before, crossed = _unseen(project, e)
     sides = [residuals(_predictions(e, f[e.target].to_numpy(), a)) for f, a in ((before, crossed), (frame, given))]
     names = [name for name in e.features_used if name in frame]
     return relation_change(before, sides[0], frame, sides[1], columns=names)
@@ -131,7 +131,7 @@ def project_proxies(
     e = current_experiment(project)
     wanted = list(names) or list(project.record("monitoring").concept_drift.proxy_metrics)  # type: ignore[attr-defined]
     frame = rows if isinstance(rows, pd.DataFrame) else open_table(rows).like(project.table()).frame()
-    before, crossed = _unseen(project, e, project.train().frame())
+    before, crossed = _unseen(project, e)
 
     def score(given: np.ndarray | None) -> np.ndarray | None:
         if given is None or e.task != "binary":
