@@ -78,8 +78,9 @@ def due_windows(
             found.append((start, "new"))
         elif mark is not None and mark != old.batch:
             found.append((start, "late rows"))
-        elif (old.status == "waiting" or 0 < float(labels.get("share") or 0) < 1 and labels.get("phase") == "due") and (labels.get("source"), labels.get("phase")) != (work.label_mark, label_phase(work.plan, old.end, work.now)):
-            found.append((start, "labels"))
+        elif old.status == "waiting" or 0 < float(labels.get("share") or 0) < 1 and labels.get("phase") == "due":
+            if (labels.get("source"), labels.get("phase")) != (work.label_mark, label_phase(work.plan, old.end, work.now)):
+                found.append((start, "labels"))
     return found, notes
 
 # %% ../../nbs/07dk_monitoring.watch.ipynb #13fc2827
