@@ -223,8 +223,9 @@ def test_the_log_of_a_service_is_rows_and_figures(make: Callable[..., Project]) 
         for hour, slow in ((0, 5.0), (1, 80.0)):
             for i, row in enumerate(loans(200, 1 + hour).drop(columns="y").to_dict("records")):
                 broken = hour == 1 and i % 10 == 0
-                log.write(json.dumps({"request_id": f"{hour}-{i}", "time": f"2026-03-01T{hour:02}:{i * 60 // 200:02}:00+00:00", "arm": "champion", "status": 500 if broken else 200,
-                                      "latency_ms": slow, "rows": [row], "predictions": [{"prediction": "good", "probabilities": {"good": 0.7, "bad": 0.3}}],
+                at = f"2026-03-01T{hour:02}:{i * 60 // 200:02}:00+00:00"
+                log.write(json.dumps({"request_id": f"{hour}-{i}", "time": at, "arm": "champion", "status": 500 if broken else 200, "latency_ms": slow,
+                                      "rows": [row], "predictions": [{"prediction": "good", "probabilities": {"good": 0.7, "bad": 0.3}}],
                                       "error": "boom" if broken else ""}) + "\n")
         log.write('{"torn')
     calm, broken = watch(project, "2026-03-01T02:00").windows
