@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..core.findings import Status
+from ..core.findings import Finding, Status
 from ..core.items_monitoring import DRIFT_LIMITS
 from .lens import better
 from .concept import performance_over
@@ -17,7 +17,7 @@ from .watch_plan import WatchPlan
 from .windows import Alert, Window
 
 # %% auto #0
-__all__ = ['drift_alarms', 'metric_alarms', 'service_alarms']
+__all__ = ['drift_alarms', 'concept_over', 'metric_alarms', 'service_alarms']
 
 # %% ../../nbs/07de_monitoring.alarms.ipynb #9a7e5254
 def _measured(column: Mapping[str, Any], plan: WatchPlan) -> tuple[str, float | None, float]:
@@ -73,6 +73,26 @@ def drift_alarms(
                     answer["kl"], plan.kl_limit, response("prediction"))
 
 # %% ../../nbs/07de_monitoring.alarms.ipynb #fa695420
+def concept_over(
+    history: Sequence[Window],  # earlier windows
+    window: Window,  # with measured performance
+    metric: str,  # which metric
+    then: Mapping[str, Any],  # value, low and high in training
+) -> Finding | None:  # DRIFT-CONCEPT; None when it cannot be judged
+    "Whether performance fell beyond chance over all windows since it was last as in training."
+    if not then["value"]:
+        return None
+    begun, on = list(history), False
+    for i, earlier in enumerate(history):  # what is over is over: windows count from the first good one on
+        if earlier.metrics.get(metric, {}).get("kind") == "measured":
+            was, on = on, any(alert.code == "DRIFT-CONCEPT" and alert.subject == metric for alert in earlier.alerts)
+            begun = list(history[i:]) if was and not on else begun
+    reference, value = (then["value"], then["low"], then["high"]), window.metrics[metric]["value"]
+    over = performance_over([*begun, window], metric, reference).findings.get("DRIFT-CONCEPT")
+    back = value >= then["low"] if better(metric) else value <= then["high"]
+    return performance_over([window], metric, reference).findings.get("DRIFT-CONCEPT") if over is not None and over.status is Status.FAIL and back else over
+
+# %% ../../nbs/07de_monitoring.alarms.ipynb #8c2d90fb
 def metric_alarms(
     window: Window,  # what was seen
     plan: WatchPlan,  # what is watched
@@ -93,8 +113,8 @@ def metric_alarms(
             yield Alert("MON-METRIC", metric.name, "critical" if clear else "warning", f"{said}, {'below' if more else 'above'} {limit:g}",
                         window.start, window.end, value, limit, response("concept"))
         then = before.get(metric.name)
-        if then and kind == "measured" and then["value"]:
-            over = performance_over([*history, window], metric.name, (then["value"], then["low"], then["high"])).findings.get("DRIFT-CONCEPT")
+        if then and kind == "measured":
+            over = concept_over(history, window, metric.name, then)
             if over is not None and over.status is Status.FAIL:
                 yield Alert("DRIFT-CONCEPT", metric.name, "critical", over.message, window.start, window.end, over.value, over.threshold, response("concept"))
     for name, m in window.proxies.items():

@@ -106,8 +106,8 @@ def _looked(path: Path, name: str, time: str, key: str, every: int, engine: str)
 
 
 def _said(path: Path, error: Exception) -> str:
-    "What is wrong with a file, with its name once."
-    return str(error) if path.name in str(error) else f"{path.name}: {error}"
+    "What is wrong with a file, with its name first."
+    return f"{path.name}: {str(error).removeprefix(path.name).lstrip(': ')}"
 
 # %% ../../nbs/07dc_monitoring.batches.ipynb #b2f65854
 @dataclass(frozen=True)
@@ -190,11 +190,15 @@ def _twins(files: Sequence[BatchFile]) -> list[tuple[str, str]]:
     return found
 
 # %% ../../nbs/07dc_monitoring.batches.ipynb #cf7c98ce
-def _part(batches: Batches, file: BatchFile, start: datetime.datetime, every: int, like: Table, wanted: Sequence[str]) -> pd.DataFrame:
+def _part(batches: Batches, file: BatchFile, start: datetime.datetime, every: int, like: Table, wanted: Sequence[str], notes: list[str]) -> pd.DataFrame:
     "The rows of a file that fall into a window."
+    import pandas as pd
+
     path = batches.folder / file.name
     whole = Table(read_files([str(path)], batches.engine), path.name, (str(path),))
     names = [name for name in whole.columns if name in wanted or name in (batches.time, batches.key)]
+    if not names:
+        return pd.DataFrame(index=range(whole.rows))
     expr, begin = whole.expr.select(names), start.timestamp()
     if batches.time and len(file.slots) + bool(file.untimed) > 1 and expr[batches.time].type().is_timestamp() and not expr[batches.time].type().timezone:
         column, end = expr[batches.time], start + datetime.timedelta(seconds=every)
@@ -204,6 +208,10 @@ def _part(batches: Batches, file: BatchFile, start: datetime.datetime, every: in
     if batches.time:
         seconds = _seconds(narrow, batches.time)
         frame = frame[((seconds >= begin) & (seconds < begin + every)).to_numpy()]
+    for name in (name for name, dtype in expr.schema().items() if dtype.is_string() and name in wanted and like.kinds.get(name) in ("numeric", "datetime")):
+        text = expr.select([name]).to_pandas()[name]
+        if unread := int((text.notna() & (text.str.strip() != "")).sum()) - int(narrow.frame([name])[name].notna().sum()):
+            notes.append(f"{path.name}: {unread:,} values of {name} could not be read as in training; they are missing")
     return frame
 
 # %% ../../nbs/07dc_monitoring.batches.ipynb #2b00c4af
@@ -225,7 +233,7 @@ def window_rows(
             elif not file.rows:
                 notes.append(f"{Path(file.name).name} has no rows")
             else:
-                frames.append(_part(batches, file, start, every, like, wanted))
+                frames.append(_part(batches, file, start, every, like, wanted, notes))
         except (MlnbError, OSError) as error:  # it changed since it was looked at
             broken.append(_said(Path(file.name), error))
         if file.untimed:

@@ -19,7 +19,7 @@ from ..core.files import unwritable, write_atomic
 from ..core.findings import Findings, plain
 from ..core.render import Raw, panel, table
 from ..data.labels import find_label
-from .concept import performance_over
+from .alarms import concept_over
 from .deliveries import JOURNAL, Delivery, Journal, deliver
 from .feed import open_feed
 from .lens import Lens, Look, open_lens
@@ -78,8 +78,9 @@ def due_windows(
             found.append((start, "new"))
         elif mark is not None and mark != old.batch:
             found.append((start, "late rows"))
-        elif (old.status == "waiting" or 0 < float(labels.get("share") or 0) < 1 and labels.get("phase") == "due") and (labels.get("source"), labels.get("phase")) != (work.label_mark, label_phase(work.plan, old.end, work.now)):
-            found.append((start, "labels"))
+        elif old.status == "waiting" or 0 < float(labels.get("share") or 0) < 1 and labels.get("phase") == "due":
+            if (labels.get("source"), labels.get("phase")) != (work.label_mark, label_phase(work.plan, old.end, work.now)):
+                found.append((start, "labels"))
     return found, notes
 
 # %% ../../nbs/07dk_monitoring.watch.ipynb #13fc2827
@@ -122,7 +123,7 @@ class Watched:
 
     def _repr_html_(self) -> Raw:
         rows = [(w.start[:16], w.end[:16], w.status, f"{w.rows:,}", ", ".join(f"{a.severity}: {a.subject}" for a in w.alerts[:4])) for w in self.windows]
-        said = "".join(str(Raw(panel("", table([(note,) for note in (*self.failed, *self.notes)], ["to know"]))))) if self.notes or self.failed else ""
+        said = table([(note,) for note in (*self.failed, *self.notes)], ["to know"]) if self.notes or self.failed else ""
         return panel("Monitor", table(rows, ["from", "to", "status", "rows", "alarms"]) + said, f"{len(self.windows)} windows made, {len(self.told)} new messages")
 
 # %% ../../nbs/07dk_monitoring.watch.ipynb #b37d4aac
@@ -178,9 +179,8 @@ def _ledger(project: Project, lens: Lens, window: Window, seen: Look, history: S
         return Findings()
     primary, report = str(lens.experiment.comparison["primary"]), seen.report
     then = lens.before.get(primary) if window.metrics.get(primary, {}).get("kind") == "measured" else None
-    if then and then["value"]:
-        over = performance_over([*history, window], primary, (then["value"], then["low"], then["high"])).findings.get("DRIFT-CONCEPT")
-        report = replace(report, performance=over)
+    if then:
+        report = replace(report, performance=concept_over(history, window, primary, then))
     project.save_result("drift", {**report.to_dict(), "window": [window.start, window.end]}, inputs=("model", "current"))
     stamped = (f.replace(evidence={**f.evidence, "window": [window.start, window.end]}) for f in report.findings)
     return project.note(stamped, source="monitor", inputs=("model", "current"))

@@ -1,0 +1,115 @@
+"""The monitor, killed at every step by SIGKILL, and going on: nothing is lost, and nobody is told twice."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from watched import Hook, batch, copied, loans, trained
+
+from mlnb.core.project import Project
+from mlnb.monitoring.windows import read_windows
+
+NOW = "2026-03-03T06:00"
+CHILD = """
+import json, os, pathlib, shutil, signal, sys
+import ibis, ibis.backends.duckdb, pandas, pyarrow.parquet, scipy.stats, skops.io, sklearn.pipeline, xgboost  # once, so that a fork costs little
+from mlnb.core.project import Project
+from mlnb.monitoring.lens import Lens
+from mlnb.monitoring.watch import watch
+
+Lens.estimator = None  # takes most of the time and writes nothing
+template, now = sys.argv[1:]
+real = {name: getattr(os, name) for name in ("write", "replace")}
+seen, point = 0, 0
+
+
+def step():
+    global seen
+    seen += 1
+    return seen == point
+
+
+def killed_in(name):
+    def call(*args, **more):
+        if step():
+            if name == "write":  # half of a line
+                real["write"](args[0], bytes(args[1])[: len(args[1]) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real[name](*args, **more)
+    return call
+
+
+def forked(folder, at):
+    global seen, point
+    child = os.fork()
+    if not child:
+        seen, point = 0, at
+        for name in real:
+            setattr(os, name, killed_in(name))
+        try:
+            watch(Project(folder), now, wait=20)
+            os._exit(0)
+        except BaseException as error:
+            print(repr(error), file=sys.stderr, flush=True)
+            os._exit(7)
+    return child
+
+
+def result(child):
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code not in (0, -9):
+        sys.exit(f"the monitor ended with {code}")
+    return code
+
+
+at, going = 0, True
+while going:
+    folders = [pathlib.Path(f"{template}-{at + i}") for i in (1, 2)]
+    for folder in folders:
+        shutil.copytree(template, folder)
+    first = [result(child) for child in [forked(folder / "p", at + i) for i, folder in zip((1, 2), folders)]]
+    second = [result(child) for child in [forked(folder / "p", 0) for folder in folders]]
+    going, at = 0 not in first, at + 2
+    for folder, code in zip(folders, first):
+        print(json.dumps([str(folder / "p"), code]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return trained(tmp_path_factory.mktemp("killed"))
+
+
+def test_killed_at_every_step_nothing_is_lost_and_nobody_is_told_twice(project: Project, tmp_path: Path) -> None:
+    with Hook() as hook:
+        (tmp_path / "template").mkdir()
+        made = copied(project, tmp_path / "template", data_drift={"features_to_monitor": ["income"]}, alerts={"file": "told.jsonl", "webhook": {"url": hook.url}},
+                      model_performance={"metrics": [{"name": "prediction_distribution", "threshold": 9}]})
+        batch(made, "2026-03-02.csv", loans(60, 2, 900).drop(columns="y"))
+        with tempfile.TemporaryFile("w+") as said:
+            ran = subprocess.run([sys.executable, "-c", CHILD, str(tmp_path / "template"), NOW], stdout=subprocess.PIPE, stderr=said, text=True, timeout=900)
+            said.seek(0)
+            assert ran.returncode == 0, said.read()[-3000:]
+    runs = [json.loads(line) for line in ran.stdout.splitlines()]
+    kills = [path for path, code in runs if code == -9]
+    assert len(kills) > 10 and any(code == 0 for _, code in runs)  # until a run met no further step
+    wanted = {"2026-03-02T00:00:00+00:00/DRIFT-FEATURE/income"}
+    whole = json.loads(json.dumps([w.to_dict() for w in read_windows(Path(next(path for path, code in runs if code == 0)))]))
+    for path, _ in runs:
+        folder = Path(path)
+        assert json.loads(json.dumps([w.to_dict() for w in read_windows(folder, strict=True)])) == whole
+        lines = (folder / "told.jsonl").read_text().splitlines()
+        told = Counter(json.loads(line)["key"] for line in lines if line.endswith("}"))
+        assert told == dict.fromkeys(wanted, 1), (path, lines)
+        assert not [p for p in Project(folder).ledger.problems() if "torn" not in p]
+        assert Project(folder).findings().get("DRIFT-FEATURE").status.value == "fail"
+        assert json.loads((folder / "monitoring" / "state.json").read_text())["status"] == "idle"
+    posted = Counter(hook.keys)
+    assert set(posted) == wanted  # the same key, whenever it comes
+    assert len(runs) <= posted[next(iter(wanted))] <= len(runs) + 4  # again only for a kill between the answer and our note of it
