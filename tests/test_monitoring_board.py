@@ -204,7 +204,7 @@ def test_hundreds_of_windows_are_put_together_and_the_worst_of_each_cell_stays()
     assert found.features == ("b", "a") and len(found.starts) <= 60 and found.each == 17
     assert found.starts[0] == windows[0].start and found.ends[-1] == windows[-1].end
     assert [k for k, s in enumerate(found.severity[1]) if s == "critical"] == [next(k for k, end in enumerate(found.ends) if end >= windows[777].end)]
-    assert sum(len(ax.patches) for ax in found.plot().axes) == 2 * len(found.starts)
+    assert len(found.plot().axes[0].collections[0].get_paths()) == 2 * len(found.starts)
 
 
 @settings(max_examples=40)
