@@ -125,7 +125,7 @@ def _ticks(starts: Sequence[str]) -> tuple[list[int], list[str]]:
     places = list(range(len(starts) - 1, -1, -step))[::-1]
     return places, [starts[k][5:16].replace("T", " ") if hours else starts[k][5:10] for k in places]
 
-
+# %% ../../nbs/07ed_monitoring.heat.ipynb #a70a0233
 def _plot(h: Heat) -> Figure:
     from matplotlib.collections import PolyCollection
     from matplotlib.colors import to_rgb
