@@ -115,7 +115,7 @@ def _colour(severity: str, psi: float | None) -> tuple[str, float]:
         return PALETTE["red"], min(0.75 + 0.25 * ((psi or 0) / 1.0), 1.0)
     if severity == "warning":
         return PALETTE["yellow"], 0.85
-    return PALETTE["blue"], 0.06 if severity != "none" else 0.10 + 0.35 * min((psi or 0) / DRIFT_LIMITS["psi_warning"], 1.0)
+    return PALETTE["blue"], 0.06 if severity != "none" else 0.08 + 0.22 * min((psi or 0) / DRIFT_LIMITS["psi_warning"], 1.0)
 
 
 def _ticks(starts: Sequence[str]) -> tuple[list[int], list[str]]:
@@ -156,7 +156,8 @@ def _plot(h: Heat) -> Figure:
     ax.tick_params(length=0)
     ax.spines[["left", "bottom"]].set_visible(False)
     put = "" if h.each == 1 else f"each cell: the worst of {h.each} windows    "
-    ax.set_title(f"{put}▲ warning, PSI above {DRIFT_LIMITS['psi_warning']:g}    ✖ critical, above {DRIFT_LIMITS['psi_critical']:g}    – not compared", fontsize=9,
+    ax.set_title(f"{put}beyond chance: ▲ warning, PSI above {DRIFT_LIMITS['psi_warning']:g}    ✖ critical, above {DRIFT_LIMITS['psi_critical']:g}    – not compared",
+                 fontsize=9,
                  color=PALETTE["grey"])
     return fig
 
