@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import datetime
 import json
@@ -204,7 +205,7 @@ def test_hundreds_of_windows_are_put_together_and_the_worst_of_each_cell_stays()
     assert found.features == ("b", "a") and len(found.starts) <= 60 and found.each == 17
     assert found.starts[0] == windows[0].start and found.ends[-1] == windows[-1].end
     assert [k for k, s in enumerate(found.severity[1]) if s == "critical"] == [next(k for k, end in enumerate(found.ends) if end >= windows[777].end)]
-    assert sum(len(ax.patches) for ax in found.plot().axes) == 2 * len(found.starts)
+    assert len(found.plot().axes[0].collections[0].get_paths()) == 2 * len(found.starts)
 
 
 @settings(max_examples=40)
@@ -408,3 +409,43 @@ def test_widgets_and_state_move_each_other(project: Project) -> None:
 
 def test_ranks_cover_what_windows_say() -> None:
     assert RANK == {"none": 0, "warning": 1, "critical": 2}
+
+
+def test_classes_are_shown_as_shares(windows: list[Window]) -> None:
+    from mlnb.monitoring.board_plots import plot_prediction
+
+    answers = hours(3, prediction=lambda k: {"kl": 0.0, "profile": {"kind": "categorical", "values": [["a", 6 + k], ["b", 4 - k]]}} if k else {})
+    drawn = plot_prediction(lines(answers), answers).axes[0]
+    assert [text.get_text() for text in drawn.get_legend().get_texts()] == ["a", "b"]
+    assert [round(float(y), 2) for y in drawn.lines[0].get_ydata()[1:]] == [0.7, 0.8]
+
+
+def test_a_feature_that_the_rows_lack_is_critical_on_the_map() -> None:
+    found = heat(hours(2, columns=lambda k: {"a": {"psi": 0.0, "severity": "none"}} if k else {}, drift=lambda k: {} if k else {"absent": ["a", "b"]}))
+    assert dict(zip(found.features, found.severity, strict=True)) == {"a": ("critical", "none"), "b": ("critical", "")}
+
+
+@pytest.mark.parametrize("with_windows", [False, True])
+def test_the_report_shows_each_section_or_says_why_not(tmp_path: Path, windows: list[Window], with_windows: bool, monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    from mlnb.monitoring import batch
+    from mlnb.monitoring.drift import compare
+
+    project = make_project(tmp_path, windows if with_windows else [])
+    frame = pd.DataFrame({"x": range(90), "y": [0, 1, 0] * 30})
+    monkeypatch.setattr(batch, "project_drift", lambda project, current: compare(frame, frame, target="y"))
+    cells = [cell for cell in json.loads((root / "templates" / "monitoring.ipynb").read_text())["cells"] if cell["cell_type"] == "code"]
+    names: dict[str, Any] = {}
+    shown = ""
+    for cell in cells:
+        body = ast.parse("".join(cell["source"])).body
+        last = body.pop() if isinstance(body[-1], ast.Expr) else None
+        exec(compile(ast.Module(body, []), "report", "exec"), names)
+        if "parameters" in cell["metadata"].get("tags", ()):
+            names |= {"project": str(project.path), "now": "2026-04-20"}
+        if last is not None:
+            shown += str(eval(compile(ast.Expression(last.value), "report", "eval"), names)._repr_html_())
+    there = {"../monitoring/windows/": with_windows, "7 are overdue": with_windows, "Drift by feature and window": with_windows,
+             "tenure in training and in the window": with_windows,
+             "Nothing has been watched over time yet": not with_windows, "There are no windows to compare": not with_windows, "DRIFT-CONCEPT": True}
+    assert {words: words in shown for words in there} == there
+    assert len(shown) < 2_000_000 and str(tmp_path) not in shown

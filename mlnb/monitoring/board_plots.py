@@ -122,6 +122,23 @@ def _strips(windows: Sequence[Window]) -> tuple[np.ndarray, np.ndarray, list[int
     return edges, counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), places
 
 
+def _shade(ax: Axes, windows: Sequence[Window], places: Sequence[int], edges: np.ndarray, shares: np.ndarray, most: int = 120) -> None:
+    "The answers as cells, the darker the more rows; many windows are put together."
+    from matplotlib.collections import PolyCollection
+    from matplotlib.colors import to_rgb
+    from matplotlib.dates import date2num
+
+    cells, colours, each = [], [], -(-len(places) // most)
+    for first in range(0, len(places), each):
+        group = places[first: first + each]
+        start, end = (float(date2num(_time(text))) for text in (windows[group[0]].start, windows[group[-1]].end))  # type: ignore[arg-type]
+        for low, high, share in zip(edges[:-1], edges[1:], shares[first: first + each].mean(axis=0), strict=True):
+            cells.append([(start, low), (end, low), (end, high), (start, high)])
+            colours.append((*to_rgb(PALETTE["blue"]), float(min(0.9, 3 * share))))
+    ax.add_collection(PolyCollection(cells, facecolors=colours, linewidths=0), autolim=True)
+    ax.autoscale_view()
+
+
 def _classes(windows: Sequence[Window], most: int = 6) -> list[Line]:
     "The share of each class among the answers, for models that answer with one of several."
     shares = [{str(value): n / max(sum(m for _, m in pairs), 1) for value, n in pairs} if (pairs := _counted(w).get("values")) else None for w in windows]
@@ -146,10 +163,8 @@ def plot_prediction(
             _nothing(ax, words)
         return fig
     left, right = axes
-    for k, row in zip(places, shares, strict=True):
-        ends = [_time(windows[k].start), _time(windows[k].end)]
-        for low, high, share in zip(edges[:-1], edges[1:], row, strict=True):
-            left.fill_between(ends, low, high, color=PALETTE["blue"], alpha=float(min(0.9, 3 * share)), linewidth=0)
+    if places:
+        _shade(left, windows, places, edges, shares)
     for line, colour in zip(classes, ("blue", "orange", "green", "purple", "teal", "yellow"), strict=False):
         _draw(left, line, colour, line.name[:18].replace("$", r"\$"))
     if "mean" in mine and not classes:

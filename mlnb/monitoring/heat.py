@@ -115,7 +115,7 @@ def _colour(severity: str, psi: float | None) -> tuple[str, float]:
         return PALETTE["red"], min(0.75 + 0.25 * ((psi or 0) / 1.0), 1.0)
     if severity == "warning":
         return PALETTE["yellow"], 0.85
-    return PALETTE["blue"], 0.06 if severity != "none" else 0.10 + 0.35 * min((psi or 0) / DRIFT_LIMITS["psi_warning"], 1.0)
+    return PALETTE["blue"], 0.06 if severity != "none" else 0.08 + 0.22 * min((psi or 0) / DRIFT_LIMITS["psi_warning"], 1.0)
 
 
 def _ticks(starts: Sequence[str]) -> tuple[list[int], list[str]]:
@@ -125,26 +125,29 @@ def _ticks(starts: Sequence[str]) -> tuple[list[int], list[str]]:
     places = list(range(len(starts) - 1, -1, -step))[::-1]
     return places, [starts[k][5:16].replace("T", " ") if hours else starts[k][5:10] for k in places]
 
-
+# %% ../../nbs/07ed_monitoring.heat.ipynb #a70a0233
 def _plot(h: Heat) -> Figure:
-    from matplotlib.patches import Rectangle
+    from matplotlib.collections import PolyCollection
+    from matplotlib.colors import to_rgb
 
     fig, ax = figure(9, 1.1 + 0.27 * max(len(h.features), 2))
     if not h.features:
         ax.text(0.5, 0.5, "no window holds a feature yet", ha="center", va="center", transform=ax.transAxes, color=PALETTE["grey"])
         ax.set_axis_off()
         return fig
-    written = len(h.starts) <= 16
+    written, cells, colours = len(h.starts) <= 16, [], []
     for y, (row, kinds) in enumerate(zip(h.psi, h.severity, strict=True)):
         for x, (value, kind) in enumerate(zip(row, kinds, strict=True)):
             if not kind:
                 continue
             colour, alpha = _colour(kind, value)
-            ax.add_patch(Rectangle((x + 0.03, y + 0.05), 0.94, 0.9, facecolor=colour, alpha=alpha, linewidth=0))
+            cells.append([(x + 0.03, y + 0.05), (x + 0.97, y + 0.05), (x + 0.97, y + 0.95), (x + 0.03, y + 0.95)])
+            colours.append((*to_rgb(colour), alpha))
             mark = MARKS.get(kind, "") if not written else f"{value:.2f}{MARKS.get(kind, '')}" if value is not None else MARKS.get(kind, "")
             if mark:
                 ax.text(x + 0.5, y + 0.52, mark, ha="center", va="center", fontsize=7, color="#fff" if kind == "critical" else "#1a1a1a" if kind == "warning"
                         else PALETTE["grey"])
+    ax.add_collection(PolyCollection(cells, facecolors=colours, linewidths=0))
     ax.set(xlim=(0, max(len(h.starts), 4)), ylim=(len(h.features), 0))
     places, labels = _ticks(h.starts)
     ax.set_xticks([k + 0.5 for k in places], labels, fontsize=8)
@@ -152,8 +155,9 @@ def _plot(h: Heat) -> Figure:
     ax.grid(visible=False)
     ax.tick_params(length=0)
     ax.spines[["left", "bottom"]].set_visible(False)
-    cells = "" if h.each == 1 else f"each cell: the worst of {h.each} windows    "
-    ax.set_title(f"{cells}▲ warning, PSI above {DRIFT_LIMITS['psi_warning']:g}    ✖ critical, above {DRIFT_LIMITS['psi_critical']:g}    – not compared", fontsize=9,
+    put = "" if h.each == 1 else f"each cell: the worst of {h.each} windows    "
+    ax.set_title(f"{put}beyond chance: ▲ warning, PSI above {DRIFT_LIMITS['psi_warning']:g}    ✖ critical, above {DRIFT_LIMITS['psi_critical']:g}    – not compared",
+                 fontsize=9,
                  color=PALETTE["grey"])
     return fig
 
