@@ -54,7 +54,7 @@ def write_records(project: Project, **changes: Any) -> None:
     project.save_record("monitoring", watch)
 
 
-def traffic(project: Project, start: datetime.datetime, hours: float, seed: int, per_hour: int = 400, faults: float = 0.0, slow: float = 1.0) -> None:
+def traffic(project: Project, start: datetime.datetime, hours: float, seed: int, per_hour: int = 800, faults: float = 0.0, slow: float = 1.0) -> None:
     """What the service would log: each request goes to the arm that the rollout says; the challenger may fail or be slow."""
     rollout = read_rollout(project.path / FILE)
     assert rollout is not None
