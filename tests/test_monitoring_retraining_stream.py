@@ -104,7 +104,7 @@ def test_retraining_improves_the_metric_on_a_stream_with_drift(tmp_path: Path) -
     for share, part in zip((5, 25, 50, 100), np.array_split(np.arange(len(rest) - 500), 4), strict=True):
         there = read_rollout(project.path / FILE)
         assert there is not None and there.share == share
-        traffic = pd.concat([rest.iloc[part]] * (6 if share == 5 else 1))
+        traffic = pd.concat([rest.iloc[part]] * {5: 12, 25: 3}.get(share, 2))
         served(project, traffic, now, 5, rng)
         now += datetime.timedelta(hours=5)
         run = retrain(project, now).run or run
