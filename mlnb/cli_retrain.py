@@ -146,4 +146,5 @@ def retrain_command(
         return Answer(plan.to_dict(), _plan_lines(plan), int(held), f"The gate does not hold: {len(plan.problems)} things are in the way." if held else "")
     came = retrain(opened, now, (why or "asked for on the command line") if anyway else "", until)
     wrong = gate and came.run is not None and came.run.state == "failed"
-    return Answer(came.to_dict(), [came.words] if came.run is None else [came.words, "", *_run_lines(came.run)], int(wrong), "The gate does not hold: the run failed." if wrong else "")
+    lines = [came.words] if came.run is None else [came.words, "", *_run_lines(came.run)]
+    return Answer(came.to_dict(), lines, int(wrong), "The gate does not hold: the run failed." if wrong else "")

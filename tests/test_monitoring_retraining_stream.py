@@ -65,9 +65,11 @@ def served(project: Project, frame: pd.DataFrame, start: datetime.datetime, hour
         for i, key in enumerate(frame["application"]):
             arm = "challenger" if rng.random() * 100 < rollout.share else "champion"
             e, p = given[arm]
-            log.write(json.dumps({"request_id": f"{start.isoformat()}-{i}", "time": (start + datetime.timedelta(hours=hours * i / len(frame))).isoformat(), "arm": arm, "model": e.id,
+            said = dict(zip(map(str, e.classes), p[i].tolist(), strict=True))
+            when = start + datetime.timedelta(hours=hours * i / len(frame))
+            log.write(json.dumps({"request_id": f"{start.isoformat()}-{i}", "time": when.isoformat(), "arm": arm, "model": e.id,
                                   "status": 200, "latency_ms": float(rng.gamma(9, 1)), "rows": [{"application": key}], "error": "",
-                                  "predictions": [{"prediction": str(e.classes[int(p[i].argmax())]), "probabilities": dict(zip(map(str, e.classes), p[i].tolist(), strict=True))}]}) + "\n")
+                                  "predictions": [{"prediction": str(e.classes[int(p[i].argmax())]), "probabilities": said}]}) + "\n")
 
 
 def test_retraining_improves_the_metric_on_a_stream_with_drift(tmp_path: Path) -> None:

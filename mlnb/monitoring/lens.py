@@ -79,7 +79,7 @@ class Lens:
     @cached_property
     def before(self) -> dict[str, dict[str, Any]]:
         "Each watched metric on training rows that the model had not seen."
-        frame, given = _unseen(self.project, self.experiment, self.project.train().frame())
+        frame, given = _unseen(self.project, self.experiment)
         return metric_values(self, frame[self.experiment.target], given)
 
 

@@ -114,8 +114,8 @@ def _scheduled(words: str, last: datetime.datetime, what: str, now: datetime.dat
     if not words.strip():
         raise ConfigError("records/retraining.yaml: the scheduled trigger has no frequency. Allowed are daily, weekly, monthly, or a span such as 10d.")
     if last > now:
-        return Seen("scheduled", words, False, f"The clock went back: {what} was at {last:%Y-%m-%d %H:%M}, which is in the future. It is due again when the clock has caught up.",
-                    {"last": last, "now": now})
+        return Seen("scheduled", words, False, f"The clock went back: {what} was at {last:%Y-%m-%d %H:%M}, which is in the future. "
+                    "It is due again when the clock has caught up.", {"last": last, "now": now})
     try:
         then = next_time(last, words)
     except InputError as error:
