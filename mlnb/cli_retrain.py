@@ -134,10 +134,8 @@ def retrain_command(
     if len(asked) > 1:
         raise ConfigError(f"{' and '.join(asked)} are different things. Give one of them.")
     opened, now = open_project(project), datetime.datetime.now(datetime.UTC)
-    if airflow:
-        return _written(opened, airflow, schedule)
-    if status:
-        return _status(opened, gate)
+    if airflow or status:
+        return _written(opened, airflow, schedule) if airflow else _status(opened, gate)
     if rollback:
         return _taken_back(opened, by, why, now)
     if dry_run:
