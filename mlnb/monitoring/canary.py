@@ -55,7 +55,7 @@ def _limits(words: str) -> dict[str, float]:
                               "'primary_metric drop > 5%', with 'or' between them; factors are above 1.")
     return found
 
-
+# %% ../../nbs/07hh_monitoring.canary.ipynb #1bb1be02
 def read_plan(
     settings: Mapping[str, Any],  # `retraining.yaml` as plain data
 ) -> CanaryPlan:  # what a program can follow
