@@ -134,10 +134,8 @@ def retrain_command(
     if len(asked) > 1:
         raise ConfigError(f"{' and '.join(asked)} are different things. Give one of them.")
     opened, now = open_project(project), datetime.datetime.now(datetime.UTC)
-    if airflow:
-        return _written(opened, airflow, schedule)
-    if status:
-        return _status(opened, gate)
+    if airflow or status:
+        return _written(opened, airflow, schedule) if airflow else _status(opened, gate)
     if rollback:
         return _taken_back(opened, by, why, now)
     if dry_run:
@@ -146,4 +144,5 @@ def retrain_command(
         return Answer(plan.to_dict(), _plan_lines(plan), int(held), f"The gate does not hold: {len(plan.problems)} things are in the way." if held else "")
     came = retrain(opened, now, (why or "asked for on the command line") if anyway else "", until)
     wrong = gate and came.run is not None and came.run.state == "failed"
-    return Answer(came.to_dict(), [came.words] if came.run is None else [came.words, "", *_run_lines(came.run)], int(wrong), "The gate does not hold: the run failed." if wrong else "")
+    lines = [came.words] if came.run is None else [came.words, "", *_run_lines(came.run)]
+    return Answer(came.to_dict(), lines, int(wrong), "The gate does not hold: the run failed." if wrong else "")

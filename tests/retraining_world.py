@@ -54,7 +54,7 @@ def write_records(project: Project, **changes: Any) -> None:
     project.save_record("monitoring", watch)
 
 
-def traffic(project: Project, start: datetime.datetime, hours: float, seed: int, per_hour: int = 400, faults: float = 0.0, slow: float = 1.0) -> None:
+def traffic(project: Project, start: datetime.datetime, hours: float, seed: int, per_hour: int = 800, faults: float = 0.0, slow: float = 1.0) -> None:
     """What the service would log: each request goes to the arm that the rollout says; the challenger may fail or be slow."""
     rollout = read_rollout(project.path / FILE)
     assert rollout is not None
@@ -63,7 +63,9 @@ def traffic(project: Project, start: datetime.datetime, hours: float, seed: int,
         for i in range(int(hours * per_hour)):
             new = rollout.challenger is not None and rng.random() * 100 < rollout.share
             failed = rng.random() < (faults if new else 0.005)
-            log.write(json.dumps({"request_id": f"r{seed}-{i}", "time": (start + datetime.timedelta(hours=i / per_hour)).isoformat(), "arm": "challenger" if new else "champion",
+            log.write(json.dumps({"request_id": f"r{seed}-{i}", "time": (start + datetime.timedelta(hours=i / per_hour)).isoformat(),
+                                  "arm": "challenger" if new else "champion",
                                   "model": (rollout.challenger if new else rollout.champion).name, "status": 500 if failed else 200,
-                                  "latency_ms": float(rng.gamma(9, 1)) * (slow if new else 1.0), "rows": [{"loan": f"L{seed}-{i}"}], "predictions": [None],
+                                  "latency_ms": float(rng.gamma(9, 1)) * (slow if new else 1.0), "rows": [{"loan": f"L{seed}-{i}"}],
+                                  "predictions": [None],
                                   "error": "broken" if failed else ""}) + "\n")

@@ -17,7 +17,7 @@ import pytest
 from test_packaging import tree, wheel  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.e2e
-REPORTS = ("framing", "data", "training", "comparison", "evaluation", "error_analysis", "monitoring", "scorecard")
+REPORTS = ("framing", "data", "training", "comparison", "evaluation", "error_analysis", "monitoring", "retraining", "scorecard")
 
 
 def mlnb(*words: object, cwd: Path, path: Path | None = None) -> tuple[int, str, str]:

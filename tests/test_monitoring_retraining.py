@@ -20,9 +20,10 @@ from retraining_world import LATER, loans, make_project, traffic, write_records
 from mlnb.core.errors import ConfigError, InputError, MlnbError
 from mlnb.core.files import write_atomic
 from mlnb.core.project import Project
-from mlnb.deployment.rollout import FILE, read_rollout
 from mlnb.deployment.request_stats import RequestStats
+from mlnb.deployment.rollout import FILE, read_rollout
 from mlnb.experiments.files import read_experiments
+from mlnb.experiments.runs_compare import answers_of
 from mlnb.experiments.tracking import current_experiment
 from mlnb.monitoring.canary import CanaryPlan, judge, read_plan
 from mlnb.monitoring.canary_steps import take_back
@@ -89,15 +90,16 @@ def test_a_new_model_goes_the_whole_way_and_can_be_taken_back(canary: Project) -
     assert [(s["share"], s["state"]) for s in run.steps] == [(5, "passed"), (25, "passed"), (50, "passed"), (100, "passed")]
     assert run.state == "deployed" and not run.next
     rollout = read_rollout(canary.path / FILE)
-    assert rollout is not None and rollout.champion.name == run.challenger and rollout.challenger is None and (canary.path / rollout.champion.model / "model.skops").is_file()
+    assert rollout is not None and rollout.champion.name == run.challenger and rollout.challenger is None and (canary.path / rollout.champion.model).is_dir()
     assert current_experiment(canary).id == run.challenger != old
     assert read_aliases(canary) == {"champion": run.challenger, "previous": old, "production": run.challenger}
     assert [e["event"] for e in read_events(canary.path)] == ["deployed"] and canary.findings().get("RETRAIN").status.value == "pass"
     assert len(golden_looks(canary.path)) == 2
     from mlnb.monitoring.batch import project_drift
 
-    reference = project_drift(canary, "later.csv" if False else str(canary.path / "later.csv")).reference  # the reference is that of the new model's own rows
-    assert reference.rows == run.stages["data_validation"]["rows"]["train"]
+    reference = project_drift(canary, str(canary.path / "later.csv")).reference  # of the rows that the new model learned from, as far as a fold answered them
+    kept = answers_of(canary, current_experiment(canary))
+    assert kept is not None and reference.rows == len(kept) and reference.columns["debt"].missing == 0
     back = restore(canary, "Ana", "complaints from the north", LATER + 30 * HOUR)
     there = read_rollout(canary.path / FILE)
     assert back.state == "taken back" and current_experiment(canary).id == old and there is not None and there.champion.name == old
@@ -106,7 +108,8 @@ def test_a_new_model_goes_the_whole_way_and_can_be_taken_back(canary: Project) -
 
 def test_the_same_rows_give_the_same_model(fresh: Project, tried: Path) -> None:
     one, other = (read_runs(p)[-1].stages for p in (Path(retrain(fresh, LATER).run.path).parents[1], tried / "p"))  # type: ignore[union-attr]
-    assert one["training"]["fingerprint"] == other["training"]["fingerprint"] and one["evaluation"]["duel"]["latest"]["metrics"] == other["evaluation"]["duel"]["latest"]["metrics"]
+    assert one["training"]["fingerprint"] == other["training"]["fingerprint"]
+    assert one["evaluation"]["duel"]["latest"]["metrics"] == other["evaluation"]["duel"]["latest"]["metrics"]
 
 
 def test_the_current_experiment_changes_only_at_the_end(canary: Project) -> None:
@@ -247,9 +250,8 @@ def test_killed_anywhere_in_the_canary_it_goes_on_where_it_stopped(canary: Proje
     assert seen >= 8 and files.os.replace is real
 
 
-@pytest.mark.parametrize(("nth", "when"), [(3, "after"), (4, "before")])
-def test_a_process_killed_by_the_system_leaves_a_run_that_goes_on(fresh: Project, nth: int, when: str) -> None:
-    assert killed(fresh, LATER, nth, when)
+def test_a_process_killed_by_the_system_leaves_a_run_that_goes_on(fresh: Project) -> None:
+    assert killed(fresh, LATER, 4, "before")
     consistent(fresh)
     came = retrain(fresh, LATER + HOUR)
     assert came.run is not None and came.run.state == "canary" and len(read_runs(fresh.path)) == 1
@@ -268,7 +270,7 @@ def test_a_worse_model_is_not_tried(fresh: Project) -> None:
     loans(700, 1, "2026-03-10").to_csv(fresh.path / "later.csv", index=False)  # the world is as it was: nothing to win
     old = current_experiment(fresh).id
     run = stopped(fresh)
-    assert run.state == "kept" and run.stages["deployment"]["end"] == "skipped" and not run.next and "not better" in " ".join(run.reasons) + " not better" * ("worse" in run.reasons[0])
+    assert run.state == "kept" and run.stages["deployment"]["end"] == "skipped" and not run.next and ("not better" in run.reasons[0] or "worse" in run.reasons[0])
     assert read_rollout(fresh.path / FILE) is None and current_experiment(fresh).id == old and [e["event"] for e in read_events(fresh.path)] == ["kept"]
     assert fresh.findings().get("RETRAIN").status.value == "warn"
 
@@ -317,7 +319,7 @@ def test_a_guardrail_keeps_the_old_model(fresh: Project) -> None:
 ])
 def test_a_record_that_cannot_be_followed(fresh: Project, changes: dict[str, Any]) -> None:
     write_records(fresh, **changes)
-    with pytest.raises(ConfigError, match="retraining.yaml"):
+    with pytest.raises(ConfigError, match=r"retraining\.yaml"):
         retrain(fresh, LATER, anyway="asked for")
     assert retrain_plan(fresh, LATER).problems and not read_runs(fresh.path)
 
@@ -329,7 +331,7 @@ def test_two_at_once(fresh: Project) -> None:
 
 def test_a_damaged_stage_is_named(canary: Project) -> None:
     write_atomic(read_runs(canary.path)[-1].path / "2_training.json", '{"stage"')
-    with pytest.raises(InputError, match="2_training.json"):
+    with pytest.raises(InputError, match=r"2_training\.json"):
         retrain(canary, LATER + HOUR)
 
 
@@ -338,7 +340,8 @@ def test_a_damaged_stage_is_named(canary: Project) -> None:
 
 def window(day: int, value: float, psi: float = 0.01) -> Window:
     start = datetime.datetime(2026, 2, day, tzinfo=datetime.UTC)
-    return Window(start.isoformat(), (start + 24 * HOUR).isoformat(), 500, columns={"income": {"psi": psi, "psi_limit": 0.05}}, metrics={"pr_auc": {"value": value}, "roc_auc": {"value": value}})
+    columns = {"income": {"psi": psi, "psi_limit": 0.05}}
+    return Window(start.isoformat(), (start + 24 * HOUR).isoformat(), 500, columns=columns, metrics={name: {"value": value} for name in ("f1", "pr_auc", "roc_auc")})
 
 
 def test_triggers_fire_with_their_evidence(fresh: Project) -> None:
@@ -445,7 +448,7 @@ def test_stages_can_be_done_one_call_at_a_time(fresh: Project) -> None:
         retrain(fresh, LATER, until="trainin")
 
 
-def test_the_command(canary: Project, fresh: Project, tmp_path: Path) -> None:
+def test_the_command(canary: Project, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
     from mlnb.cli import app

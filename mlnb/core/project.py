@@ -273,9 +273,9 @@ def _fingerprints(project: _ProjectFolder) -> dict[str, str]:
     found["config"] = fingerprint(c.model_dump(exclude={"current", "online", "requests", "costs", "tracking_uri", "engine", "look_budget"}))
     code = c.online.rpartition(":")[0].removesuffix(".py").replace(".", "/")
     found["online"] = combine([fingerprint(c.online), *map(file_fingerprint, _files(project.path, f"{code}.py") if "://" not in c.online else [])]) if c.online else ""
-    for name, paths in (("data", [c.data]), ("current", [c.current]), ("requests", [c.requests]), ("store", _store_sources(project)), ("retraining", ["retraining/RETRAIN-*/*.json"])):
-        files = [file for path in paths if path for file in _files(project.path, path)]
-        if files:
+    runs = ["retraining/RETRAIN-*/*.json"]
+    for name, paths in (("data", [c.data]), ("current", [c.current]), ("requests", [c.requests]), ("store", _store_sources(project)), ("retraining", runs)):
+        if files := [file for path in paths if path for file in _files(project.path, path)]:
             found[name] = combine(file_fingerprint(file) for file in files)
     for record in sorted((project.path / "records").glob("*.yaml")):
         found[f"record:{record.stem}"] = file_fingerprint(record)

@@ -104,7 +104,8 @@ def train(
     when, whom = (m.frame.get(name) for name in (config.time, config.entity))
     split = make_folds(m.y, m.task, when, whom, folds, random_state)
     made, tuned = (pipeline, False) if pipeline is not None else _usual(project, m, random_state)
-    how = {"folds": folds, "use_protected": use_protected, "n_resamples": n_resamples, "time": config.time, "entity": config.entity} | ({"tuned": True} if tuned else {}) | ({"rows": m.source} if m.source else {})
+    how = {"folds": folds, "use_protected": use_protected, "n_resamples": n_resamples, "time": config.time, "entity": config.entity} | ({"tuned": True} if tuned else {})
+    how |= {"rows": m.source} if m.source else {}
     with begin(project, asked, random_state, notes, began) as run:
         run.record(True, settings=how, **_planned(m, split, made), target=config.target)
         result = measured(m, split, made, config.time, n_resamples, random_state)

@@ -127,6 +127,6 @@ def arm_metric(
             return {}
     (a, draws_a, n_a), (b, draws_b, n_b) = values["challenger"], values["champion"]
     sign, base = (1 if metric.greater_is_better else -1), max(abs(b), 1e-12)
-    gaps = sign * (draws_b - draws_a) / base
-    return {"metric": metric.name, "challenger": a, "champion": b, "drop": sign * (b - a) / base, "low": float(np.nanpercentile(gaps, 2.5)), "high": float(np.nanpercentile(gaps, 97.5)),
+    low, high = map(float, np.nanpercentile(sign * (draws_b - draws_a) / base, [2.5, 97.5]))
+    return {"metric": metric.name, "challenger": a, "champion": b, "drop": sign * (b - a) / base, "low": low, "high": high,
             "rows": {"challenger": n_a, "champion": n_b}}

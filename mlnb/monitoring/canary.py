@@ -36,7 +36,7 @@ class CanaryPlan:
         return dict(plain(self))  # type: ignore[call-overload]
 
 
-_LIMIT = re.compile(r"(?P<what>error_rate|errors|latency|p95|primary_metric|metric)\s*(?:>|above)\s*(?P<factor>\d+(?:\.\d+)?)\s*[x×]\s*(?:the\s+)?(?:baseline|champion|production)?", re.IGNORECASE)
+_LIMIT = re.compile(r"(?P<what>error_rate|errors|latency|p95)\s*(?:>|above)\s*(?P<factor>\d+(?:\.\d+)?)\s*[x×]\s*(?:the\s+)?(?:baseline|champion|production)?", re.IGNORECASE)
 _DROP = re.compile(r"(?:primary_metric|metric)\s*(?:drop|drops|down|down by)\s*(?:>|above|by|more than)?\s*(?P<drop>\d+(?:\.\d+)?)\s*%", re.IGNORECASE)
 
 
@@ -47,14 +47,15 @@ def _limits(words: str) -> dict[str, float]:
         limit, drop = _LIMIT.fullmatch(part.strip()), _DROP.fullmatch(part.strip())
         if drop:
             found["metric"] = float(drop["drop"]) / 100
-        elif limit and limit["what"].lower() not in ("primary_metric", "metric") and float(limit["factor"]) > 1:
+        elif limit and float(limit["factor"]) > 1:
             found["errors" if limit["what"].lower().startswith("error") else "latency"] = float(limit["factor"])
         elif part.strip():
-            raise ConfigError(f"records/retraining.yaml: auto_rollback_if says {part.strip()!r}, which cannot be read. Allowed are 'error_rate > 2x baseline', 'latency > 2x baseline' and "
+            raise ConfigError(f"records/retraining.yaml: auto_rollback_if says {part.strip()!r}, which cannot be read. Allowed are 'error_rate > 2x baseline', "
+                              "'latency > 2x baseline' and "
                               "'primary_metric drop > 5%', with 'or' between them; factors are above 1.")
     return found
 
-
+# %% ../../nbs/07hh_monitoring.canary.ipynb #1bb1be02
 def read_plan(
     settings: Mapping[str, Any],  # `retraining.yaml` as plain data
 ) -> CanaryPlan:  # what a program can follow
@@ -63,14 +64,17 @@ def read_plan(
     d = {key: value for row in rows for key, value in row.items()} if isinstance(rows, list) else dict(rows)
     shares = tuple(float(number) for number in re.findall(r"(\d+(?:\.\d+)?)\s*%", str(d["gradual_rollout"])))
     first = float(str(d["canary_deployment"]).rstrip(" %"))
-    if not shares or list(shares) != sorted(set(shares)) or shares[-1] != 100 or not 0 < shares[0]:
-        raise ConfigError(f"records/retraining.yaml: gradual_rollout is {d['gradual_rollout']!r}. Allowed are rising shares that end with 100 %, such as '5% → 25% → 50% → 100%'.")
+    if not shares or list(shares) != sorted(set(shares)) or shares[-1] != 100 or shares[0] <= 0:
+        raise ConfigError(f"records/retraining.yaml: gradual_rollout is {d['gradual_rollout']!r}. Allowed are rising shares that end with 100 %, "
+                          "such as '5% → 25% → 50% → 100%'.")
     if first != shares[0] or len(shares) > 9:
-        raise ConfigError(f"records/retraining.yaml: canary_deployment is {d['canary_deployment']!r} and gradual_rollout begins with {shares[0]:g} %; both say the first share, and at most "
+        raise ConfigError(f"records/retraining.yaml: canary_deployment is {d['canary_deployment']!r} and gradual_rollout begins with {shares[0]:g} %; "
+                          "both say the first share, and at most "
                           "9 steps are allowed. Make them agree.")
     hours = read_span(str(d["monitor_for"]), "records/retraining.yaml: monitor_for").total_seconds() / 3600
     if hours < CANARY_HOURS:
-        raise ConfigError(f"records/retraining.yaml: monitor_for is {d['monitor_for']!r}. Allowed are {CANARY_HOURS} hours or more: less shows no day's rhythm and no slow leak.")
+        raise ConfigError(f"records/retraining.yaml: monitor_for is {d['monitor_for']!r}. Allowed are {CANARY_HOURS} hours or more: "
+                          "less shows no day's rhythm and no slow leak.")
     return CanaryPlan(shares, hours, int(settings["limits"]["requests"]), **_limits(str(d["auto_rollback_if"])))
 
 # %% ../../nbs/07hh_monitoring.canary.ipynb #9789a786
@@ -87,8 +91,8 @@ def _errors(new: RequestStats, old: RequestStats, plan: CanaryPlan) -> tuple[str
     figures = {"challenger": a, "champion": b, "p": p, "limit": plan.errors}
     worse = new.errors > 0 and a >= plan.errors * b and p < ALPHA
     times = f"{a / b:.1f} times" if b else "more than"
-    return (f"{a:.2%} of the challenger's {new.requests:,} requests failed, {times} the champion's {b:.2%} ({plan.errors:g}× is the limit; by chance in {p:.1g} of cases)" if worse else "",
-            figures)
+    said = f"{a:.2%} of the challenger's {new.requests:,} requests failed, {times} the champion's {b:.2%} ({plan.errors:g}× is the limit; by chance in {p:.1g} of cases)"
+    return said if worse else "", figures
 
 
 def _latency(new: RequestStats, old: RequestStats, plan: CanaryPlan) -> tuple[str, dict[str, Any]]:

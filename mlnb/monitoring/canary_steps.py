@@ -79,7 +79,8 @@ def _looked(project: Project, run: Run, step: Mapping[str, Any], plan: CanaryPla
     "Judge a step by the log of the service."
     log, since = log_of(project), str(step["since"])
     if not log:
-        return Judged("wait", "No log of requests is named, so nobody knows how the new model does. Name it in records/monitoring.yaml (sources.requests) or mlnb.yaml (requests).")
+        return Judged("wait", "No log of requests is named, so nobody knows how the new model does. Name it in records/monitoring.yaml (sources.requests) or "
+                      "mlnb.yaml (requests).")
     before = str(run.steps[0]["since"]) if step["share"] >= 100 and len(run.steps) > 1 else ""
     new, old = both_arms(log, since, as_text(now), before)
     models = {"challenger": read_experiment(project, run.challenger), "champion": read_experiment(project, str(run.champion["name"]))}

@@ -39,7 +39,8 @@ def face_off(
     "Compare two models on the same rows. Raises `InputError` when they answer different questions."
     (_, new), (_, old) = challenger, champion
     if tuple(new.classes) != tuple(old.classes):
-        raise InputError(f"The new model knows the labels {listed(map(str, new.classes), 5)}, the one in use {listed(map(str, old.classes), 5)}. Models of the same labels can be "
+        raise InputError(f"The new model knows the labels {listed(map(str, new.classes), 5)}, the one in use {listed(map(str, old.classes), 5)}. "
+                         "Models of the same labels can be "
                          "compared only; the rows to learn from lack a label, or have one too many.")
     one, two = (as_predictions(rows[e.target].to_numpy(), answers(model, rows, tuple(e.classes)), e) for model, e in (challenger, champion))
     codes = rows[entity].factorize(use_na_sentinel=False)[0] if entity and entity in rows else None
@@ -108,7 +109,7 @@ class Duel:
 # %% ../../nbs/07hg_monitoring.duel.ipynb #197c4bff
 def _gains(duel: Duel) -> Figure:
     sets = [("latest rows", duel.latest, "blue", -0.12)] + ([("golden set", duel.golden, "orange", 0.12)] if duel.golden else [])
-    names = [row["metric"] for row in duel.latest.metrics]
+    names = [row["metric"] for row in duel.latest.metrics if abs(row["b"]) >= 0.05]  # a share of next to nothing fills the picture and says nothing
     fig, ax = figure(7, 0.9 + 0.34 * len(names))
     for label, v, colour, shift in sets:
         for row in (r for r in v.metrics if r["metric"] in names):
@@ -117,9 +118,9 @@ def _gains(duel: Duel) -> Figure:
             y = names.index(row["metric"]) + shift
             ax.plot([low, high], [y, y], color=PALETTE[colour], linewidth=2, solid_capstyle="butt")
             ax.plot(middle, y, "o", color=PALETTE[colour], label=label if row["metric"] == v.primary else None)
-    for row, loss in duel.losses.items():
-        if row in names:
-            ax.plot(-100 * loss["limit"], names.index(row), "|", color=PALETTE["red"], markersize=13, markeredgewidth=2)
+    for name, loss in duel.losses.items():
+        if name in names:
+            ax.plot(-100 * loss["limit"], names.index(name), "|", color=PALETTE["red"], markersize=13, markeredgewidth=2)
     ax.axvline(0, color=PALETTE["grey"], linewidth=1, linestyle="--")
     ax.set_yticks(range(len(names)), [get_metric(name).title for name in names])
     ax.set_ylim(len(names) - 0.5, -0.5)

@@ -5,6 +5,7 @@
 # %% ../../nbs/07hj_monitoring.model_registry.ipynb #4b4387e5
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -35,10 +36,8 @@ def _version(mlflow: Any, client: Any, name: str, e: Experiment) -> str:
     "The version of an experiment's model, made when it is not there."
     if not e.run_id:
         raise MissingError(f"{e.id} is not in MLflow ({e.problem or 'it was never sent'}), so it cannot be registered. Run: mlnb experiments sync")
-    try:
+    with contextlib.suppress(mlflow.exceptions.MlflowException):  # it is there
         client.create_registered_model(name)
-    except mlflow.exceptions.MlflowException:  # it is there
-        pass
     known = [v for v in _versions(client, name) if v.tags.get("mlnb.experiment") == e.id or v.run_id == e.run_id]
     if known:
         return str(known[0].version)
@@ -89,5 +88,5 @@ def read_aliases(
             client, name = mlflow.MlflowClient(tracking_uri=project.tracking_uri, registry_uri=project.tracking_uri), registered_name(project)
             owner = {str(v.version): str(v.tags.get("mlnb.experiment", v.run_id)) for v in _versions(client, name)}
             return {alias: owner.get(version, version) for alias, version in sorted(_aliases(mlflow, client, name).items())}
-    except Exception:  # noqa: BLE001 - a report without a registry is still a report
+    except Exception:  # a report without a registry is still a report
         return {}

@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from ..core.errors import ConfigError, InputError, did_you_mean, listed
 from ..core.findings import plain
 from ..core.tables import open_table
@@ -65,7 +63,8 @@ def _shift(rows: NewRows, e: Experiment, random_state: int) -> Checked:
     changed = {name: {"role": c.role, "psi": c.psi, "by_chance": c.psi_limit, "severity": c.severity, "why": c.why} for name, c in report.columns.items()
                if c.severity in ("warning", "critical")}
     features = [name for name, c in changed.items() if c["role"] == "feature"]
-    said = f"{len(features)} of {len(e.features_used)} features shifted: {listed(features, 6)}." if features else f"None of {len(e.features_used)} features shifted beyond chance."
+    n = len(e.features_used)
+    said = f"{len(features)} of {n} features shifted: {listed(features, 6)}." if features else f"None of {n} features shifted beyond chance."
     said += f" The outcome shifted too: {changed[e.target]['why']}." if e.target in changed else ""
     return Checked("check_distribution_shift", True, said + " A shift by itself stops nothing." * bool(changed), {"columns": changed, "notes": report.notes})
 
@@ -90,7 +89,8 @@ def _labels(rows: NewRows, e: Experiment, random_state: int) -> Checked:
     more = rate_difference(clash[0].lost, clash[0].rows, clash[1].lost, clash[1].rows)
     evidence = {"counts": counts, "unknown": unknown, "contradictions": {"now": clash[0].lost / clash[0].rows, "then": clash[1].lost / clash[1].rows, "low": more.low}}
     if unknown:
-        why = f"The new rows hold labels that the model in use does not know: {listed((f'{label} ({n:,})' for label, n in unknown.items()), 5)}. A new class is a new task; train it by hand."
+        why = (f"The new rows hold labels that the model in use does not know: {listed((f'{label} ({n:,})' for label, n in unknown.items()), 5)}. "
+               "A new class is a new task; train it by hand.")
     elif len(judged) < 2:
         why = f"The {len(rows.evaluation):,} rows kept apart hold one label only ({listed(judged)}), so nothing can be compared on them."
     elif more.value > MORE_CONFLICTS and more.low > 0:

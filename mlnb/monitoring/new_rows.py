@@ -111,10 +111,11 @@ def _ordered(new: pd.DataFrame, time: str, facts: dict[str, int]) -> pd.DataFram
     return new.iloc[order[~np.isnat(when[order])]].reset_index(drop=True)
 
 
-def _split(new: pd.DataFrame, old: pd.DataFrame, e: Experiment, c: Any, settings: Mapping[str, Any], facts: dict[str, int], notes: list[str]) -> NewRows:
+def _split(new: pd.DataFrame, old: pd.DataFrame, e: Experiment, c: Any, settings: Mapping[str, Any], facts: dict[str, int]) -> NewRows:
     "What is learned from, and what is kept apart."
     import pandas as pd
 
+    notes: list[str] = []
     late = _kept_apart(new, c.time, settings["limits"]["evaluation_share"])
     when = _moments(new, c.time)
     if when is None:
@@ -129,7 +130,8 @@ def _split(new: pd.DataFrame, old: pd.DataFrame, e: Experiment, c: Any, settings
         enough = int(fresh.sum()) >= max(50, settings["limits"]["new_labels"] * settings["limits"]["evaluation_share"])
         facts["about known entities"] = int((~fresh).sum()) if enough else 0
         judged = judged[fresh].reset_index(drop=True) if enough else judged
-        notes += [] if enough or fresh.all() else [f"{int((~fresh).sum()):,} of {len(judged):,} rows kept apart are about a {c.entity} that is known from training; too few others "
+        notes += [] if enough or fresh.all() else [f"{int((~fresh).sum()):,} of {len(judged):,} rows kept apart are about a {c.entity} that is known from training; too few "
+                                                   "others "
                                                    "are there to do without them."]
     return NewRows(old, new, train, judged, facts, tuple(notes))
 
@@ -141,7 +143,7 @@ def gather(
     run: str = "",  # the run, for the book of looks at the golden set
 ) -> NewRows:  # who learns from what
     "Collect the rows of a retraining. Raises `InputError` where a comparison would be worth nothing."
-    c, limits, facts, notes = project.config, settings["limits"], {}, []
+    c, limits, facts = project.config, settings["limits"], dict[str, Any]()
     table = new_table(project, str(settings.get("data") or ""))
     new, (old, seen) = _labelled(table, e), _known(project, e)
     facts["unlabelled"] = table.rows - len(new)
@@ -150,7 +152,8 @@ def gather(
     if settings.get("golden_set"):
         golden = golden_rows(project, str(settings["golden_set"]), e, run)
         if hits := int(shared(golden, old, names).sum()):
-            raise InputError(f"{hits:,} of {len(golden):,} rows of the golden set {settings['golden_set']} are among the rows that models are trained on, so it proves nothing. "
+            raise InputError(f"{hits:,} of {len(golden):,} rows of the golden set {settings['golden_set']} are among the rows that models are trained on, "
+                             "so it proves nothing. "
                              "Choose rows that no model has learned from.")
         outside.append(("in the golden set", golden))
     for why, rows in (*outside, ("seen by the old model", seen)):
@@ -162,4 +165,4 @@ def gather(
     if len(new) < limits["new_labels"]:
         raise InputError(f"{table.name} holds {len(new):,} labelled rows that the model in use has not seen, and {limits['new_labels']:,} are needed "
                          f"({', '.join(f'{n:,} {why}' for why, n in facts.items() if n) or 'nothing was left out'}). Wait for more labels, or lower limits.new_labels.")
-    return _split(new, old[names], e, c, settings, facts, notes)
+    return _split(new, old[names], e, c, settings, facts)

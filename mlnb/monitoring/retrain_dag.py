@@ -86,5 +86,6 @@ def airflow_dag(
         raise ConfigError(f"The schedule is {schedule!r}. Allowed are @hourly, @daily, @weekly, @monthly, or a cron line with five fields, such as '0 6 * * *'.")
     name = " ".join((project.config.name or project.path.name).replace('"', "'").replace("\\", "/").split())
     tasks = "".join(_TASK.format(stage=stage) for stage in STAGES[1:3])
-    return (_HEAD + _BODY).format(name=name, project=place or str(project.path), dag_id=f"retrain_{re.sub(r'[^A-Za-z0-9_]+', '_', name)}", schedule=schedule.strip(), tasks=tasks,
+    dag_id = f"retrain_{re.sub(r'[^A-Za-z0-9_]+', '_', name)}"
+    return (_HEAD + _BODY).format(name=name, project=place or str(project.path), dag_id=dag_id, schedule=schedule.strip(), tasks=tasks,
                         timeout=days * 86_400, chain=" >> ".join(f"{stage}()" for stage in STAGES))

@@ -72,7 +72,8 @@ def _told(project: Project, run: Run, event: str, words: str, now: datetime.date
     if not ("notify_team" in asked or "notify_team_on_failure" in asked and not good):
         return {"asked": False}
     severity = "critical" if event in ("failed", "rolled back") else "warning"
-    alert = Alert("RETRAIN", f"{run.id}/{event}", severity, words, run.started, as_text(now), response="nothing; it is in use" if good else "look at the run: mlnb retrain --status",
+    response = "nothing; it is in use" if good else "look at the run: mlnb retrain --status"
+    alert = Alert("RETRAIN", f"{run.id}/{event}", severity, words, run.started, as_text(now), response=response,
                   evidence=f"{FOLDER}/{run.id}")
     sinks, wrong = project_sinks(project)
     came = deliver(project.path / JOURNAL, [Notice("raised", alert, run.started)], sinks, as_text(now), {"project": project.config.name})

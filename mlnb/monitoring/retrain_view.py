@@ -63,7 +63,8 @@ def _steps_html(
         pair = [f"{s['error_rate']:.2%}" if s.get("error_rate") is not None else "–" for s in (new, old)]
         slow = [f"{s['p95_ms']:.3g}" if s.get("p95_ms") is not None else "–" for s in (new, old)]
         state = {"passed": "pass", "rolled back": "fail", "taken back": "fail"}.get(str(step["state"]), "not_checked")
-        rows.append((f"{step['share']:g} %", Raw(badge(state, str(step["state"]))), str(step["since"])[:16].replace("T", " "), f"{new.get('requests', 0):,} / {old.get('requests', 0):,}",
+        rows.append((f"{step['share']:g} %", Raw(badge(state, str(step["state"]))), str(step["since"])[:16].replace("T", " "),
+                     f"{new.get('requests', 0):,} / {old.get('requests', 0):,}",
                      " / ".join(pair), " / ".join(slow), step.get("why", "")))
     return table(rows, ["share", "", "since (UTC)", "requests", "errors", "p95, ms", "why"])
 
@@ -90,7 +91,7 @@ def plot_canary(
         ax.set_ylim(bottom=0)
         ax.set_xlim(-0.6, max(len(looked) - 0.4, 0.6))
     if looked:
-        legend(axes[0], loc="upper right")  # type: ignore[index]
+        legend(axes[0], loc="upper left")  # type: ignore[index]
     return fig
 
 # %% ../../nbs/07ho_monitoring.retrain_view.ipynb #ed0dd1b7

@@ -33,8 +33,6 @@ from .spans import as_moment
 from .triggers import Seen, Triggers, due
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mlnb.core.project import Project
 
 # %% auto #0
@@ -55,7 +53,8 @@ def _validation(project: Project, run: Run, now: datetime.datetime) -> dict[str,
         return {"end": "stopped", "reasons": [str(error)]}
     against = [c.why for c in checked if not c.ok]
     files = {name: freeze_rows(run.path / f"{name}.parquet", frame) for name, frame in (("train", rows.train), ("evaluation", rows.evaluation))}
-    return {"end": "stopped" if against else "passed", "reasons": against or [c.why for c in checked], "rows": rows.to_dict(), "files": files, "checks": [c.to_dict() for c in checked]}
+    reasons = against or [c.why for c in checked]
+    return {"end": "stopped" if against else "passed", "reasons": reasons, "rows": rows.to_dict(), "files": files, "checks": [c.to_dict() for c in checked]}
 
 
 def _training(project: Project, run: Run, now: datetime.datetime) -> dict[str, Any]:
@@ -125,7 +124,7 @@ class Retrained:
         if r.state == "canary" and step:
             return f"{r.id}: {r.challenger} gets {step['share']:g} % of the requests. {step.get('why', 'The step has just begun.')}"
         why = f" {r.reasons[0]}" if r.reasons else ""
-        return f"{r.id} is {r.state}{'' if not r.next else f', next is ' + r.next.replace('_', ' ')}.{why}"
+        return f"{r.id} is {r.state}{', next is ' + r.next.replace('_', ' ') if r.next else ''}.{why}"
 
     def to_dict(self) -> dict[str, Any]:
         "Plain JSON types."
@@ -195,7 +194,8 @@ def _verdict(project: Project, runs: list[Run]) -> Finding:
         return finding("RETRAIN", "not_checked", "There is no records/retraining.yaml.")
     open_fields = missing(project.record("retraining"))  # type: ignore[arg-type]
     last, through = runs[-1] if runs else None, [r for r in runs if not r.next and r.steps and r.state in ("deployed", "rolled back", "taken back")]
-    evidence = {"open": open_fields, "runs": [{"id": r.id, "started": r.started, "state": r.state, "stages": {name: s.get("end") for name, s in r.stages.items()}} for r in runs[-10:]],
+    evidence = {"open": open_fields,
+                "runs": [{"id": r.id, "started": r.started, "state": r.state, "stages": {name: s.get("end") for name, s in r.stages.items()}} for r in runs[-10:]],
                 "files": [path.name for path in sorted(last.path.glob("*.json"))] if last else []}
     if open_fields:
         return finding("RETRAIN", "fail", f"records/retraining.yaml leaves open: {listed(open_fields, 8)}.", value=len(open_fields), threshold=0, evidence=evidence)
@@ -204,7 +204,8 @@ def _verdict(project: Project, runs: list[Run]) -> Finding:
     if last.state == "failed":
         return finding("RETRAIN", "fail", f"{last.id} failed: {listed(last.reasons, 2)}", evidence=evidence)
     if not through:
-        return finding("RETRAIN", "warn", f"{len(runs)} run{'s' * (len(runs) != 1)} so far, none of them through all five stages; the latest, {last.id}, is {last.state}.", evidence=evidence)
+        some = f"{len(runs)} run{'s' * (len(runs) != 1)} so far, none of them through all five stages"
+        return finding("RETRAIN", "warn", f"{some}; the latest, {last.id}, is {last.state}.", evidence=evidence)
     r = through[-1]
     said = f"{r.id} ran through validation, training, comparison, a canary of {len(r.steps)} step{'s' * (len(r.steps) != 1)} and notification, and was {r.state}."
     return finding("RETRAIN", "pass", said + (f" The latest run, {last.id}, is {last.state}." if last.id != r.id else ""), evidence=plain(evidence))  # type: ignore[arg-type]

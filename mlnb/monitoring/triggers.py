@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import ConfigError, MlnbError, listed
+from ..core.errors import ConfigError, InputError, MlnbError, listed
 from ..core.findings import plain
 from ..core.render import Raw, badge, panel, table
 from ..experiments.tracking import Experiment, current_experiment
@@ -59,7 +59,10 @@ def read_condition(
         raise ConfigError(f"records/retraining.yaml: the {kind} trigger says {words!r}, which cannot be read. Allowed are {allowed}.")
     said = m.groupdict()
     limit = None if said["limit"].lower() == "threshold" else float(said["limit"])
-    span = read_span(said["span"], f"The {kind} trigger").total_seconds() / 3600 if said.get("span") else 0.0
+    try:
+        span = read_span(said["span"], f"The time of the {kind} trigger").total_seconds() / 3600 if said.get("span") else 0.0
+    except InputError as error:
+        raise ConfigError(f"records/retraining.yaml: {error}") from error
     return Condition(said["measure"].strip().lower().replace(" ", "_"), said["sign"][0] in ">a", limit, span, int(said.get("most") or 0), said.get("column") or "")
 
 # %% ../../nbs/07hb_monitoring.triggers.ipynb #d5ba9171
@@ -111,9 +114,12 @@ def _scheduled(words: str, last: datetime.datetime, what: str, now: datetime.dat
     if not words.strip():
         raise ConfigError("records/retraining.yaml: the scheduled trigger has no frequency. Allowed are daily, weekly, monthly, or a span such as 10d.")
     if last > now:
-        return Seen("scheduled", words, False, f"The clock went back: {what} was at {last:%Y-%m-%d %H:%M}, which is in the future. It is due again when the clock has caught up.",
-                    {"last": last, "now": now})
-    then = next_time(last, words)
+        return Seen("scheduled", words, False, f"The clock went back: {what} was at {last:%Y-%m-%d %H:%M}, which is in the future. "
+                    "It is due again when the clock has caught up.", {"last": last, "now": now})
+    try:
+        then = next_time(last, words)
+    except InputError as error:
+        raise ConfigError(f"records/retraining.yaml: {error}") from error
     fired = now >= then
     return Seen("scheduled", words, fired, f"{what} was on {last:%Y-%m-%d %H:%M}, so it {'was' if fired else 'is'} due on {then:%Y-%m-%d %H:%M}.", {"last": last, "due": then})
 
