@@ -15,7 +15,7 @@ import typer
 import mlnb
 from mlnb import (
     cli_data, cli_errors, cli_evaluate, cli_experiments, cli_features, cli_guide, cli_integrity, cli_monitor, cli_project,
-    cli_run, cli_select, cli_selftest, cli_skew, cli_store, cli_tune,
+    cli_run, cli_select, cli_selftest, cli_serve, cli_skew, cli_store, cli_tune,
 )
 
 # %% auto #0
@@ -23,13 +23,13 @@ __all__ = ['ORDER', 'app', 'options', 'main']
 
 # %% ../nbs/12c_cli.ipynb #233ff8e4
 ORDER = ("demo", "init", "run", "check", "score", "attest", "quality", "leaks", "integrity", "features", "select", "tune", "evaluate",
-         "errors", "skew", "drift", "monitor", "selftest", "guide", "do")
+         "errors", "skew", "drift", "serve", "monitor", "selftest", "guide", "do")
 app = typer.Typer(
     name="mlnb", add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="ML engineering where a tick is a predicate: checks computed from the real data, model and records.",
     epilog="Exit codes: 0 it worked, 1 a gate does not hold, 2 it could not be done, 130 interrupted. Start with: mlnb demo")
-_parts = (cli_run, cli_project, cli_data, cli_integrity, cli_features, cli_select, cli_tune, cli_evaluate, cli_errors, cli_skew, cli_monitor, cli_selftest, cli_guide)
+_parts = (cli_run, cli_project, cli_data, cli_integrity, cli_features, cli_select, cli_tune, cli_evaluate, cli_errors, cli_skew, cli_serve, cli_monitor, cli_selftest, cli_guide)
 _all = [command for part in _parts for command in part.commands.registered_commands]
 app.registered_commands += sorted(_all, key=lambda command: ORDER.index(str(command.name)))
 app.add_typer(cli_store.commands, name="store")
