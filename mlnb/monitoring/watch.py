@@ -273,7 +273,8 @@ def watch(
         if keep_scrape and (made or not figures):  # until a window has them, the figures go on adding up
             write_atomic(project.path / SCRAPE, keep_scrape)
         told, delivery, wrong = tell(project, moment, environment)
-        whole = Watched(as_text(moment), tuple(made), tuple(due), tuple(told), delivery, findings, tuple([*notes, *([] if figures else faults), *wrong, *delivery.problems]), tuple(failed))
+        notes += [*([] if figures else faults), *wrong, *delivery.problems]
+        whole = Watched(as_text(moment), tuple(made), tuple(due), tuple(told), delivery, findings, tuple(notes), tuple(failed))
         waiting = sum(w.status == "waiting" for w in {w.start: w for w in [*old, *made]}.values())
         _beat(project, as_text(moment), "failed" if failed else "idle", last_window=max((w.start for w in [*old, *made]), default=""), waiting=waiting,
               undelivered=dict(delivery.waiting), problems=[*failed, *wrong, *delivery.problems])
