@@ -234,6 +234,25 @@ def test_the_log_of_a_service_is_rows_and_figures(make: Callable[..., Project]) 
     assert {"MON-ERRORS service", "MON-LATENCY alert_threshold_ms", "MON-LATENCY p95_ms", "MON-TRAFFIC service"} <= set(codes(broken))
 
 
+def test_metrics_of_a_service_are_differences_between_turns(make: Callable[..., Project], monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlnb.monitoring.feed as feed
+
+    project = make(sources={"batches": "", "prometheus": "http://127.0.0.1:1/metrics"}, data_drift={"check_frequency": "hourly"})
+    first = watch(project, "2026-03-01T01:00")
+    assert any("tells no metrics" in note for note in first.notes) and read_state(project)["status"] == "idle"
+    count = iter([(100, 0), (300, 40)])
+
+    def scrape(url: str) -> str:
+        ok, bad = next(count)
+        return f'mlnb_requests_total{{arm="champion",status="200"}} {ok}\nmlnb_requests_total{{arm="champion",status="500"}} {bad}\n'
+
+    monkeypatch.setattr(feed, "scrape", scrape)
+    watch(project, "2026-03-01T02:00")
+    (window,) = watch(project, "2026-03-01T03:00").windows
+    assert window.service["requests"] == 240 and window.service["errors"] == 40 and codes(window) == ["MON-ERRORS service"]
+    assert any("of 2026-03-01T02:00:00+00:00 to 2026-03-01T03:00:00+00:00" in note for note in window.notes)
+
+
 # telling
 
 

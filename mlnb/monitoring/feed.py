@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..core.errors import MlnbError
 from ..core.tables import open_table
 from ..deployment.log_lines import Reading, iso, lines_between
-from ..deployment.request_stats import failed, request_stats
+from ..deployment.prometheus_stats import prometheus_stats, scrape
+from ..deployment.request_stats import RequestStats, failed, request_stats
 from ..evaluation.request_log import _entries
 from .batch import ANSWER
 from .batches import Batches, find_batches, window_rows
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 Rows = tuple["pd.DataFrame", list[str], list[str]]  # rows; what to know about them; what cannot be read
 
 # %% auto #0
-__all__ = ['Rows', 'Feed', 'FileFeed', 'LogFeed', 'open_feed', 'service_figures']
+__all__ = ['Rows', 'SCRAPE', 'Feed', 'FileFeed', 'LogFeed', 'open_feed', 'service_figures', 'scraped_figures']
 
 # %% ../../nbs/07di_monitoring.feed.ipynb #460046e2
 class Feed(Protocol):
@@ -94,7 +96,8 @@ def _answer(said: Any, positive: Any) -> Any:
 
 def _answered(source: str, begin: float, end: float, positive: Any) -> tuple[list[dict[str, Any]], Counter[str], list[str]]:
     "Rows of the requests that were answered; which model answered how many; what to know."
-    reading, models, seen, found = Reading(), Counter[str](), set(), []
+    reading, models, found = Reading(), Counter[str](), []
+    seen: set[str] = set()
     copies = refused = 0
     for when, line in lines_between(source, begin, end, reading):
         try:
@@ -189,5 +192,36 @@ def service_figures(
         found = request_stats(str(project.path / Path(plan.sources["requests"]).expanduser()), start, end)
     except MlnbError as error:
         return {}, [str(error)]
+    return _figures(found), list(found.problems)
+
+
+def _figures(found: RequestStats) -> dict[str, Any]:
+    "As a window keeps them."
     names = ("requests", "errors", "refused", "error_rate", "p50_ms", "p95_ms", "p99_ms", "per_second")
-    return {**{name: getattr(found, name) for name in names}, "error_low": found.low, "error_high": found.high, "models": dict(found.models)}, list(found.problems)
+    return {**{name: getattr(found, name) for name in names}, "error_low": found.low, "error_high": found.high, "models": dict(found.models)}
+
+# %% ../../nbs/07di_monitoring.feed.ipynb #80240cd1
+SCRAPE = "monitoring/scrape.json"  # what the service's metrics said in the last turn
+
+
+def scraped_figures(
+    project: Project,  # the project
+    plan: WatchPlan,  # what is watched
+    now: str,  # what time it is
+) -> tuple[dict[str, Any], list[str], str]:  # figures since the last turn; what to know about them; what to keep for the next turn
+    "What the service did since the last turn, from its metrics; nothing without an address, or the first time."
+    if "prometheus" not in plan.sources:
+        return {}, [], ""
+    try:
+        kept = json.loads((project.path / SCRAPE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        kept = {}
+    try:
+        text = scrape(plan.sources["prometheus"])
+        keep = json.dumps({"time": now, "text": text})
+        if not kept.get("text") or str(kept.get("time")) >= now:
+            return {}, ["the service's metrics were asked for the first time: what happened shows in the next turn"], keep
+        found = prometheus_stats(text, kept["text"], start=kept["time"], end=now)
+    except MlnbError as error:
+        return {}, [str(error)], ""
+    return _figures(found), [*found.problems, f"the service's figures are of {kept['time']} to {now}, from its metrics"], keep

@@ -21,11 +21,11 @@ from ..core.render import Raw, panel, table
 from ..data.labels import find_label
 from .alarms import concept_over
 from .deliveries import JOURNAL, Delivery, Journal, deliver
-from .feed import open_feed
+from .feed import SCRAPE, open_feed, scraped_figures
 from .lens import Lens, Look, open_lens
 from .notices import Notice, notices
 from .sinks import project_sinks
-from .spans import as_moment, as_text, span_seconds
+from .spans import as_moment, as_text, slot_start, span_seconds
 from .watch_window import Work, label_phase, make_window
 from .windows import Alert, Window, read_windows, save_window
 
@@ -64,8 +64,9 @@ def due_windows(
     since: str = "",  # nothing before this
 ) -> tuple[list[tuple[str, str]], list[str]]:  # start and reason (new, late rows, labels), in order; what to know
     "What is to be made."
-    if work.feed is None:
-        return [], []
+    if work.feed is None:  # only the service's metrics are watched: of the window that is just over
+        last = as_text(slot_start(work.now, work.plan.every) - datetime.timedelta(seconds=work.plan.every))
+        return ([] if last in there or last < since else [(last, "new")]), []
     over = [start for start in work.feed.starts(work.now) if as_moment(work.end(start)) <= work.now and start >= since]
     candidates, notes = _filled(over, work)
     found = []
@@ -78,9 +79,9 @@ def due_windows(
             found.append((start, "new"))
         elif mark is not None and mark != old.batch:
             found.append((start, "late rows"))
-        elif old.status == "waiting" or 0 < float(labels.get("share") or 0) < 1 and labels.get("phase") == "due":
-            if (labels.get("source"), labels.get("phase")) != (work.label_mark, label_phase(work.plan, old.end, work.now)):
-                found.append((start, "labels"))
+        elif (old.status == "waiting" or 0 < float(labels.get("share") or 0) < 1 and labels.get("phase") == "due") and (
+                labels.get("source"), labels.get("phase")) != (work.label_mark, label_phase(work.plan, old.end, work.now)):
+            found.append((start, "labels"))
     return found, notes
 
 # %% ../../nbs/07dk_monitoring.watch.ipynb #13fc2827
@@ -258,16 +259,22 @@ def watch(
         length = datetime.timedelta(seconds=lens.plan.every)
         feed = open_feed(project, lens.plan, lens.table, e.id, positive, keep=not dry_run)
         old = [window for window in read_windows(project.path) if as_moment(window.end) - as_moment(window.start) == length]
-        work = Work(lens, feed, moment, list(old))
+        work = Work(lens, feed, moment, history=list(old))
         due, notes = due_windows(work, {window.start: window for window in old}, as_text(as_moment(since, "since")) if since else "")
         notes = [*lens.plan.notes, *_clock(old, moment), *(feed.said(moment) if feed else []), *notes]
         if len(due) > limit:
             notes.append(f"{len(due):,} windows are due; the first {limit} were made, the others wait for the next turn")
         if dry_run:
             return Watched(as_text(moment), due=tuple(due), notes=tuple(notes))
+        figures, faults, keep_scrape = scraped_figures(project, lens.plan, as_text(moment))
+        if figures and due[:limit]:
+            work.scraped = (due[:limit][-1][0], figures, faults)
         made, findings, failed = _make(project, work, due[:limit], max((w.start for w in old), default=""), stop)
+        if keep_scrape and (made or not figures):  # until a window has them, the figures go on adding up
+            write_atomic(project.path / SCRAPE, keep_scrape)
         told, delivery, wrong = tell(project, moment, environment)
-        whole = Watched(as_text(moment), tuple(made), tuple(due), tuple(told), delivery, findings, tuple([*notes, *wrong, *delivery.problems]), tuple(failed))
+        notes += [*([] if figures else faults), *wrong, *delivery.problems]
+        whole = Watched(as_text(moment), tuple(made), tuple(due), tuple(told), delivery, findings, tuple(notes), tuple(failed))
         waiting = sum(w.status == "waiting" for w in {w.start: w for w in [*old, *made]}.values())
         _beat(project, as_text(moment), "failed" if failed else "idle", last_window=max((w.start for w in [*old, *made]), default=""), waiting=waiting,
               undelivered=dict(delivery.waiting), problems=[*failed, *wrong, *delivery.problems])

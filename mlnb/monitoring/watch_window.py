@@ -55,6 +55,7 @@ class Work:
     lens: Lens  # the model
     feed: Feed | None  # rows; None when only the service is watched
     now: datetime.datetime  # what time it is
+    scraped: tuple[str, dict[str, Any], list[str]] = ("", {}, [])  # window that the service's metrics go to; figures; what to know
     history: list[Window] = field(default_factory=list)  # windows that are there
     answered: dict[str, tuple[Any, np.ndarray | None]] = field(default_factory=dict)  # start -> outcomes, answers
 
@@ -190,14 +191,15 @@ def make_window(
     frame = rows.drop(columns=target, errors="ignore") if truth is None else rows.assign(**{target: truth})
     seen = look(lens, frame)
     work.answered[start] = (truth, seen.given)
-    metrics, proxies, signs = _performance(work, start), {}, ()
+    metrics, proxies = _performance(work, start), {}
+    signs: tuple[str, ...] = ()
     if seen.given is not None and len(frame):
         expected = expected_values(lens, frame, seen.given)
         metrics = {**expected, **{name: {**m, **({"expected": expected[name]} if name in expected else {})} for name, m in metrics.items()}}
     if work.plan.proxies and len(rows):
         found = proxy_metrics(work.plan.proxies, rows, None if seen.given is None else lens.score(seen.given), lens.proxies_before, lens.experiment.threshold)
         proxies, signs = {name: dict(m) for name, m in found.items()}, found.problems
-    service, faults = service_figures(lens.project, work.plan, start, end)
+    service, faults = work.scraped[1:] if start == work.scraped[0] else service_figures(lens.project, work.plan, start, end)
     broken = [*broken, *seen.broken]
     waits = len(rows) > 0 and (labels["phase"] == "early" and labels["share"] < 1 or labels["phase"] == "due" and labels["share"] < ENOUGH)
     absent = [name for name in lens.experiment.features_used if len(rows) and name not in rows]
