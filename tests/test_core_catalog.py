@@ -55,7 +55,8 @@ LOGIC = {
     **{f"MODEL{number:02}": "evaluation.model_checks" for number in range(1, 22)},
     **{f"SKEW{number}": "evaluation.skew" for number in range(1, 5)},
     **dict.fromkeys(("FS-OFFLINE", "FS-ONLINE", "FS-REGISTRY"), "data.store_checks"),
-    "MON-CONFIG": "monitoring.watch_plan", "RETRAIN": "monitoring.retraining", **{f"DRIFT-{name}": "monitoring.drift" for name in ("FEATURE", "CONCEPT", "LABEL", "PREDICTION")},
+    "MON-CONFIG": "monitoring.watch_plan", "RETRAIN": "monitoring.retraining",
+    **{f"DRIFT-{name}": "monitoring.drift" for name in ("FEATURE", "CONCEPT", "LABEL", "PREDICTION")},
 }
 ITEMS = list(catalog.ITEMS.values())
 TABLES = list(catalog.TABLES.values())

@@ -105,7 +105,8 @@ class Triggers:
         return {"at": self.at, "due": bool(self.fired), "triggers": [item.to_dict() for item in self.items], "notes": list(self.notes)}
 
     def _repr_html_(self) -> Raw:
-        rows = [(item.type, item.words, Raw(badge("fail" if item.fired else "pass", "fired" if item.fired else "calm")), item.why) for item in self.items]
+        state = {True: badge("fail", "fired"), False: badge("pass", "calm")}
+        rows = [(item.type, item.words, badge("warn", "cannot be read") if item.evidence.get("unread") else state[item.fired], item.why) for item in self.items]
         return panel("Triggers", table(rows, ["trigger", "says", "", "why"]), f"at {self.at[:16].replace('T', ' ')} UTC")
 
 # %% ../../nbs/07hb_monitoring.triggers.ipynb #ede2a679
@@ -213,7 +214,7 @@ def due(
         except MlnbError as error:
             if strict:
                 raise
-            items.append(Seen(each.type, each.frequency or each.condition, False, str(error)))
+            items.append(Seen(each.type, each.frequency or each.condition, False, str(error), {"unread": True}))
             notes.append(str(error))
     if not items:
         notes.append("records/retraining.yaml names no trigger, so nothing starts by itself.")
