@@ -29,7 +29,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="ML engineering where a tick is a predicate: checks computed from the real data, model and records.",
     epilog="Exit codes: 0 it worked, 1 a gate does not hold, 2 it could not be done, 130 interrupted. Start with: mlnb demo")
-_parts = (cli_run, cli_project, cli_data, cli_integrity, cli_features, cli_select, cli_tune, cli_evaluate, cli_errors, cli_skew, cli_serve, cli_monitor, cli_retrain, cli_selftest, cli_guide)
+_parts = (cli_run, cli_project, cli_data, cli_integrity, cli_features, cli_select, cli_tune, cli_evaluate, cli_errors, cli_skew, cli_serve, cli_monitor, cli_retrain,
+          cli_selftest, cli_guide)
 _all = [command for part in _parts for command in part.commands.registered_commands]
 app.registered_commands += sorted(_all, key=lambda command: ORDER.index(str(command.name)))
 app.add_typer(cli_store.commands, name="store")

@@ -145,7 +145,7 @@ def _to_dict(report: DriftReport) -> dict[str, object]:
     return {"rows": {"reference": report.reference.rows, "current": report.current.rows},
             "columns": {name: plain(c.to_dict()) for name, c in report.columns.items()}, "absent": list(report.absent),
             "extra": list(report.extra), "notes": list(report.notes), "epsilon": report.epsilon, "alpha": report.alpha,
-            "method": report.method, **plain((report.rows or RowDrift()).to_dict()), **report.findings.to_dict()}
+            "method": report.method, **{name: plain(value) for name, value in (report.rows or RowDrift()).to_dict().items()}, **report.findings.to_dict()}
 
 
 def _single(report: DriftReport, code: str, side: Mapping[str, ColumnDrift], name: str, measure: str, limit: float) -> Finding:
