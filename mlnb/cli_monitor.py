@@ -5,6 +5,7 @@
 # %% ../nbs/12cr_cli_monitor.ipynb #ccc624e2
 from __future__ import annotations
 
+import contextlib
 import datetime
 import signal
 import threading
@@ -106,14 +107,24 @@ def _critical(project: Project, turn: Watched) -> list[str]:
     return sorted({f"{a.code} {a.subject}" for w in newest for a in w.alerts if a.severity == "critical"})
 
 
-def _dag(project: Project, file: str) -> Answer:
-    "Write a DAG."
+def _files(project: Project, airflow: str, grafana: str, rules: str) -> Answer:
+    "Write files for Airflow, Grafana and Prometheus."
     from mlnb.core.files import write_atomic
     from mlnb.monitoring.airflow import monitor_dag
+    from mlnb.monitoring.alert_rules import write_rules
+    from mlnb.monitoring.grafana import write_grafana
     from mlnb.monitoring.watch_plan import watch_plan
 
-    write_atomic(Path(file), monitor_dag(project.config.name, str(project.path), watch_plan(project).every))
-    return Answer({"airflow": file}, [f"Wrote {file}. Put it into Airflow's folder of DAGs."])
+    found: dict[str, object] = {}
+    if airflow:
+        found["airflow"] = str(write_atomic(Path(airflow), monitor_dag(project.config.name, str(project.path), watch_plan(project).every)))
+    if grafana:
+        found["grafana"] = str(write_grafana(project, grafana))
+    if rules:
+        found["rules"] = str(write_rules(project, rules))
+    where = {"airflow": "Put it into Airflow's folder of DAGs.", "grafana": "Import it in Grafana and choose the Prometheus data source.",
+             "rules": "Name it under rule_files in prometheus.yml."}
+    return Answer(found, [f"Wrote {file}. {where[name]}" for name, file in found.items()])
 
 
 def _answer(project: Project, last: Watched, count: int, loop: bool, gate: bool) -> Answer:
@@ -122,6 +133,52 @@ def _answer(project: Project, last: Watched, count: int, loop: bool, gate: bool)
     code = 2 if last.failed else int(bool(critical))
     words = f"The gate does not hold: {len(critical)} critical alarms: {', '.join(critical[:5])}." if critical else "Some windows could not be made." if last.failed else ""
     return Answer({**last.to_dict(), "turns": count}, [f"Ended after {count} turns."] if loop else watched_lines(last), code, words)
+
+# %% ../nbs/12cr_cli_monitor.ipynb #6f2a91c4
+@contextlib.contextmanager
+def _shown(project: Project, metrics: str, loop: bool) -> Iterator[Callable[[], None]]:
+    "Metrics for Prometheus: a file that is written after each turn, or a port that is served as long as the loop goes on."
+    from mlnb.monitoring.exporter import serve_metrics, write_metrics
+
+    def keep() -> None:
+        if metrics:
+            write_metrics(project, metrics, datetime.datetime.now(datetime.UTC))
+
+    if not metrics.isdigit():
+        yield keep
+        return
+    if not loop:
+        raise ConfigError(f"--metrics {metrics} serves a port as long as the monitor goes on, so it needs --every; for one turn name a file: --metrics mlnb.prom")
+    server = serve_metrics(project, int(metrics))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield lambda: None
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _run(project: Project, every: str, now: str, metrics: str, gate: bool, since: str, limit: int, dry_run: bool, wait: float) -> Answer:
+    "One turn, or turns until somebody asks to end."
+    from mlnb.monitoring.spans import span_seconds
+    from mlnb.monitoring.watch import BusyError, watch
+
+    def run(ended: Callable[[], bool]) -> Watched:
+        return watch(project, now or datetime.datetime.now(datetime.UTC), since, limit, dry_run, wait, ended)
+
+    def say(each: Watched) -> None:
+        show()
+        for line in watched_lines(each):
+            tell(line)
+
+    try:
+        with Stop() as stop, _shown(project, metrics, bool(every)) as show:
+            last, count, error = turns(run, span_seconds(every, "--every") if every else 0, stop, say)
+            if not every and not dry_run:
+                show()
+    except BusyError as busy:
+        return Answer({"busy": str(busy)}, wrapped(str(busy)), int(gate), "The gate was not looked at." if gate else "")
+    return _answer(project, last, count, bool(every), gate) if last is not None else Answer({"error": error, "turns": 0}, [], 2, error)
 
 # %% ../nbs/12cr_cli_monitor.ipynb #9468517a
 @commands.command("monitor")
@@ -134,6 +191,9 @@ def monitor_command(
     wait: Annotated[float, typer.Option("--wait", min=0, max=3600, help="Seconds to wait for another monitor.")] = 5,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say which windows would be made; make and tell nothing.")] = False,
     airflow: Annotated[str, typer.Option("--airflow", metavar="FILE", help="Write a DAG for Airflow that runs this, and leave.")] = "",
+    grafana: Annotated[str, typer.Option("--grafana", metavar="FILE", help="Write a dashboard for Grafana, and leave.")] = "",
+    rules: Annotated[str, typer.Option("--rules", metavar="FILE", help="Write alert rules for Prometheus, and leave.")] = "",
+    metrics: Annotated[str, typer.Option("--metrics", metavar="PORT|FILE", help="Metrics for Prometheus: a port (with --every), or a file x.prom for node_exporter.")] = "",
     gate: Annotated[bool, typer.Option("--gate", help="Exit with 1 when a window that was made, or the newest one, has a critical alarm.")] = False,
     project: Folder = "",
     as_json: Json = False,
@@ -146,29 +206,13 @@ def monitor_command(
       mlnb monitor --every 1h                    goes on until Ctrl-C or SIGTERM
       mlnb monitor --dry-run --json
       mlnb monitor --gate --now 2026-03-02T06:00
+      mlnb monitor --every 1h --metrics 9464     and serves /metrics for Prometheus
       mlnb monitor --airflow dags/monitor.py
+      mlnb monitor --grafana dashboard.json --rules alerts.yml
     """
-    from mlnb.monitoring.spans import span_seconds
-    from mlnb.monitoring.watch import BusyError, watch
-
     opened = open_project(project)
-    if airflow:
-        return _dag(opened, airflow)
+    if airflow or grafana or rules:
+        return _files(opened, airflow, grafana, rules)
     if every and (now or dry_run):
         raise ConfigError("--every goes on by the clock, so it takes neither --now nor --dry-run. Leave one of them out.")
-
-    def run(ended: Callable[[], bool]) -> Watched:
-        return watch(opened, now or datetime.datetime.now(datetime.UTC), since, limit, dry_run, wait, ended)
-
-    def say(each: Watched) -> None:
-        for line in watched_lines(each):
-            tell(line)
-
-    try:
-        with Stop() as stop:
-            last, count, error = turns(run, span_seconds(every, "--every") if every else 0, stop, say)
-    except BusyError as busy:
-        return Answer({"busy": str(busy)}, wrapped(str(busy)), int(gate), "The gate was not looked at." if gate else "")
-    if last is None:
-        return Answer({"error": error, "turns": 0}, [], 2, error)
-    return _answer(opened, last, count, bool(every), gate)
+    return _run(opened, every, now, metrics, gate, since, limit, dry_run, wait)

@@ -215,9 +215,8 @@ def compare(
                            importance=weights.get(name)) for name in names}
     decides = find_method(method, alert_threshold)
     drift = _ordered(grade(drift, alpha, decides, others=int(multivariate)))
-    if multivariate:
-        sides = _rows(first, reference, engine) if reference_rows is None else open_table(reference_rows), _rows(second, current, engine)
-    looked = _look(*sides, drift, then, entity, known, metric, alpha, random_state) if multivariate else None
+    looked = _look(_rows(first, reference, engine) if reference_rows is None else open_table(reference_rows), _rows(second, current, engine),
+                   drift, then, entity, known, metric, alpha, random_state) if multivariate else None
     seen = list(second.columns)
     wanted = [name for name in (columns or has) if name not in exclude]
     return DriftReport(

@@ -100,7 +100,7 @@ def _taken(side: Table, kinds: Mapping[str, str], also: Sequence[str], most: int
         raw = rows.to_pyarrow()
         if len(raw) > most:
             raw = raw.take(np.sort(np.random.default_rng(seed).choice(len(raw), most, replace=False)))
-        return _values(open_table(raw), kinds).to_pyarrow(), raw
+        return _values(open_table(raw), kinds, lengths=True).to_pyarrow(), raw
 
 
 def _coded(name: str, kind: str, sides: Sequence[pa.Table], levels: dict[str, tuple[str, ...]]) -> np.ndarray:
