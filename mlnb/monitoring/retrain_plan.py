@@ -66,7 +66,7 @@ def setting_problems(
     return list(dict.fromkeys([*found, *unread]))
 
 # %% ../../nbs/07hl_monitoring.retrain_plan.ipynb #f3910fca
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RetrainPlan:
     "What a retraining would do now."
 
@@ -85,6 +85,10 @@ class RetrainPlan:
     def to_dict(self) -> dict[str, Any]:
         "Plain JSON types."
         return {**self.triggers.to_dict(), "stages": dict(self.stages), "problems": list(self.problems), "facts": plain(self.facts), "unfinished": self.unfinished}
+
+    def __repr__(self) -> str:
+        fired = [seen.type for seen in self.triggers.items if seen.fired]
+        return f"RetrainPlan({', '.join(fired) or 'nothing'} fired; {len(self.problems)} problems)"
 
     def _repr_html_(self) -> Raw:
         rows = [(i, name.replace("_", " "), said) for i, (name, said) in enumerate(self.stages.items(), 1)]

@@ -91,7 +91,7 @@ def plot_canary(
         ax.set_ylim(bottom=0)
         ax.set_xlim(-0.6, max(len(looked) - 0.4, 0.6))
     if looked:
-        legend(axes[0], loc="upper left")  # type: ignore[index]
+        legend(axes[0], loc="lower left", bbox_to_anchor=(0, 1), ncols=2)  # type: ignore[index]
     return fig
 
 # %% ../../nbs/07ho_monitoring.retrain_view.ipynb #ed0dd1b7

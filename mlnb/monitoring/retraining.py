@@ -107,7 +107,7 @@ def _stage(project: Project, run: Run, now: datetime.datetime) -> Run:
     return keep_stage(run, name, {**result, "seconds": round(clock.perf_counter() - start, 2)}, now)
 
 # %% ../../nbs/07hm_monitoring.retraining.ipynb #4601966f
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Retrained:
     "What one call came to."
 
@@ -129,6 +129,9 @@ class Retrained:
     def to_dict(self) -> dict[str, Any]:
         "Plain JSON types."
         return {"run": self.run.to_dict() if self.run else None, "triggers": self.triggers.to_dict() if self.triggers else None, "begun": self.begun, "words": self.words}
+
+    def __repr__(self) -> str:
+        return f"Retrained({self.words})"
 
     def _repr_html_(self) -> Raw:
         return panel("Retraining", f"<div>{esc(self.words)}</div>") if self.run is None else Raw(_shown(self.run))
