@@ -167,7 +167,7 @@ def test_columns_nobody_cleaned_go_through_every_report(mlnb: Run, tmp_path: Pat
     code, _, err = mlnb("run", "all", "--project", tmp_path / "p")
     assert code == 0, err
     pages = [path.read_text() for path in (tmp_path / "p" / "reports").glob("*.html")]
-    assert len(pages) == 9 and not any("<script>alert" in page for page in pages)
+    assert len(pages) == 10 and not any("<script>alert" in page for page in pages)
 
 
 # answers

@@ -82,7 +82,7 @@ def test_metadata_comes_from_settings(wheel: Path) -> None:
     metadata = Parser().parsestr(archive.read(f"{info}/METADATA").decode())
     assert metadata["Version"] == settings["DEFAULT"]["version"]
     assert metadata["Requires-Python"] == ">=3.11"
-    assert {"serve", "llm", "spark", "redis", "feast", "app", "dask", "dev"} == set(metadata.get_all("Provides-Extra"))
+    assert {"serve", "llm", "spark", "redis", "feast", "monitoring", "app", "dask", "dev"} == set(metadata.get_all("Provides-Extra"))
     for version in ("3.11", "3.12", "3.13"):
         assert f"Programming Language :: Python :: {version}" in metadata.get_all("Classifier")
     assert not [

@@ -41,7 +41,7 @@ def _curve(column: ColumnProfile) -> tuple[np.ndarray, np.ndarray]:
 def _tail(edge: float, end: float, rows: float, beside: np.ndarray, width: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     "Points of an outermost bin from its edge to its end, and the rows that lie beyond each: an exponential as steep as the bin beside it."
     beyond = np.array([0.7, 0.5, 0.3, 0.15, 0.05, 0.01])
-    if not rows or not len(beside) or not beside[0] or abs(end - edge) < 1e-300:
+    if not rows or not len(width) or not len(beside) or not beside[0] or abs(end - edge) < 1e-300:
         return np.array([end]), np.zeros(1)
     way = -np.log(beyond) * rows * width[0] / beside[0]
     inside = way < 0.999 * abs(end - edge)
