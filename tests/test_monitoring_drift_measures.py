@@ -131,3 +131,16 @@ def test_predictions_that_are_gone_are_a_fault():
     assert found.status is Status.WARN and "missing in 50.0%" in found.message
     gone = compare(sides[0], profile(pd.DataFrame({"s": np.full(2000, np.nan)}), edges_from=sides[0])).findings.get("DRIFT-PREDICTION")
     assert gone.status is Status.WARN and "missing in 100.0%" in gone.message
+
+
+def test_a_number_that_is_nearly_always_zero_has_one_edge_and_a_distance() -> None:
+    def gains(seed: int, share: float) -> pd.DataFrame:
+        rng = np.random.default_rng(seed)
+        return pd.DataFrame({"gain": np.where(rng.random(5000) < share, rng.integers(1, 9000, 5000), 0).astype(float)})
+
+    before, after = gains(0, 0.04), gains(1, 0.3)
+    report = compare(before, after)
+    column = report.columns["gain"]
+    assert len(report.reference.columns["gain"].edges) == 1 and column.severity == "critical"
+    exact = stats.wasserstein_distance(before["gain"], after["gain"]) / before["gain"].std(ddof=0)
+    assert column.wasserstein_bounds is not None and column.wasserstein_bounds[0] * 0.999 <= exact <= column.wasserstein_bounds[1] * 1.001
