@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .chance import LEAST, pool
+from .chance import LEAST, pool, psi_limit
 from .divergence import _pair, chi_square, jensen_shannon
-from .tails import chi_square_limit, chi_square_tail, gamma_tail
+from .tails import chi_square_tail, gamma_tail
 
 # %% auto #0
 __all__ = ['STEP', 'ks_chance', 'js_chance', 'js_limit', 'transport_chance']
@@ -75,9 +75,7 @@ def js_limit(
     alpha: float = 0.05,  # how often chance may exceed the limit
 ) -> float:  # distance that equal distributions exceed with probability alpha
     "What the Jensen–Shannon distance reaches by chance alone."
-    if bins < 2 or min(n, m) < 1:
-        return 1.0 if min(n, m) < 1 else 0.0
-    return float(min(np.sqrt((1 / n + 1 / m) * chi_square_limit(bins - 1, alpha) / (8 * np.log(2))), 1.0))
+    return float(min(np.sqrt(psi_limit(bins, n, m, alpha) / (8 * np.log(2))), 1.0))  # both are chi-square, on another scale
 
 # %% ../../nbs/07be_monitoring.nulls.ipynb #06522950
 def transport_chance(
