@@ -202,9 +202,10 @@ class _List:
 
     def show(self, values: Sequence[Any]) -> None:
         "Put a list of the draft into the controls."
-        if len(values) != len(self.rows):
-            made = [self._row(position) for position in range(len(values))]
-            self.rows, self.box.children = [part for part, _ in made], [row for _, row in made]
+        if len(values) != len(self.rows):  # rows that are there stay, so that nobody loses the focus, or a click to a button that is just replaced
+            made = [self._row(position) for position in range(len(self.rows), len(values))]
+            self.rows = [*self.rows, *(part for part, _ in made)][:len(values)]
+            self.box.children = [*self.box.children, *(row for _, row in made)][:len(values)]
         for row, value in zip(self.rows, values, strict=True):
             row.show(value)
 

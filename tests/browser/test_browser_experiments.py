@@ -67,8 +67,8 @@ def test_runs_are_found_and_told_apart(notebook: Callable, project: Project, wai
     query.fill("")
     query.press("Enter")
     page.get_by_text("3 of 3 experiments").wait_for()
-    page.get_by_label("Sort by", exact=True).select_option("f1")
-    best = max((first, second), key=lambda key: read_experiment(project, key).metrics["primary"]["f1"])
+    page.get_by_label("Sort by", exact=True).select_option("pr_auc")
+    best = max((first, second), key=lambda key: read_experiment(project, key).metrics["secondary"]["pr_auc"])  # F1 is the same for both
     wait(lambda: page.locator("td").filter(has_text="EXP-").first.inner_text().startswith(best))
     page.get_by_label("Experiment", exact=True).select_option(first)
     page.get_by_label("Compare with", exact=True).select_option(second)
