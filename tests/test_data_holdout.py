@@ -100,6 +100,17 @@ def test_every_look_is_written_down_and_too_many_warn(tmp_path: Path) -> None:
     assert findings(p, holdout).get("EVAL01").status.value == "warn"
 
 
+def test_inputs_without_outcomes_are_no_look(tmp_path: Path) -> None:
+    p = project(tmp_path, frame())
+    held = seal(p)
+    inputs = held.inputs()
+    assert list(inputs) == ["when", "who", "x"] and len(inputs) == held.seal.rows and not held.looks
+    assert inputs.equals(held.rows(why="final evaluation").frame().drop(columns="y"))
+    (held.folder / "holdout.parquet").write_bytes((held.folder / "train.parquet").read_bytes())
+    with pytest.raises(InputError, match="was changed"):
+        held.inputs()
+
+
 def test_a_changed_or_missing_holdout_is_refused(tmp_path: Path) -> None:
     p = project(tmp_path, frame())
     holdout = seal(p)

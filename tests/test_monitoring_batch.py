@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,13 @@ import pytest
 
 from mlnb.core.errors import MlnbError
 from mlnb.core.project import Project
-from mlnb.data.holdout import seal
-from mlnb.experiments.training import train
-from mlnb.monitoring.batch import project_drift, project_reference
+from mlnb.data.holdout import open_holdout, seal
+from mlnb.experiments.crossval import answers
+from mlnb.experiments.tracking import current_experiment
+from mlnb.experiments.training import load_model, train
+from mlnb.monitoring.batch import ANSWER, _unseen, answer_column, project_drift, project_reference
+from mlnb.monitoring.drift import compare
+from mlnb.monitoring.profile import profile
 
 
 def loans(n: int, seed: int, shift: float = 0.0) -> pd.DataFrame:
@@ -40,12 +45,40 @@ def test_the_reference_is_of_rows_the_model_answered_without_having_seen_them(pr
     reference = project_reference(project)
     assert set(reference.columns) == {"income", "region", "y", "prediction"} and reference.rows == project.train().rows
     assert (reference.target, reference.prediction) == ("y", "prediction")
+    assert reference.columns["prediction"].rows == open_holdout(project).seal.rows and not open_holdout(project).looks
     assert project_reference(project).to_json() == reference.to_json()
 
 
 def test_a_batch_like_the_training_data_is_calm(project: Project) -> None:
     found = status(project_drift(project, loans(800, 5)))
     assert found["DRIFT-FEATURE"] == "pass" and found["DRIFT-LABEL"] == "pass" and found["DRIFT-CONCEPT"] == "pass"
+
+
+def test_a_model_that_is_surer_than_those_of_its_cross_validation_raises_no_alarm(tmp_path: Path) -> None:
+    def rule(n: int, seed: int) -> pd.DataFrame:
+        rng = np.random.default_rng(seed)
+        table = pd.DataFrame({f"x{i}": rng.normal(size=n) for i in range(4)})
+        up = (table["x0"] + table["x1"] > 0) ^ (rng.random(n) < 0.05)
+        return table.assign(at=pd.Timestamp("2026-01-01") + pd.to_timedelta(np.arange(n), unit="h"), y=np.where(up, "yes", "no"))
+
+    rule(800, 0).to_csv(tmp_path / "t.csv", index=False)
+    made = Project.create(tmp_path / "p", tmp_path / "t.csv", target="y", time="at", positive="yes")
+    seal(made)
+    train(made, "Two numbers tell the answer, by F1 0.8", n_resamples=100, folds=3)  # folds in time: the first learns from a quarter of the rows
+    report = project_drift(made, rule(1000, 1), multivariate=False)
+    c = report.columns["prediction"]
+    assert status(report)["DRIFT-PREDICTION"] == "pass" and c.kl is not None and c.kl < 0.1
+    e, own = current_experiment(made), report.reference.columns["prediction"]
+    crossed = profile(pd.DataFrame({ANSWER: answer_column(_unseen(made, e)[1], e)})).columns[ANSWER]
+    kept = dataclasses.replace(report.reference, columns={**report.reference.columns, ANSWER: crossed})
+    unfair = compare(kept, rule(1000, 1).drop(columns="at").assign(**{ANSWER: answer_column(answers(load_model(made), rule(1000, 1), e.classes), e)}))
+    assert unfair.columns[ANSWER].kl > 2 * c.kl and own.rows == open_holdout(made).seal.rows, "what the answers of the folds would have said"
+
+
+def test_the_held_out_rows_are_not_held_against_themselves(project: Project) -> None:
+    report = project_drift(project, multivariate=False)
+    c = report.columns["prediction"]
+    assert c.kl is not None and c.kl > 0 and report.reference.columns["prediction"].rows == project.train().rows
 
 
 def test_a_shift_is_answered_by_the_playbook(project: Project, tmp_path: Path) -> None:

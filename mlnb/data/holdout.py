@@ -24,6 +24,8 @@ from .sealing import decide, row_hash, write_sides
 from .split import STRATEGIES
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mlnb.core.project import Project
 
 # %% auto #0
@@ -60,26 +62,18 @@ class Seal:
 
 # %% ../../nbs/02e_data.holdout.ipynb #7d45c3fa
 @dataclass(frozen=True)
-class Holdout:
-    "A sealed holdout. Its rows come with a reason only."
+class _Sealed:
+    "Files that must not change."
 
     folder: Path  # the project's holdout folder
     seal: Seal  # what is known without looking
     like: Table  # the data it was split from, for the reading of its columns
+    target: str = ""  # column whose values stay closed
 
     @property
     def book(self) -> LookBook:
         "The book of looks."
         return LookBook(self.folder)
-
-    @property
-    def looks(self) -> list[Entry]:
-        "Every look at the rows, oldest first."
-        return self.book.having("LOOK")
-
-    def level(self, level: float = 0.95) -> float:
-        "The level at which to make intervals, given how often the rows were looked at."
-        return adjusted_level(level, self.book.count)
 
     def changed(self, name: str = "holdout") -> str:
         "What happened to a file since it was sealed: nothing (empty), or that it was changed or is gone."
@@ -92,6 +86,20 @@ class Holdout:
             raise InputError(f"holdout/holdout.parquet {state} since it was sealed on {self.seal.sealed[:10]}, so it proves nothing. "
                              "Restore the file; or move the folder holdout/ away and seal a new one (mlnb run data).")
         return open_table(self.folder / "holdout.parquet", name="holdout").like(self.like)
+
+# %% ../../nbs/02e_data.holdout.ipynb #b1f0aa30
+@dataclass(frozen=True)
+class Holdout(_Sealed):
+    "A sealed holdout. Its rows come with a reason only."
+
+    @property
+    def looks(self) -> list[Entry]:
+        "Every look at the rows, oldest first."
+        return self.book.having("LOOK")
+
+    def level(self, level: float = 0.95) -> float:
+        "The level at which to make intervals, given how often the rows were looked at."
+        return adjusted_level(level, self.book.count)
 
     def rows(self, why: str, by: str = "", where: str = "") -> Table:
         "The held-out rows; the look is written down before they are given out."
@@ -106,6 +114,11 @@ class Holdout:
         if not self.looks:
             raise InputError("The holdout was never opened, so it cannot be read again. Give a reason: holdout.rows(why=…).")
         return self._sealed()
+
+    def inputs(self) -> pd.DataFrame:
+        "The rows without the target; no look, since what a model is judged by stays closed."
+        table = self._sealed()
+        return table.frame([name for name in table.columns if name != self.target])
 
     @property
     def train(self) -> Table:
@@ -185,7 +198,7 @@ def open_holdout(
     except (ValueError, TypeError, AttributeError) as error:
         raise InputError("holdout/seal.json cannot be read, so the holdout proves nothing. Restore the file; or move the folder holdout/ "
                          f"away and seal a new one (mlnb run data). ({error})") from error
-    return Holdout(project.holdout_dir, document, project.table())
+    return Holdout(project.holdout_dir, document, project.table(), project.config.target or "")
 
 # %% ../../nbs/02e_data.holdout.ipynb #0c18b64b
 def shared_rows(

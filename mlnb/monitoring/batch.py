@@ -5,14 +5,16 @@
 # %% ../../nbs/07c_monitoring.batch.ipynb #cbdee177
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import InputError, MissingError
+from ..core.errors import InputError, MissingError, MlnbError
 from ..core.tables import Table, open_table
 from ..data.holdout import open_holdout
 from ..evaluation.intervals import bootstrap
@@ -26,6 +28,7 @@ from ..experiments.runs_compare import answers_of
 from ..experiments.tracking import Experiment, current_experiment
 from ..experiments.training import load_model
 from .drift import DriftReport, compare
+from .playbook import FEWEST
 from .profile import Profile, profile
 
 if TYPE_CHECKING:
@@ -74,7 +77,7 @@ def _watched(e: Experiment, frame: pd.DataFrame, given: np.ndarray | None) -> pd
 # %% ../../nbs/07c_monitoring.batch.ipynb #1c0f605e
 def project_reference(
     project: Project,  # the project, with a trained model
-) -> Profile:  # of the training rows that the model answered without having seen them
+) -> Profile:  # of the training rows, with answers to rows that the model had not seen
     "The profile that later batches are compared with."
     e = current_experiment(project)
     kept = project.result("reference", fresh=True)
@@ -85,11 +88,30 @@ def project_reference(
         return found
     frame, given = _unseen(project, e)
     made = profile(_watched(e, frame, given), target=e.target, prediction=ANSWER, model=e.id)
+    made = _with_answers(made, e, _own_answers(project, e)[1])
     project.save_result("reference", made.to_dict(), inputs=("model", "holdout"))
     if e.run_id:
         with quiet_mlflow() as mlflow:
             mlflow.MlflowClient(tracking_uri=project.tracking_uri).log_text(e.run_id, made.to_json(), "reference_profile.json")
     return made
+
+
+def _own_answers(project: Project, e: Experiment) -> tuple[pd.DataFrame, np.ndarray]:
+    "Rows without their outcomes and the model's own answers to them: held out, else those of the cross-validation."
+    if not e.settings.get("rows"):  # else it was trained on rows of its own, which may be of another time
+        with contextlib.suppress(MlnbError):  # no holdout, or one that was changed since: other checks say so
+            frame = open_holdout(project).inputs()
+            if len(frame) >= FEWEST and (given := _scored(project, e, frame)) is not None:
+                return frame, given
+    return _unseen(project, e)
+
+
+def _with_answers(reference: Profile, e: Experiment, given: np.ndarray) -> Profile:
+    "A reference with other answers."
+    import pandas as pd
+
+    answered = profile(pd.DataFrame({ANSWER: answer_column(given, e)}), prediction=ANSWER)
+    return replace(reference, columns={**reference.columns, **answered.columns})
 
 
 def _kept_beside_model(project: Project, e: Experiment) -> Profile | None:
@@ -105,12 +127,16 @@ def _kept_beside_model(project: Project, e: Experiment) -> Profile | None:
     return found if found.model == e.id else None
 
 # %% ../../nbs/07c_monitoring.batch.ipynb #b8870173
+def _named(current: object) -> bool:
+    return current is not None and not (isinstance(current, str) and not current)
+
+
 def batch_table(
     project: Project,  # the project
     current: object = None,  # path, frame or table of a later batch
 ) -> Table:  # its rows, read as the training data's are
     "The batch to compare."
-    if current is not None and not (isinstance(current, str) and not current):
+    if _named(current):
         return open_table(current).like(project.table())
     if project.config.current:
         return project.current()
@@ -172,6 +198,8 @@ def project_drift(
     "Compare a later batch with what the model was trained on."
     e, reference = current_experiment(project), project_reference(project)
     frame = batch_table(project, current).frame()
+    if not (_named(current) or project.config.current):  # the held-out rows; their answers cannot be held against themselves
+        reference = _with_answers(reference, e, _unseen(project, e)[1])
     given = _scored(project, e, frame)
     performance = _performance(project, e, frame, given)
     errors = project.result("errors") or {}

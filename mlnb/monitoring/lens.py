@@ -21,7 +21,7 @@ from ..evaluation.predictions import Predictions, predictions
 from ..experiments.crossval import answers
 from ..experiments.tracking import Experiment, current_experiment
 from ..experiments.training import load_model
-from .batch import ANSWER, _unseen, _watched, project_reference
+from .batch import ANSWER, _own_answers, _unseen, _watched, project_reference
 from .drift import DriftReport, compare
 from .estimated import Estimator
 from .playbook import FEWEST
@@ -96,8 +96,8 @@ class Lens(_Model):
 
     @cached_property
     def proxies_before(self) -> dict[str, dict[str, Any]]:
-        "Proxies on the same rows."
-        frame, given = self._training
+        "Proxies on the model's own answers to rows that it had not seen."
+        frame, given = _own_answers(self.project, self.experiment)
         return {name: dict(m) for name, m in proxy_metrics(self.plan.proxies, frame, self.score(given), threshold=self.experiment.threshold).items()}
 
     @cached_property

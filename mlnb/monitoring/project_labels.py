@@ -17,7 +17,7 @@ from ..data.labels import find_label
 from ..evaluation.intervals import bootstrap
 from ..evaluation.predictions import Predictions, predictions
 from ..experiments.tracking import Experiment, current_experiment
-from .batch import _scored, _unseen
+from .batch import _own_answers, _scored, _unseen
 from .concept import FEWEST, Performance, performance_over
 from .project_estimates import project_estimator
 from .proxies import Proxies, proxy_metrics
@@ -131,7 +131,7 @@ def project_proxies(
     e = current_experiment(project)
     wanted = list(names) or list(project.record("monitoring").concept_drift.proxy_metrics)  # type: ignore[attr-defined]
     frame = rows if isinstance(rows, pd.DataFrame) else open_table(rows).like(project.table()).frame()
-    before, crossed = _unseen(project, e)
+    before, own = _own_answers(project, e)
 
     def score(given: np.ndarray | None) -> np.ndarray | None:
         if given is None or e.task != "binary":
@@ -139,5 +139,5 @@ def project_proxies(
         return given[:, list(e.classes).index(find_label(e.positive, list(e.classes)))]
 
     given = score(_scored(project, e, frame)) if len(frame) else None
-    reference = proxy_metrics(wanted, before, score(crossed), threshold=e.threshold)
+    reference = proxy_metrics(wanted, before, score(own), threshold=e.threshold)
     return proxy_metrics(wanted, frame, given, reference, e.threshold)
