@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import datetime
 import json
+import os
 import re
 import sys
 import threading
@@ -31,7 +32,7 @@ from mlnb.monitoring.panel import MonitoringPanel
 from mlnb.monitoring.panel_state import BoardState
 from mlnb.monitoring.panel_view import feature_html, still_html
 from mlnb.monitoring.window_example import example_reference, make_windows
-from mlnb.monitoring.windows import FOLDER, Alert, Window, save_window, window_file
+from mlnb.monitoring.windows import FOLDER, Alert, Window, read_windows, save_window, window_file
 
 UTC = datetime.UTC
 TRAP = "<img src=x onerror=alert(1)>"
@@ -320,6 +321,23 @@ def test_the_state_follows_the_disk(project: Project, windows: list[Window]) -> 
     state.observe(seen.append, "board")
     state.period = "24 hours"
     assert len(seen) == 1 and len(state.board.windows) == 1 and len(state.whole.windows) == 16
+
+
+def test_a_window_is_read_again_when_its_file_changed_and_only_then(project: Project, windows: list[Window], monkeypatch: pytest.MonkeyPatch) -> None:
+    before, parsed = read_windows(project.path), []
+    whole = Window.from_dict
+    monkeypatch.setattr(Window, "from_dict", lambda data: parsed.append(data["start"]) or whole(data))
+    assert read_windows(project.path) == before and not parsed
+    other = dataclasses.replace(windows[20], rows=windows[20].rows + 1)
+    stamp = window_file(project.path, other.start, other.end).stat().st_mtime_ns
+    path = save_window(project.path, other)
+    os.utime(path, ns=(stamp, stamp))  # a copy that kept its time
+    after = read_windows(project.path)
+    assert parsed == [other.start] and next(w for w in after if w.start == other.start).rows == other.rows
+    path.write_text("{")
+    assert len(read_windows(project.path)) == len(before) - 1
+    save_window(project.path, windows[20])
+    assert read_windows(project.path) == before
 
 
 def test_a_feature_without_counts_or_reference_is_shown_without_a_picture(project: Project) -> None:

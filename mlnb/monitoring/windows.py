@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -110,12 +111,21 @@ def save_window(
 
 # %% ../../nbs/07d_monitoring.windows.ipynb #7027ada2
 def _read(path: Path) -> Window | str:
-    "A window, or what is wrong with its file."
+    "A window, or what is wrong with its file. A panel asks again every few seconds, so what has not changed is not read again."
+    try:
+        stat = path.stat()
+    except OSError as error:  # gone since the folder was listed
+        return f"{path.name} ({type(error).__name__}: {error.strerror})"
+    return _parsed(path, stat.st_ctime_ns, stat.st_size, stat.st_ino)
+
+
+@functools.lru_cache(maxsize=4096)
+def _parsed(path: Path, *_: int) -> Window | str:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         window = Window.from_dict(data)
         return window if isinstance(window.start, str) else f"{path.name} has no start"
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         return f"{path.name} ({type(error).__name__}: {error})"
 
 
