@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 # %% auto #0
-__all__ = ['MlnbError', 'InputError', 'ConfigError', 'MissingError', 'GateError', 'nearest', 'did_you_mean', 'listed']
+__all__ = ['MlnbError', 'InputError', 'ConfigError', 'MissingError', 'GateError', 'nearest', 'did_you_mean', 'listed', 'words_of']
 
 # %% ../../nbs/00b_core.errors.ipynb #4624ddab
 class MlnbError(Exception):
@@ -63,3 +63,15 @@ def listed(
     names = [str(name) for name in names]
     rest = len(names) - most
     return ", ".join(map(str, names[:most])) + (f" and {rest} more" if rest > 0 else "") if names else "(none)"
+
+# %% ../../nbs/00b_core.errors.ipynb #c3d1aa02
+def words_of(
+    work: Callable[[], str | None],  # does it, and says what came of it
+) -> str:  # what came of it, or what went wrong
+    "Do something, and say in any case what came of it."
+    try:
+        return work() or ""
+    except MlnbError as error:
+        return str(error)
+    except Exception as error:
+        return f"It broke off: {type(error).__name__}: {error}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from ..core.checklist_state import ChecklistState
-from ..core.errors import MlnbError
+from ..core.errors import MlnbError, words_of
 from .files import folder_of, read_experiments
 from .reproduction import Reproduction
 from .runs import Runs
@@ -112,16 +112,10 @@ class _Working(_Browsed):
         if not self._busy.acquire(blocking=False):
             return
         self.running, self.doing = True, words
-        try:
-            said = work()
-        except MlnbError as error:
-            said = str(error)
-        except Exception as error:  # a defect here must not leave the panel waiting for ever
-            said = f"It broke off: {type(error).__name__}: {error}"
-        finally:
-            self._busy.release()
+        said = words_of(work)
+        self._busy.release()
         self.refresh()
-        self.running, self.doing = False, said or ""
+        self.running, self.doing = False, said
 
 # %% ../../nbs/03za_experiments.panel_state.ipynb #c64624ed
 class ExperimentsState(_Working):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from ..core.checklist_state import ChecklistState
-from ..core.errors import MissingError, MlnbError
+from ..core.errors import MissingError, MlnbError, words_of
 from ..core.optional import resolve
 from .board import PERIODS, Board, project_board
 from .episodes import FILE, Episode, acknowledge
@@ -176,14 +176,8 @@ class BoardState(_Known):
             return
         self._stop.clear()
         self.running, self.progress, self.doing = True, 0.0, "The monitor is running …"
-        try:
-            said = _ran((self.monitor or _own())(self.project, self.clock(), stop=self._stop.is_set), self._stop.is_set())
-        except MlnbError as error:
-            said = str(error)
-        except Exception as error:  # a defect here must not leave the panel waiting for ever
-            said = f"It broke off: {type(error).__name__}: {error}"
-        finally:
-            self._busy.release()
+        said = words_of(lambda: _ran((self.monitor or _own())(self.project, self.clock(), stop=self._stop.is_set), self._stop.is_set()))
+        self._busy.release()
         self.refresh()
         self.checks.refresh()
         self.running, self.doing = False, said
