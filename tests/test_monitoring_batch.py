@@ -15,9 +15,10 @@ from mlnb.data.holdout import open_holdout, seal
 from mlnb.experiments.crossval import answers
 from mlnb.experiments.tracking import current_experiment
 from mlnb.experiments.training import load_model, train
+from mlnb.monitoring import batch
 from mlnb.monitoring.batch import ANSWER, _unseen, answer_column, project_drift, project_reference
 from mlnb.monitoring.drift import compare
-from mlnb.monitoring.profile import profile
+from mlnb.monitoring.profile import Profile, profile
 
 
 def loans(n: int, seed: int, shift: float = 0.0) -> pd.DataFrame:
@@ -46,6 +47,25 @@ def test_the_reference_is_of_rows_the_model_answered_without_having_seen_them(pr
     assert set(reference.columns) == {"income", "region", "y", "prediction"} and reference.rows == project.train().rows
     assert (reference.target, reference.prediction) == ("y", "prediction")
     assert reference.columns["prediction"].rows == open_holdout(project).seal.rows and not open_holdout(project).looks
+    assert project_reference(project).to_json() == reference.to_json()
+
+
+def test_a_lost_reference_comes_back_from_beside_the_model(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    reference, path = project_reference(project).to_json(), project.path / "results" / "reference.json"
+    assert current_experiment(project).run_id
+    path.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "_unseen", lambda *_: pytest.fail("it was made from the training rows again"))
+        assert project_reference(project).to_json() == reference and path.exists()
+    path.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(batch.Profile, "load", lambda *_: dataclasses.replace(Profile.from_json(reference), model="EXP-2020-01-01-001"))
+        assert project_reference(project).to_json() == reference, "a copy of another model is not taken"
+
+
+def test_the_profile_of_another_model_is_not_taken_for_this_one(project: Project) -> None:
+    reference, path = project_reference(project), project.path / "results" / "reference.json"
+    path.write_text(path.read_text().replace(reference.model, "EXP-2020-01-01-001"))
     assert project_reference(project).to_json() == reference.to_json()
 
 
