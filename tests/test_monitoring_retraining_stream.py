@@ -21,6 +21,7 @@ from mlnb.experiments.crossval import answers
 from mlnb.experiments.files import read_experiment
 from mlnb.experiments.tracking import current_experiment
 from mlnb.experiments.training import load_model, train
+from mlnb.monitoring.batch import project_drift
 from mlnb.monitoring.duel import face_off
 from mlnb.monitoring.retraining import retrain
 from mlnb.monitoring.windows import Window, save_window
@@ -120,3 +121,8 @@ def test_retraining_improves_the_metric_on_a_stream_with_drift(tmp_path: Path) -
           f"({gain['low']:+.3f} to {gain['high']:+.3f})")
     assert v.better == new.id and gain["low"] > 0.05
     assert [s["figures"].get("metric", {}).get("metric") for s in run.steps][-1] == primary  # labels were there, and were looked at
+
+    calm_again = project_drift(project, following.drop(columns="approved"), multivariate=False)  # of the rule that the new model knows
+    judged = pd.read_parquet(project.path / "retraining" / run.id / "evaluation.parquet")
+    assert calm_again.findings.get("DRIFT-PREDICTION").status.value == "pass"
+    assert calm_again.reference.columns["prediction"].rows == len(judged)

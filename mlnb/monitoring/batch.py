@@ -37,10 +37,11 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['ANSWER', 'answer_column', 'project_reference', 'batch_table', 'project_drift']
+__all__ = ['ANSWER', 'JUDGED', 'answer_column', 'project_reference', 'batch_table', 'project_drift']
 
 # %% ../../nbs/07c_monitoring.batch.ipynb #5cfb8e70
 ANSWER = "prediction"  # the column that holds the model's answer
+JUDGED = "evaluation.parquet"  # rows that a retrained model has not seen, beside those it learned from
 
 
 def answer_column(
@@ -98,11 +99,11 @@ def project_reference(
 
 def _own_answers(project: Project, e: Experiment) -> tuple[pd.DataFrame, np.ndarray]:
     "Rows without their outcomes and the model's own answers to them: held out, else those of the cross-validation."
-    if not e.settings.get("rows"):  # else it was trained on rows of its own, which may be of another time
-        with contextlib.suppress(MlnbError):  # no holdout, or one that was changed since: other checks say so
-            frame = open_holdout(project).inputs()
-            if len(frame) >= FEWEST and (given := _scored(project, e, frame)) is not None:
-                return frame, given
+    with contextlib.suppress(MlnbError):  # none held out, or changed since: other checks say so
+        own = e.settings.get("rows")  # of a retrained model, with what it was judged by beside them
+        frame = open_table((project.path / str(own)).with_name(JUDGED)).like(project.table()).frame() if own else open_holdout(project).inputs()
+        if len(frame) >= FEWEST and (given := _scored(project, e, frame)) is not None:
+            return frame, given
     return _unseen(project, e)
 
 
@@ -198,8 +199,6 @@ def project_drift(
     "Compare a later batch with what the model was trained on."
     e, reference = current_experiment(project), project_reference(project)
     frame = batch_table(project, current).frame()
-    if not (_named(current) or project.config.current):  # the held-out rows; their answers cannot be held against themselves
-        reference = _with_answers(reference, e, _unseen(project, e)[1])
     given = _scored(project, e, frame)
     performance = _performance(project, e, frame, given)
     errors = project.result("errors") or {}
@@ -210,6 +209,9 @@ def project_drift(
     wanted = [*dict.fromkeys((*columns, *(name for name in (e.target, ANSWER) if name in reference.columns)))] if columns else None
     report = compare(reference, watched, importance=errors.get("importance"), performance=performance, columns=wanted,  # type: ignore[arg-type]
                      exclude=[entity] if entity and entity not in reference.columns else [], method=method, alert_threshold=alert_threshold, **extra)
+    if not (_named(current) or project.config.current or e.settings.get("rows")) and ANSWER in report.columns:
+        known = replace(report.columns[ANSWER], severity="not_compared", alert=False, why="the answers to the held-out rows are what later ones are held against")
+        report = replace(report, columns={**report.columns, ANSWER: known})
     project.save_result("drift", report.to_dict(), inputs=("model", "current"))
     project.note(report.findings, source="drift", inputs=("model", "current"))
     return report
