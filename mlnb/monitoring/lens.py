@@ -186,7 +186,7 @@ class Look:
     def columns(self) -> dict[str, dict[str, Any]]:
         "Each column's measures and counts, as a window keeps them."
         keep = ("kind", "role", "psi", "psi_limit", "ks", "js", "kl", "p", "p_adjusted", "chi2_p", "effect", "missing", "unread", "new_share", "new_values", "means",
-                "importance", "severity", "alert", "why", "response")
+                "importance", "measure", "severity", "alert", "why", "response")
         found = self.report.columns if self.report else {}
         return {name: {**{key: getattr(c, key) for key in keep}, "profile": self.report.current.columns[name].to_dict()} for name, c in found.items()}  # type: ignore[union-attr]
 
@@ -244,7 +244,8 @@ def _compared(lens: Lens, frame: pd.DataFrame, given: np.ndarray | None) -> Drif
         answered = _watched(e, frame[rows], given[rows])[ANSWER]
         watched = watched.assign(**{ANSWER: answered.reindex(frame.index)})
     lost = [name for name in lens.plan.features if name in frame and name not in watched and name in lens.reference.columns]
-    return compare(lens.reference, watched.assign(**{name: frame[name] for name in lost}), importance=lens.importance or None)
+    return compare(lens.reference, watched.assign(**{name: frame[name] for name in lost}), importance=lens.importance or None,
+                   method=lens.plan.method, alert_threshold=lens.plan.limit)
 
 # %% ../../nbs/07dd_monitoring.lens.ipynb #0646fa7e
 def look(
