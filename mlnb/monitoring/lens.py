@@ -154,11 +154,11 @@ def expected_values(
     given: np.ndarray,  # answers to them
 ) -> dict[str, dict[str, Any]]:  # metric -> value, low, high, rows, kind
     "What the watched metrics are expected to be, outcomes unknown; nothing where no estimator can be had."
-    names = [metric.name for metric in lens.plan.metrics]
+    names = list(dict.fromkeys(metric.name for metric in lens.plan.metrics if lens.estimator and metric.name in lens.estimator.reference))
     if lens.estimator is None or not names or len(frame) < LEAST_LABELS:
         return {}
     try:
-        found = lens.estimator.estimate(given, frame if lens.experiment.task == "regression" else None)
+        found = lens.estimator.estimate(given, frame if lens.experiment.task == "regression" else None, metrics=names)
     except InputError:  # answers that are none
         return {}
     return {name: {**{key: found[name][key] for key in ("value", "low", "high")}, "rows": found.rows, "kind": "estimated"} for name in names if name in found}
