@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import ks_2samp
 
 from mlnb.core.errors import InputError
 from mlnb.evaluation.measures import METRICS
+from mlnb.monitoring import expected
 from mlnb.monitoring.estimated import Estimator, fit_estimator, read_estimator
 from mlnb.monitoring.expected import drawn_metrics, expected_metrics, open_answers
 from mlnb.monitoring.label_delay import label_calendar, label_state, parse_delay
@@ -353,3 +355,67 @@ def test_a_proxy_that_cannot_be_had_is_said_and_the_others_go_on() -> None:
     with pytest.raises(InputError, match="between 0 and 1"):
         proxy_values("share_positive", frame, np.array([3.0, 1, 1]))
     assert not proxy_metrics([], frame)
+
+
+def _world(kind: str, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    "Scores of the positive class and its chances."
+    rng = np.random.default_rng(seed)
+    score = {
+        "bold": lambda: 1 / (1 + np.exp(-rng.normal(0.3, 2.5, n))),
+        "rare": lambda: 0.02 * rng.beta(0.5, 5, n),  # all scores lie in a corner
+        "tied": lambda: rng.choice([0.05, 0.2, 0.5, 0.8], n),
+        "sure": lambda: np.where(rng.random(n) < 0.5, 1e-9 * rng.random(n), 1 - 1e-6 * rng.random(n)),
+    }[kind]()
+    return score, np.clip(0.05 * (kind != "rare") + 0.85 * score, 0, 1)
+
+
+@pytest.mark.parametrize("kind", ["bold", "rare", "tied", "sure"])
+def test_cells_say_what_rows_say(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    n, draws, names = 4000, 1500, list(expected.METRIC_NAMES["binary"])
+    score, chance = _world(kind, n)
+    ideas = [np.column_stack([1 - c, c]) for c in (chance, np.clip(chance * 1.1, 0, 1))]
+    answers = open_answers(score, (score >= (0.003 if kind == "rare" else 0.5)).astype(int), ideas[0])
+    made = drawn_metrics(answers, names, draws, np.random.default_rng(1), ideas)
+    monkeypatch.setattr(expected, "DRAWN", n)  # a cell for each row
+    rows = drawn_metrics(answers, names, draws, np.random.default_rng(2), ideas)
+    spread = np.nanstd(rows, axis=0)
+    assert made.shape == rows.shape == (2 * draws, len(names)) and (spread > 0).all()
+    assert (np.abs(np.nanmean(made, axis=0) - np.nanmean(rows, axis=0)) < 4.5 * spread * (2 / len(rows)) ** 0.5 + 1e-12).all()
+    for i, name in enumerate(names):
+        a, b = (np.round(side[np.isfinite(side[:, i]), i], 6) for side in (made, rows))
+        assert ks_2samp(a, b).pvalue > 1e-4, name
+
+
+@pytest.mark.parametrize("classes", [3, 8])
+def test_boxes_of_several_classes_say_what_rows_say(classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(classes)
+    raised = np.exp(rng.normal(0, 1.5, (3000, classes)))
+    score = raised / raised.sum(axis=1, keepdims=True)
+    answers, names = open_answers(score, score.argmax(axis=1), 0.9 * score + 0.1 / classes), list(expected.METRIC_NAMES["multiclass"])
+    rows = drawn_metrics(answers, names, 300, np.random.default_rng(1))
+    monkeypatch.setattr(expected, "BOXES", 400)
+    made = drawn_metrics(answers, names, 300, np.random.default_rng(2))
+    spread = rows.std(axis=0)
+    assert (np.abs(made.mean(axis=0) - rows.mean(axis=0)) < 4.5 * spread * (2 / 300) ** 0.5).all()
+    assert (np.abs(made.std(axis=0) / spread - 1) < 0.25).all()
+
+
+@pytest.mark.parametrize("kind", ["bold", "rare", "tied", "sure"])
+def test_many_rows_are_worth_what_they_are_one_by_one(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    score, chance = _world(kind, 30_000)
+    given = score, (score >= (0.003 if kind == "rare" else 0.5)).astype(int), np.column_stack([1 - chance, chance])
+    gathered = open_answers(*given)
+    assert gathered.rows.sum() == 30_000 and len(gathered.rows) <= expected.FINE + 2
+    found = expected_metrics(gathered)
+    monkeypatch.setattr(expected, "MANY", 30_000)
+    assert found == pytest.approx(expected_metrics(open_answers(*given)), abs=2e-5, rel=2e-4)
+
+
+def test_only_the_metrics_asked_for() -> None:
+    score, chance = _world("bold", 3000)
+    truth = (np.random.default_rng(3).random(3000) < chance).astype(int)
+    made = fit_estimator(truth, score, task="binary")
+    some, every = made.estimate(score[:900], metrics=["f1", "roc_auc"]), made.estimate(score[:900])
+    assert list(some) == [name for name in every if name in ("f1", "roc_auc")] and all(some[name] == every[name] for name in some)
+    with pytest.raises(InputError, match="mae cannot be estimated: this estimator was fitted for"):
+        made.estimate(score[:900], metrics=["mae"])

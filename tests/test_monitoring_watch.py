@@ -21,15 +21,23 @@ from hypothesis import strategies as st
 from watched import Hook, batch, copied, loans, trained
 
 from mlnb.core.errors import MlnbError
+from mlnb.core.findings import plain
 from mlnb.core.project import Project
+from mlnb.core.records_operations import Monitoring
+from mlnb.experiments.tracking import current_experiment
 from mlnb.monitoring.airflow import monitor_dag
+from mlnb.monitoring.alarms import drift_alarms
+from mlnb.monitoring.batch import _watched, project_drift, project_reference
 from mlnb.monitoring.deliveries import JOURNAL, Journal, deliver
-from mlnb.monitoring.lens import Lens
+from mlnb.monitoring.drift import compare
+from mlnb.monitoring.lens import Lens, look
 from mlnb.monitoring.notices import Notice, notices
+from mlnb.monitoring.playbook import find_method
 from mlnb.monitoring.sinks import FileSink, MailSink, SinkError, WebhookSink
 from mlnb.monitoring.spans import as_moment, as_text, slot_start, span_seconds
 from mlnb.monitoring.watch import BusyError, hold, read_state, watch
-from mlnb.monitoring.windows import Alert, Window, read_windows, window_file
+from mlnb.monitoring.watch_plan import WatchPlan, read_plan
+from mlnb.monitoring.windows import Alert, Window, read_windows, save_window, window_file
 
 DAY2 = "2026-03-02T00:00:00+00:00"
 
@@ -448,3 +456,102 @@ def test_the_dag_runs_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
 
     words = shlex.split(made[1]["bash_command"])
     assert words[:4] == ["mlnb", "monitor", "--project", "/srv/it's here"] and "{{ data_interval_end.isoformat() }}" in words and "--gate" in words
+
+
+# one rule for `mlnb drift` and for the monitor
+
+METHODS = st.sampled_from(["PSI", "KS-test", "JS-divergence"])
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    METHODS,
+    st.sampled_from([None, 0.05, 0.15, 0.3]),
+    st.floats(0, 900),
+    st.sampled_from([0.0, 0.03, 0.08, 0.6]),
+    st.sampled_from([0.0, 0.02, 0.2]),
+    st.sampled_from([60, 300, 1500]),
+    st.integers(0, 99),
+)
+def test_what_the_monitor_rings_for_is_what_a_comparison_says(
+    lens_of: Callable[[str, float | None], Lens], method: str, threshold: float | None, shift: float, gone: float, new: float, n: int, seed: int
+) -> None:
+    lens, rng = lens_of(method, threshold), np.random.default_rng(seed)
+    frame = loans(n, seed + 1, shift).drop(columns="id")
+    frame.loc[rng.random(n) < gone, "income"] = np.nan
+    frame.loc[rng.random(n) < new, "region"] = "z"
+    seen = look(lens, frame)
+    assert seen.given is not None
+    found = compare(lens.reference, _watched(lens.experiment, frame, seen.given), method=method, alert_threshold=threshold)  # as `project_drift` does
+    window = Window(DAY2, "2026-03-03T00:00:00+00:00", n, columns=json.loads(json.dumps(plain(seen.columns))))
+    rung = list(drift_alarms(window, lens.plan, lens.watched, "y", "prediction"))
+    said = {name: c for name, c in found.columns.items() if c.role == "feature"}
+    decides = find_method(method, threshold)
+    expected = {}
+    for name, c in said.items():  # the words of a comparison, read by themselves
+        m = decides if c.measure == decides.key else find_method("PSI")
+        others = [part for part in c.why.split("; ") if not part.startswith(m.title)]
+        if c.severity == "critical" or c.alert or c.severity == "warning" and others:
+            expected[name] = (c.severity, c.response)
+    assert {a.subject: (a.severity, a.response) for a in rung if a.code == "DRIFT-FEATURE"} == expected
+    for a in rung:
+        if a.code == "DRIFT-FEATURE" and a.threshold is not None:
+            m = decides if said[a.subject].measure == decides.key else find_method("PSI")
+            assert a.value == pytest.approx(getattr(said[a.subject], m.key)) and a.value > a.threshold
+            assert a.threshold == (m.critical if a.severity == "critical" else m.alert)
+            assert f"above {a.threshold:g} and beyond chance" in a.message
+    for code, role in (("DRIFT-LABEL", "label"), ("DRIFT-PREDICTION", "prediction")):
+        assert [a.severity for a in rung if a.code == code] == [c.severity for c in found.columns.values() if c.role == role and c.severity != "none"]
+    assert seen.report is not None and seen.report.drifted == found.drifted
+
+
+@pytest.mark.parametrize("method", ["PSI", "KS-test", "JS-divergence"])
+def test_the_monitor_and_the_command_agree(make: Callable[..., Project], method: str) -> None:
+    project = make(data_drift={"method": method, "check_frequency": "daily"}, sources={"time": "at", "key": "id"})
+    frame = loans(500, 3, 350)
+    batch(project, "a.csv", frame.assign(at="2026-03-02T01:00:00"))
+    (window,) = watch(project, "2026-03-04T00:00").windows[:1]
+    found = project_drift(project, frame, method=method, multivariate=False)
+    kept = {name: (c["severity"], c["alert"], c["why"], c["response"], c["measure"]) for name, c in window.columns.items()}
+    assert kept == {name: (c.severity, c.alert, c.why, c.response, c.measure) for name, c in found.columns.items()}
+    assert [name for name in found.drifted if found.columns[name].alert] == [a.subject for a in window.alerts if a.code == "DRIFT-FEATURE"] == ["income"]
+
+
+@pytest.fixture(scope="module")
+def lens_of(base: Project) -> Callable[[str, float | None], Lens]:
+    opened = Lens(base, WatchPlan(), current_experiment(base), project_reference(base))
+
+    def made(method: str, threshold: float | None) -> Lens:
+        record = Monitoring(data_drift={"method": method, "alert_threshold": threshold})
+        return Lens(base, read_plan(record), opened.experiment, opened.reference)
+
+    return made
+
+
+def column(**more: Any) -> dict[str, Any]:
+    return {"kind": "numeric", "role": "feature", "severity": "none", "why": "", "missing": [0.0, 0.0], "new_share": 0.0, **more}
+
+
+@pytest.mark.parametrize(("columns", "rings"), [
+    ({"prediction": {"role": "prediction"}}, True),
+    ({"prediction": {"role": "prediction"}, "a": {}}, False),  # features are looked at too: half the level is left
+    ({"prediction": {"role": "prediction"}, "a": {"kind": "id"}}, True),  # nothing is said of a key
+])
+def test_answers_share_the_level_with_the_other_looks(columns: dict[str, Any], rings: bool) -> None:
+    made = {name: column(**more, kl=0.3, p=0.03) if name == "prediction" else column(**more) for name, more in columns.items()}
+    alarms = list(drift_alarms(Window(DAY2, "2026-03-03T00:00:00+00:00", 500, columns=made), WatchPlan(), []))
+    assert [a.code for a in alarms] == ["DRIFT-PREDICTION"] * rings
+
+
+def test_answers_that_are_gone_ring() -> None:
+    c = column(role="prediction", severity="warning", why="missing in 30.0% of the rows, was 0.0%", kl=0.01, p=0.4)
+    (alarm,) = drift_alarms(Window(DAY2, "2026-03-03T00:00:00+00:00", 500, columns={"prediction": c}), WatchPlan(), [])
+    assert (alarm.code, alarm.message) == ("DRIFT-PREDICTION", "prediction: missing in 30.0% of the rows, was 0.0%")
+
+
+@pytest.mark.parametrize(("psi", "rings"), [(0.22, True), (0.15, False)])
+def test_a_window_kept_before_columns_said_what_decides(tmp_path: Path, psi: float, rings: bool) -> None:
+    old = {"severity": "warning", "why": f"PSI {psi:.3g} is above 0.1 and beyond chance", "psi": psi, "p_adjusted": 0.001, "missing": [0.0, 0.0], "kl": 0.2, "p": 0.001}
+    save_window(tmp_path, Window(DAY2, "2026-03-03T00:00:00+00:00", 500, columns={"fee": old}))
+    (window,) = read_windows(tmp_path)
+    assert [a.message for a in drift_alarms(window, WatchPlan(), ["fee"])] == [f"fee: PSI {psi:g} is above 0.2 and beyond chance"] * rings

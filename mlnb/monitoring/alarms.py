@@ -12,7 +12,7 @@ from ..core.findings import Finding, Status
 from ..core.items_monitoring import DRIFT_LIMITS
 from .lens import better
 from .concept import performance_over
-from .playbook import ALPHA, FEWEST, MISSING_WARNING, NEW_WARNING, response
+from .playbook import FEWEST, METHODS, _level, find_method, response
 from .watch_plan import WatchPlan
 from .windows import Alert, Window
 
@@ -20,26 +20,34 @@ from .windows import Alert, Window
 __all__ = ['drift_alarms', 'concept_over', 'metric_alarms', 'service_alarms']
 
 # %% ../../nbs/07de_monitoring.alarms.ipynb #9a7e5254
-def _measured(column: Mapping[str, Any], plan: WatchPlan) -> tuple[str, float | None, float]:
-    "Measure, value and limit for a column; a measure that a column does not have is replaced by PSI."
-    value = column.get(plan.measure)
-    return (plan.measure, value, plan.limit) if value is not None else ("psi", column.get("psi"), plan.limit if plan.measure == "psi" else DRIFT_LIMITS["psi_alert"])
-
-
 def _column(column: Mapping[str, Any], plan: WatchPlan) -> tuple[str, str, float | None, float | None, str] | None:
     "Severity, words, value, threshold and response for a feature; None when it is calm."
-    p: Any = column.get("p_adjusted")
-    sure = p is not None and p < ALPHA
-    measure, value, limit = _measured(column, plan)
-    title = {"psi": "PSI", "ks": "KS", "js": "JS"}[measure]
+    m = find_method(plan.method, plan.limit)
+    if column.get("measure", "psi") != m.key:  # a column that the plan's measure says nothing of
+        m = METHODS["PSI"]
+    value, why = column.get(m.key), column.get("why", "")
+    said = "" if value is None else f"{m.title} {value:.3g} is above {{:g}} and beyond chance"  # as `grade` puts it
     if column["severity"] == "critical":
-        return "critical", column["why"], column.get("psi"), DRIFT_LIMITS["psi_critical"], response("critical")
-    if sure and value is not None and value > limit:
-        return "warning", f"{title} {value:.3g} is above {limit:g} and beyond chance", value, limit, response("feature")
-    then, now = column.get("missing") or (0.0, 0.0)
-    if column["severity"] == "warning" and (abs(now - then) > MISSING_WARNING or column.get("new_share", 0.0) > NEW_WARNING):
-        return "warning", column["why"], None, None, column.get("response") or response("feature")
-    return None
+        held = (value, m.critical) if said and said.format(m.critical) in why else (None, None)
+        return "critical", why, *held, column.get("response") or response("critical")
+    rings = column.get("alert", value is not None and value > m.alert)  # a file of an earlier version does not say
+    if column["severity"] != "warning" or not rings and why == said.format(m.warning):
+        return None
+    if rings:
+        return "warning", why.replace(said.format(m.warning), said.format(m.alert)), value, m.alert, column.get("response") or response("feature")
+    return "warning", why, None, None, column.get("response") or response("feature")
+
+
+def _prediction(window: Window, name: str, plan: WatchPlan) -> tuple[str, float | None, float | None] | None:
+    "Words, value and threshold for the answers; None when they are calm."
+    c = window.columns.get(name)
+    if not c:
+        return None
+    level = _level((other.get("role", "feature"), other.get("kind", "")) for other in window.columns.values())
+    if c["kl"] is not None and c["kl"] > plan.kl_limit and c["p"] is not None and c["p"] < level:
+        return f"Predictions diverge by KL {c['kl']:.3g}, more than {plan.kl_limit:g} and beyond chance", c["kl"], plan.kl_limit
+    gone = c["severity"] == "warning" and c.get("why", "").startswith("missing")
+    return (f"{name}: {c['why']}", None, None) if gone else None
 
 # %% ../../nbs/07de_monitoring.alarms.ipynb #87374cf7
 def drift_alarms(
@@ -65,12 +73,12 @@ def drift_alarms(
         found = _column(window.columns[name], plan) if name in window.columns else None
         if found:
             yield alert("DRIFT-FEATURE", name, found[0], f"{name}: {found[1]}", *found[2:])
-    label, answer = window.columns.get(target), window.columns.get(prediction)
+    label = window.columns.get(target)
     if label and label["severity"] == "warning":
         yield alert("DRIFT-LABEL", target, "warning", f"{target}: {label['why']}", label["chi2_p"], DRIFT_LIMITS["label_p"], response("label"))
-    if answer and answer["kl"] is not None and answer["kl"] > plan.kl_limit and (answer["p"] if answer["p"] is not None else 1.0) < ALPHA:
-        yield alert("DRIFT-PREDICTION", prediction, "warning", f"Predictions diverge by KL {answer['kl']:.3g}, more than {plan.kl_limit:g} and beyond chance",
-                    answer["kl"], plan.kl_limit, response("prediction"))
+    answer = _prediction(window, prediction, plan)
+    if answer:
+        yield alert("DRIFT-PREDICTION", prediction, "warning", *answer, response("prediction"))
 
 # %% ../../nbs/07de_monitoring.alarms.ipynb #fa695420
 def concept_over(

@@ -58,23 +58,23 @@ class Estimator:
         level: float = 0.95,  # confidence of the ranges
         draws: int = 400,  # outcomes drawn
         random_state: int = 0,  # seed
+        metrics: Sequence[str] = (),  # only these; all that it was fitted for when empty
     ) -> Estimate:  # metric -> value, low, high
         "The metrics to expect on a batch."
         kept, usable = read_answers(scores, self.classes, self.positive)
         if features is not None and len(features) != len(usable):
             raise InputError(f"There are {len(usable):,} answers and {len(features):,} rows of features; they must be of the same rows.")
+        names = _asked(self, metrics)
         rng = np.random.default_rng((random_state, 2))
         if self.chances is not None:
-            found, samples = _classes(self, kept, draws, rng)
+            found, samples = _classes(self, kept, draws, rng, names)
         else:
-            found, samples = _numbers(self, kept, features.iloc[np.flatnonzero(usable)] if features is not None else None, draws, rng)
-        notes = _notes(self, usable)
-        metrics = {name: {**_ranged(value, samples[:, i], level), **{f"reference{'_' * (key != 'value')}{key.removeprefix('value')}": x
-                                                                    for key, x in self.reference[name].items()}}
-                   for i, (name, value) in enumerate(found.items()) if np.isfinite(samples[:, i]).mean() > 0.5}
-        if not metrics:
-            raise InputError(f"{listed(METRICS[name].title for name in self.reference)} cannot be told for {len(kept):,} rows: nearly every outcome leaves it undefined.")
-        return Estimate(metrics, self.primary if self.primary in metrics else next(iter(metrics)), int(usable.sum()), int((~usable).sum()), level, notes)
+            found, samples = _numbers(self, kept, features.iloc[np.flatnonzero(usable)] if features is not None else None, draws, rng, names)
+        made = {name: _ranged(value, samples[:, i], level) | _before(self, name) for i, (name, value) in enumerate(found.items())
+                if np.isfinite(samples[:, i]).mean() > 0.5}
+        if not made:
+            raise InputError(f"{listed(METRICS[name].title for name in names)} cannot be told for {len(kept):,} rows: nearly every outcome leaves it undefined.")
+        return Estimate(made, self.primary if self.primary in made else next(iter(made)), int(usable.sum()), int((~usable).sum()), level, _notes(self, usable))
 
     from_dict = staticmethod(lambda data: read_estimator(data))
 
@@ -100,22 +100,34 @@ def _open(e: Estimator, score: np.ndarray, chance: np.ndarray) -> Open:
     return open_answers(score, label, chance)
 
 
-def _classes(e: Estimator, score: np.ndarray, draws: int, rng: np.random.Generator) -> tuple[dict[str, float], np.ndarray]:
+def _asked(e: Estimator, metrics: Sequence[str]) -> list[str]:
+    "Metrics to estimate, in their usual order."
+    if no := [name for name in metrics if name not in e.reference]:
+        raise InputError(f"{listed(no)} cannot be estimated: this estimator was fitted for {listed(e.reference, 20)}.{did_you_mean(no[0], e.reference)}")
+    return [name for name in e.reference if not metrics or name in metrics]
+
+
+def _before(e: Estimator, name: str) -> dict[str, float]:
+    "A metric on the reference: reference, reference_low, reference_high."
+    return {"reference" if key == "value" else f"reference_{key}": x for key, x in e.reference[name].items()}
+
+
+def _classes(e: Estimator, score: np.ndarray, draws: int, rng: np.random.Generator, names: list[str]) -> tuple[dict[str, float], np.ndarray]:
     "Expected metrics and draws of a classifier."
     c: Chances = e.chances  # type: ignore[assignment]
     answers = _open(e, score, c.of(score))
-    found = expected_metrics(answers, list(e.reference))
+    found = expected_metrics(answers, names)
     ideas = [c.of(answers.score, i) for i in range(len(c.replicates))]
     return found, drawn_metrics(answers, list(found), -(-draws // max(len(ideas), 1)), rng, ideas)
 
 
-def _numbers(e: Estimator, value: np.ndarray, features: pd.DataFrame | None, draws: int, rng: np.random.Generator) -> tuple[dict[str, float], np.ndarray]:
+def _numbers(e: Estimator, value: np.ndarray, features: pd.DataFrame | None, draws: int, rng: np.random.Generator, names: list[str]) -> tuple[dict[str, float], np.ndarray]:
     "Expected metrics and draws of a regression."
     m: ErrorModel = e.errors  # type: ignore[assignment]
     if len(value) > MOST_ROWS:
         some = np.sort(rng.choice(len(value), MOST_ROWS, replace=False))
         value, features = value[some], features.iloc[some] if features is not None else None
-    predicted, names = m.predicted(value, features), list(e.reference)
+    predicted = m.predicted(value, features)
     found = drawn_errors(value, predicted, m.main, 60, rng, names).mean(axis=0)
     shapes = m.replicates or (m.main,)
     samples = np.concatenate([drawn_errors(value, predicted, shape, -(-draws // (2 * len(shapes))), rng, names) for shape in shapes])

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,10 +18,11 @@ from ..evaluation.measures import METRICS, get_metric
 from ..evaluation.predictions import Predictions
 
 # %% auto #0
-__all__ = ['MANY', 'METRIC_NAMES', 'MOST_CELLS', 'Open', 'open_answers', 'expected_metrics', 'drawn_metrics']
+__all__ = ['MANY', 'FINE', 'METRIC_NAMES', 'MOST_CELLS', 'DRAWN', 'BOXES', 'Open', 'open_answers', 'expected_metrics',
+           'drawn_metrics']
 
 # %% ../../nbs/07f_monitoring.expected.ipynb #abd0f123
-MANY = 20_000  # rows above which equal answers are gathered
+MANY, FINE = 20_000, 10_000  # rows above which nearly equal answers are gathered; cells that they go into
 METRIC_NAMES = {task: tuple(name for name, m in METRICS.items() if task in m.tasks) for task in ("binary", "multiclass")}
 
 
@@ -64,9 +66,52 @@ def open_answers(
         raise InputError(f"Scores, labels and chances must be of the same rows; there are {len(score):,}, {len(label):,} and {len(chance):,}.")
     if score.ndim == 2 or len(score) <= MANY:
         return Open(score, label, chance, np.ones(len(score), int))
-    _, first, cell, rows = np.unique(np.round(score, 4) * 2 + label * 10, return_index=True, return_inverse=True, return_counts=True)
-    means = [np.bincount(cell, part) / rows for part in (score, *chance.T)]
-    return Open(means[0], label[first], np.column_stack(means[1:]), rows)
+    return _gathered(Open(score, label, chance, np.ones(len(score), int)), _cells(score, label, np.ones(len(score)), FINE))
+
+# %% ../../nbs/07f_monitoring.expected.ipynb #ff75edb4
+def _cells(score: np.ndarray, label: np.ndarray, rows: np.ndarray, most: int) -> np.ndarray:
+    "The cell of each answer, shape (n,): few rows and close scores in each, fewest and closest at both ends; one label in all of it."
+    values, place = np.unique(score, return_inverse=True)
+    held = np.bincount(place, rows)
+    share = (np.cumsum(held) - held / 2) / held.sum()
+    steps = sum(np.arcsin(np.sqrt(np.clip(part, 0, 1))) * most / np.pi for part in (share, values)).astype(int)
+    return np.unique(steps[place] * 2 + label, return_inverse=True)[1]
+
+
+def _boxes(score: np.ndarray, label: np.ndarray, most: int) -> np.ndarray:
+    "The same for probabilities of several classes, shape (n, classes): the box with most to tell apart is cut in two, over and over (Bentley 1975)."
+    shape = np.arcsin(np.sqrt(np.clip(score, 0, 1)))
+
+    def weighed(at: np.ndarray) -> tuple[float, int, int, np.ndarray]:
+        wide = np.ptp(shape[at], axis=0)
+        return -float(wide.max()) * len(at), int(at[0]), int(wide.argmax()), at
+
+    heap = [weighed(np.flatnonzero(label == k)) for k in np.unique(label)]
+    heapq.heapify(heap)
+    while len(heap) < most and heap[0][0] < 0:
+        _, _, k, at = heapq.heappop(heap)
+        order = at[np.argpartition(shape[at, k], len(at) // 2)]
+        for half in (order[:len(at) // 2], order[len(at) // 2:]):
+            heapq.heappush(heap, weighed(half))
+    cell = np.empty(len(score), int)
+    for i, (*_, at) in enumerate(heap):
+        cell[at] = i
+    return cell
+
+# %% ../../nbs/07f_monitoring.expected.ipynb #4042fc1d
+def _gathered(answers: Open, cell: np.ndarray) -> Open:
+    "Answers of a cell as one, with the means of its rows."
+    rows = np.bincount(cell, answers.rows)
+    label = np.empty(len(rows), answers.label.dtype)
+    label[cell] = answers.label
+    score = _means(answers.score.reshape(len(cell), -1), cell, answers.rows)
+    return Open(score[:, 0] if answers.score.ndim == 1 else score, label, _means(answers.chance, cell, answers.rows), np.rint(rows).astype(int))
+
+
+def _means(parts: np.ndarray, cell: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    "Means of columns over the rows of each cell, shape (cells, columns)."
+    held = np.bincount(cell, rows)
+    return np.column_stack([np.bincount(cell, part * rows) / held for part in parts.T])
 
 # %% ../../nbs/07f_monitoring.expected.ipynb #7d91bf68
 def expected_metrics(
@@ -86,6 +131,7 @@ def expected_metrics(
 
 # %% ../../nbs/07f_monitoring.expected.ipynb #81abafd8
 MOST_CELLS = 4_000_000  # numbers drawn at once
+DRAWN, BOXES = 500, 2_000  # cells that outcomes of two classes are drawn for; of several classes
 
 
 def drawn_metrics(
@@ -96,13 +142,37 @@ def drawn_metrics(
     chances: Sequence[np.ndarray] = (),  # several ideas of the chances, each of shape (n, classes): so many draws for each of them
 ) -> np.ndarray:  # shape (draws, metrics); NaN where a draw leaves a metric undefined
     "What each metric turns out to be when outcomes come as their chances say."
-    p = dataclasses.replace(answers.doubled, weight=None)
-    statistics = [(get_metric(name), get_metric(name).statistic(p, name)) for name in metrics]
-    step = max(1, MOST_CELLS // max(answers.chance.size, 1))
-    parts = []
     sides = [dataclasses.replace(answers, chance=chance) for chance in chances] or [answers]
-    for side, start in ((side, start) for side in sides for start in range(0, draws, step)):
-        weights = Weights(side.drawn(min(step, draws - start), rng))
+    sides, shift = _fewer(answers, sides, metrics)
+    p = dataclasses.replace(sides[0].doubled, weight=None)
+    statistics = [(get_metric(name), get_metric(name).statistic(p, name)) for name in metrics]
+    step = max(1, MOST_CELLS // max(sides[0].chance.size, 1))
+    parts: list[np.ndarray] = []
+    waiting = [(side, min(step, draws - start)) for side in sides for start in range(0, draws, step)]
+    while waiting:  # ideas of few draws are measured together
+        some = [waiting.pop(0)]
+        while waiting and sum(many for _, many in some) + waiting[0][1] <= step:
+            some.append(waiting.pop(0))
+        weights = Weights(np.concatenate([side.drawn(many, rng) for side, many in some]))
         with np.errstate(invalid="ignore"):
             parts.append(np.column_stack([np.asarray(m.formula(s(weights.arranged(s.order))), float).ravel() for m, s in statistics]))
-    return np.concatenate(parts) if parts else np.empty((0, len(metrics)))
+    return _within(np.concatenate(parts) + shift, metrics) if parts else np.empty((0, len(metrics)))
+
+
+def _fewer(answers: Open, sides: list[Open], metrics: Sequence[str]) -> tuple[list[Open], np.ndarray]:
+    "Sides with their answers in fewer cells, and by how much that changes each metric."
+    several = answers.score.ndim == 2
+    if len(answers.rows) <= 2 * (BOXES if several else DRAWN):
+        return sides, np.zeros(len(metrics))
+    cell = _boxes(answers.score, answers.label, BOXES) if several else _cells(answers.score, answers.label, answers.rows, DRAWN)
+    fewer = _gathered(answers, cell)
+    fine, rough = (expected_metrics(each, metrics) for each in (answers, fewer))
+    shift = np.array([fine[name] - rough[name] if name in fine and name in rough else 0.0 for name in metrics])
+    return [dataclasses.replace(fewer, chance=_means(side.chance, cell, answers.rows)) for side in sides], shift
+
+
+def _within(samples: np.ndarray, metrics: Sequence[str]) -> np.ndarray:
+    "Samples in the range of their metric."
+    for i, name in enumerate(metrics):
+        samples[:, i] = np.clip(samples[:, i], *get_metric(name).range)
+    return samples

@@ -154,11 +154,11 @@ def expected_values(
     given: np.ndarray,  # answers to them
 ) -> dict[str, dict[str, Any]]:  # metric -> value, low, high, rows, kind
     "What the watched metrics are expected to be, outcomes unknown; nothing where no estimator can be had."
-    names = [metric.name for metric in lens.plan.metrics]
+    names = list(dict.fromkeys(metric.name for metric in lens.plan.metrics if lens.estimator and metric.name in lens.estimator.reference))
     if lens.estimator is None or not names or len(frame) < LEAST_LABELS:
         return {}
     try:
-        found = lens.estimator.estimate(given, frame if lens.experiment.task == "regression" else None)
+        found = lens.estimator.estimate(given, frame if lens.experiment.task == "regression" else None, metrics=names)
     except InputError:  # answers that are none
         return {}
     return {name: {**{key: found[name][key] for key in ("value", "low", "high")}, "rows": found.rows, "kind": "estimated"} for name in names if name in found}
@@ -186,7 +186,7 @@ class Look:
     def columns(self) -> dict[str, dict[str, Any]]:
         "Each column's measures and counts, as a window keeps them."
         keep = ("kind", "role", "psi", "psi_limit", "ks", "js", "kl", "p", "p_adjusted", "chi2_p", "effect", "missing", "unread", "new_share", "new_values", "means",
-                "importance", "severity", "alert", "why", "response")
+                "importance", "measure", "severity", "alert", "why", "response")
         found = self.report.columns if self.report else {}
         return {name: {**{key: getattr(c, key) for key in keep}, "profile": self.report.current.columns[name].to_dict()} for name, c in found.items()}  # type: ignore[union-attr]
 
@@ -244,7 +244,8 @@ def _compared(lens: Lens, frame: pd.DataFrame, given: np.ndarray | None) -> Drif
         answered = _watched(e, frame[rows], given[rows])[ANSWER]
         watched = watched.assign(**{ANSWER: answered.reindex(frame.index)})
     lost = [name for name in lens.plan.features if name in frame and name not in watched and name in lens.reference.columns]
-    return compare(lens.reference, watched.assign(**{name: frame[name] for name in lost}), importance=lens.importance or None)
+    return compare(lens.reference, watched.assign(**{name: frame[name] for name in lost}), importance=lens.importance or None,
+                   method=lens.plan.method, alert_threshold=lens.plan.limit)
 
 # %% ../../nbs/07dd_monitoring.lens.ipynb #0646fa7e
 def look(

@@ -5,7 +5,7 @@
 # %% ../../nbs/07bb_monitoring.playbook.ipynb #b22c1a53
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..core import catalog
@@ -79,15 +79,19 @@ def grade(
     others: int = 0,  # other looks at the same batch that share the level, such as a classifier's
 ) -> dict[str, ColumnDrift]:  # the same with adjusted p-values, severity, alert, reason and response
     "Pass the verdict on every column."
-    sides = {c.role for c in columns.values() if c.kind not in ("datetime", "id")}
-    looks = max(len(sides) + others, 1)
+    level = _level(((c.role, c.kind) for c in columns.values()), alpha, others)
     deciding = {name: method if getattr(c, method.key) is not None else replace(METHODS["PSI"], alert=_same(method)) for name, c in columns.items()}
     tests = {(name, key): p for name, c in columns.items() if c.role == "feature" and c.kind not in ("datetime", "id")
              for key, p in (("change", getattr(c, deciding[name].p)), ("missing", c.missing_p), ("new", c.new_p)) if p is not None}
     adjusted = dict(zip(tests, holm(list(tests.values())).tolist(), strict=True)) if tests else {}
     judge = {"feature": _feature, "label": _label, "prediction": _prediction}
     return {name: judge[c.role](c.replace(measure=deciding[name].key), {key: adjusted.get((name, key), 1.0) for key in ("change", "missing", "new")},
-                                alpha / looks, deciding[name]) for name, c in columns.items()}
+                                level, deciding[name]) for name, c in columns.items()}
+
+
+def _level(columns: Iterable[tuple[str, str]], alpha: float = ALPHA, others: int = 0) -> float:
+    "The level that is left for one look at a batch, of columns with their role and kind: features together, the label, the prediction, and others."
+    return alpha / max(len({role for role, kind in columns if kind not in ("datetime", "id")}) + others, 1)
 
 
 def _same(method: Method) -> float:

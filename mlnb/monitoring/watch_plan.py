@@ -17,6 +17,7 @@ from ..core.findings import Finding, Status, plain
 from ..core.items_monitoring import DRIFT_LIMITS
 from ..core.record_model import missing
 from ..evaluation.measures import METRICS, get_metric
+from .playbook import METHODS, find_method
 from .proxies import BUILT_IN
 from .spans import span_seconds
 
@@ -25,13 +26,9 @@ if TYPE_CHECKING:
     from mlnb.core.records_operations import Monitoring
 
 # %% auto #0
-__all__ = ['MEASURES', 'LIMITS', 'WatchedMetric', 'WatchPlan', 'read_plan', 'watch_plan']
+__all__ = ['WatchedMetric', 'WatchPlan', 'read_plan', 'watch_plan']
 
 # %% ../../nbs/07db_monitoring.watch_plan.ipynb #aa5a1801
-MEASURES = {"": "psi", "PSI": "psi", "KS-test": "ks", "JS-divergence": "js"}  # method of the record -> measure of a column
-LIMITS = {"psi": DRIFT_LIMITS["psi_alert"], "ks": 0.177, "js": 0.187}  # as large as PSI 0.2 for normal numbers; where the record names no threshold
-
-
 @dataclass(frozen=True)
 class WatchedMetric:
     "A metric of the model that is watched."
@@ -58,6 +55,11 @@ class WatchPlan:
     proxies: tuple[str, ...] = ()  # what can be seen before labels are there
     sources: Mapping[str, str] = field(default_factory=dict)  # batches, time, key, labels, requests, prometheus: those that are named
     notes: tuple[str, ...] = ()  # what the record leaves open, and what is done instead
+
+    @property
+    def method(self) -> str:
+        "The measure, as records and `compare` name it."
+        return next(name for name, method in METHODS.items() if method.key == self.measure)
 
     def to_dict(self) -> dict[str, Any]:
         "Plain JSON types."
@@ -92,17 +94,16 @@ def read_plan(
 ) -> WatchPlan:  # what the monitor does
     "The record as a plan. Raises `ConfigError` or `InputError` for a name, a length of time or a limit that means nothing."
     drift, concept, service = record.data_drift, record.concept_drift, record.model_performance
-    measure = MEASURES[drift.method]
-    limit = LIMITS[measure] if drift.alert_threshold is None else drift.alert_threshold
+    decides = find_method(drift.method or "PSI", drift.alert_threshold)
     given = {name: str(value) for name, value in record.sources.model_dump().items() if value}
     others = {name: str(value) for name, value in (fallback or {}).items() if value and (name not in ("batches", "requests") or not {"batches", "requests"} & set(given))}
     delay = concept.ground_truth_delay.strip()
     kl = next((_kl_limit(m) for m in service.metrics if m.name == "prediction_distribution"), DRIFT_LIMITS["kl_prediction"])
     notes = [] if drift.method else ["data_drift.method is open: PSI is taken"]
     notes += [] if drift.check_frequency else ["data_drift.check_frequency is open: windows are days"]
-    notes += [] if drift.alert_threshold is not None else [f"data_drift.alert_threshold is open: {limit:g} is taken"]
+    notes += [] if drift.alert_threshold is not None else [f"data_drift.alert_threshold is open: {decides.alert:g} is taken"]
     return WatchPlan(
-        span_seconds(drift.check_frequency or "daily", "data_drift.check_frequency"), measure, limit, tuple(drift.features_to_monitor), kl,
+        span_seconds(drift.check_frequency or "daily", "data_drift.check_frequency"), decides.key, decides.alert, tuple(drift.features_to_monitor), kl,
         tuple(_metrics(record, primary)), {name: value for name, value in service.latency.model_dump().items() if value is not None},
         service.throughput.requests_per_second, service.throughput.error_rate_threshold,
         None if not delay else 0 if delay.lower() in ("0", "none", "no delay") else span_seconds(delay, "concept_drift.ground_truth_delay"),
