@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import InputError
+from ..core.errors import InputError, MlnbError
 from ..deployment.rollout import FILE, Rollout, read_rollout, save_rollout
 from ..experiments.files import read_experiment
 from ..experiments.lifecycle import use_experiment
+from ..experiments.sync import push
 from ..experiments.tracking import Experiment, current_experiment
 from .canary_steps import deployed
 from .deliveries import deliver
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['EVENTS', 'JOURNAL', 'log_event', 'read_events', 'notify', 'restore']
+__all__ = ['EVENTS', 'JOURNAL', 'log_event', 'read_events', 'notify', 'restore', 'catch_up']
 
 # %% ../../nbs/07hn_monitoring.retrain_end.ipynb #912cf422
 EVENTS = f"{FOLDER}/events.jsonl"
@@ -79,6 +81,18 @@ def _told(project: Project, run: Run, event: str, words: str, now: datetime.date
     came = deliver(project.path / JOURNAL, [Notice("raised", alert, run.started)], sinks, as_text(now), {"project": project.config.name})
     return {"asked": True, **came.to_dict(), "problems": [*wrong, *came.problems]}
 
+# %% ../../nbs/07hn_monitoring.retrain_end.ipynb #918a9212
+def _registered(project: Project, run: Run) -> dict[str, str]:
+    "Put the registry as the end of a run wants it."
+    sides = [str(run.champion["name"]), *([run.challenger] if run.state in ("deployed", "taken back") else [])]
+    old, *new = (e if e.run_id else push(project, e.id) for e in (read_experiment(project, name) for name in sides))
+    aliases: dict[str, Experiment | None] = {"champion": old, "production": old, "challenger": None}
+    if run.state == "deployed":
+        aliases |= {"champion": new[0], "production": new[0], "previous": old}
+    elif run.state == "taken back":
+        aliases["previous"] = new[0]
+    return set_aliases(project, aliases)
+
 # %% ../../nbs/07hn_monitoring.retrain_end.ipynb #04b876df
 def notify(
     project: Project,  # the project
@@ -87,19 +101,17 @@ def notify(
 ) -> dict[str, Any]:  # what was done
     "The fifth stage."
     asked, event = run.settings.get("pipeline", {}).get("5_notification", ()), run.state
-    old = read_experiment(project, str(run.champion["name"]))
-    aliases: dict[str, Experiment | None] = {"champion": old, "production": old, "challenger": None}
-    if event == "deployed":
-        new = read_experiment(project, run.challenger)
-        if current_experiment(project).id != new.id:
-            use_experiment(project, new.id)
-        aliases = {"champion": new, "production": new, "previous": old, "challenger": None}
-    registry = set_aliases(project, aliases) if "update_model_registry" in asked and run.steps else {}
+    if event == "deployed" and current_experiment(project).id != run.challenger:
+        use_experiment(project, run.challenger)
+    registry = _registered(project, run) if "update_model_registry" in asked and run.steps else {}
     logged = log_event(project.path, run, event, now) if "log_retraining_event" in asked else {}
     words = f"{run.id}: {run.challenger or 'no model'} is {event}. {' '.join(run.reasons[:2])}".strip()
     told = _told(project, run, event, words, now)
-    said = [f"{words}"] + ([f"The registry was not updated: {registry['problem']}"] if "problem" in registry else [])
-    return {"end": "passed", "reasons": said, "event": logged, "registry": registry, "told": told, "in_use": current_experiment(project).id}
+    return {"end": "passed", "reasons": _reasons(words, registry), "event": logged, "registry": registry, "told": told, "in_use": current_experiment(project).id}
+
+
+def _reasons(words: str, registry: Mapping[str, str]) -> list[str]:
+    return [words, *([f"The registry was not updated, and is tried again next time: {registry['problem']}"] if "problem" in registry else [])]
 
 # %% ../../nbs/07hn_monitoring.retrain_end.ipynb #5af55e2c
 def restore(
@@ -118,12 +130,57 @@ def restore(
             raise InputError("No retraining put the model in use there, so there is none to put back. Choose one by hand: mlnb experiments list")
         words = f"Taken back by {by.strip()}: {why.strip()}"
         run = keep_stage(run, "canary_9", {"number": 9, "share": 0, "since": as_text(now), "state": "taken back", "why": words}, now)
-        old, new = (read_experiment(project, str(name)) for name in (run.champion["name"], run.challenger))
-        there = read_rollout(project.path / FILE)
-        if there is not None and there.champion.name == new.id:
-            save_rollout(project.path / FILE, Rollout(deployed(project, old), as_text(now), revision=there.revision + 1))
+        return _returned(project, run, now)
+
+
+def _returned(project: Project, run: Run, now: datetime.datetime) -> Run:
+    "What the decision to take a model back asks for; whatever of it is done stays done."
+    old, new, step, there = read_experiment(project, str(run.champion["name"])), run.challenger, run.steps[-1], read_rollout(project.path / FILE)
+    if there is not None and there.champion.name == new:
+        save_rollout(project.path / FILE, Rollout(deployed(project, old), as_text(now), revision=there.revision + 1))
+    if current_experiment(project).id == new:
         use_experiment(project, old.id)
-        set_aliases(project, {"champion": old, "production": old, "previous": new})
-        log_event(project.path, run, "taken back", now, words)
-        _told(project, run, "taken back", f"{run.id}: {new.id} is taken back. {words}", now)
-    return run
+    registry = _registered(project, run)
+    log_event(project.path, run, "taken back", now, step["why"])
+    told = _told(project, run, "taken back", f"{run.id}: {new} is taken back. {step['why']}", now)
+    return keep_stage(run, "canary_9", {**step, "registry": registry, "told": told}, now)
+
+# %% ../../nbs/07hn_monitoring.retrain_end.ipynb #5b3fe7fd
+def catch_up(
+    project: Project,  # the project
+    now: datetime.datetime,  # when
+) -> list[str]:  # what was made up for, and what still could not be
+    "Do what the ends of runs still owe; only while no run is open. Raises nothing for what still cannot be done."
+    runs = [run for run in read_runs(project.path) if not run.next]
+    latest = next((run.id for run in reversed(runs) if run.steps), "")
+    said = []
+    for run in runs:
+        try:
+            said += _owed(project, run, run.id == latest, now)
+        except MlnbError as error:
+            said.append(f"{run.id}: what it owes cannot be done: {error}")
+    return said
+
+
+def _owed(project: Project, run: Run, latest: bool, now: datetime.datetime) -> list[str]:
+    back = run.state == "taken back"
+    stage, kept = ("canary_9", run.steps[-1]) if back else ("notification", run.stages["notification"])
+    if back and "told" not in kept:  # cut off
+        if not latest or current_experiment(project).id not in (run.challenger, run.champion["name"]):
+            return []
+        _returned(project, run, now)
+        return [f"{run.id}: what was left of taking {run.challenger} back is done."]
+    registry, told, said = dict(kept.get("registry", {})), dict(kept.get("told", {})), []
+    words = f"{run.id}: {run.challenger} is taken back. {kept['why']}" if back else str(kept["reasons"][0])
+    if latest and "problem" in registry:
+        registry = _registered(project, run)
+        said.append(f"{run.id}: {'the registry still does not know: ' + registry['problem'] if 'problem' in registry else 'the registry knows now.'}")
+    if told.get("waiting") or told.get("problems"):
+        more = _told(project, run, run.state, words, now)
+        waits = list(dict.fromkeys([*more["waiting"], *more["problems"]]))
+        said.append(f"{run.id}: {'its message still waits: ' + '; '.join(map(str, waits)) if waits else 'its message was taken now.'}")
+        told = {**more, "sent": {**told.get("sent", {}), **more["sent"]}}
+    whole = {**kept, "registry": registry, "told": told} | ({} if back else {"reasons": _reasons(words, registry)})
+    if whole != kept and said:
+        keep_stage(run, stage, whole, now)
+    return said

@@ -26,7 +26,7 @@ from .duel import decide, face_off
 from .golden import golden_rows, shared
 from .new_data import validate
 from .new_rows import gather
-from .retrain_end import notify
+from .retrain_end import catch_up, notify
 from .retrain_plan import retrain_settings, setting_problems
 from .retrain_runs import STAGES, Run, alone, begin_run, keep_stage, read_runs
 from .spans import as_moment
@@ -114,10 +114,15 @@ class Retrained:
     run: Run | None  # the run that was begun or went on; None when nothing was due
     triggers: Triggers | None = None  # what was looked at, when no run was open
     begun: bool = False  # whether the run is new
+    late: tuple[str, ...] = ()  # what was made up for that ended runs owed, and what still could not be
 
     @property
     def words(self) -> str:
         "In a sentence."
+        return " ".join([*self.late, self._now])
+
+    @property
+    def _now(self) -> str:
         if self.run is None:
             return "Nothing is due, and no run is open."
         r, step = self.run, self.run.steps[-1] if self.run.steps else None
@@ -128,7 +133,8 @@ class Retrained:
 
     def to_dict(self) -> dict[str, Any]:
         "Plain JSON types."
-        return {"run": self.run.to_dict() if self.run else None, "triggers": self.triggers.to_dict() if self.triggers else None, "begun": self.begun, "words": self.words}
+        return {"run": self.run.to_dict() if self.run else None, "triggers": self.triggers.to_dict() if self.triggers else None,
+                "begun": self.begun, "late": list(self.late), "words": self.words}
 
     def __repr__(self) -> str:
         return f"Retrained({self.words})"
@@ -152,11 +158,15 @@ def retrain(
     "Begin what is due, go on with what was begun. Raises `ConfigError` for a record that cannot be followed, `InputError` while another process retrains."
     if until and until not in STAGES:
         raise ConfigError(f"There is no stage {until!r}. Stages are {listed(STAGES)}.{did_you_mean(until, STAGES)}")
-    moment, seen, begun = as_moment(now), None, False
+    moment, seen, begun, late = as_moment(now), None, False, []
     with alone(project.path):
         runs = read_runs(project.path)
         run = runs[-1] if runs and runs[-1].next else None
         if run is None:
+            late = catch_up(project, moment)
+            stands = project.findings().get("RETRAIN") if runs else None
+            if stands is not None and stands.status in ("stale", "not_checked"):  # cut off before it was written, or caught up
+                _noted(project)
             seen, run = _begun(project, moment, anyway)
             begun = run is not None
         last = STAGES.index(until or STAGES[-1])
@@ -165,8 +175,12 @@ def retrain(
             if run.next == before:  # the canary waits
                 break
     if run is not None and not run.next:
-        project.note([_verdict(project, [*read_runs(project.path)])], source="retrain", inputs=("record:retraining", "retraining"))
-    return Retrained(run, seen, begun)
+        _noted(project)
+    return Retrained(run, seen, begun, tuple(late))
+
+
+def _noted(project: Project) -> None:
+    project.note([_verdict(project, read_runs(project.path))], source="retrain", inputs=("record:retraining", "retraining"))
 
 
 def _begun(project: Project, now: datetime.datetime, anyway: str) -> tuple[Triggers, Run | None]:

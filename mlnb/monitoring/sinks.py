@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from ..core.errors import MlnbError
 
 if TYPE_CHECKING:
+    import ssl
     from email.message import EmailMessage
 
     from mlnb.core.project import Project
@@ -97,6 +98,35 @@ def _key(line: str) -> str:
     except (ValueError, TypeError, KeyError):
         return ""
 
+# %% ../../nbs/07dg_monitoring.sinks.ipynb #6d72e0ec
+def _ascii(key: str) -> str:
+    "A key that may stand in a header; other characters are escaped."
+    return key.encode("ascii", "backslashreplace").decode().replace("\r", "").replace("\n", "")
+
+
+def _distrusted(who: str, error: ssl.SSLCertVerificationError) -> str:
+    "What to say when a certificate will not do."
+    if error.verify_code in (62, 64):  # OpenSSL: another host, another IP address
+        todo = "Use the name that the certificate is for"
+    else:
+        todo = "If it is signed by an authority of your own, name the file with that authority's certificate in the environment variable SSL_CERT_FILE"
+    return f"{who} is not trusted: {error.verify_message or 'its certificate cannot be verified'}. {todo}; the message waits and was shown to nobody"
+
+
+def _unsent(host: str, error: Exception) -> str:
+    "What to say when a mail server did not take a mail."
+    import smtplib
+    import ssl
+
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _distrusted(f"the mail server {host}", error)
+    if isinstance(error, smtplib.SMTPNotSupportedError):
+        return (f"the mail server {host} cannot do what is asked of it (STARTTLS, or a log-in). Name another port in monitoring.yaml (alerts.email.smtp), "
+                "or set starttls: false where the network can be trusted; the mail waits")
+    if isinstance(error, smtplib.SMTPAuthenticationError):
+        return f"the mail server {host} refuses user or password. Look at the environment variables that monitoring.yaml names (user_env, password_env); the mail waits"
+    return f"the mail server {host} did not take the mail: {type(error).__name__}"
+
 # %% ../../nbs/07dg_monitoring.sinks.ipynb #e264e5a5
 @dataclass(frozen=True)
 class WebhookSink:
@@ -138,16 +168,13 @@ class WebhookSink:
                 status = wire.getresponse().status
             finally:
                 wire.close()
+        except ssl.SSLCertVerificationError as error:
+            raise SinkError(_distrusted(f"the webhook at {parts.hostname}", error)) from None
         except (OSError, ValueError, http.client.HTTPException) as error:
             said = f"no answer within {self.timeout:g} s" if isinstance(error, TimeoutError) else type(error).__name__
             raise SinkError(f"the webhook at {parts.hostname} cannot be reached: {said}") from None
         if not 200 <= status < 300:
             raise SinkError(f"the webhook at {parts.hostname} answered {status}", refused=400 <= status < 500 and status not in (401, 403, 404, 408, 425, 429))
-
-
-def _ascii(key: str) -> str:
-    "A key that may stand in a header; other characters are escaped."
-    return key.encode("ascii", "backslashreplace").decode().replace("\r", "").replace("\n", "")
 
 # %% ../../nbs/07dg_monitoring.sinks.ipynb #2a4d7f52
 @dataclass(frozen=True)
@@ -197,7 +224,7 @@ class MailSink:
         except smtplib.SMTPRecipientsRefused:
             raise SinkError(f"the mail server {self.host} refused every address", refused=True) from None
         except (OSError, smtplib.SMTPException) as error:
-            raise SinkError(f"the mail server {self.host} did not take the mail: {type(error).__name__}") from None
+            raise SinkError(_unsent(self.host, error)) from None
 
 # %% ../../nbs/07dg_monitoring.sinks.ipynb #a7430815
 DEFAULT_FILE = "monitoring/alerts.jsonl"
