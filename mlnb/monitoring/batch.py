@@ -82,8 +82,10 @@ def project_reference(
     "The profile that later batches are compared with."
     e = current_experiment(project)
     kept = project.result("reference", fresh=True)
-    if kept is not None and (found := Profile.from_json(json.dumps(kept), "results/reference.json")).model in ("", e.id):
-        return found  # else somebody put the profile of another model there
+    if kept is not None:
+        known = Profile.from_json(json.dumps(kept), "results/reference.json")
+        if known.model in ("", e.id):  # else somebody put the profile of another model there
+            return known
     if project.result("reference") is None and (found := _kept_beside_model(project, e)):
         project.save_result("reference", found.to_dict(), inputs=("model", "holdout"))
         return found
