@@ -17,6 +17,7 @@ from mlnb.evaluation.measures import METRICS
 from mlnb.monitoring import expected
 from mlnb.monitoring.estimated import Estimator, fit_estimator, read_estimator
 from mlnb.monitoring.expected import drawn_metrics, expected_metrics, open_answers
+from mlnb.monitoring.expected_errors import fit_shape
 from mlnb.monitoring.label_delay import label_calendar, label_state, parse_delay
 from mlnb.monitoring.late_labels import join_labels
 from mlnb.monitoring.proxies import proxy_metrics, proxy_values
@@ -419,3 +420,15 @@ def test_only_the_metrics_asked_for() -> None:
     assert list(some) == [name for name in every if name in ("f1", "roc_auc")] and all(some[name] == every[name] for name in some)
     with pytest.raises(InputError, match="mae cannot be estimated: this estimator was fitted for"):
         made.estimate(score[:900], metrics=["mae"])
+
+
+def test_errors_come_as_often_as_their_shares_say() -> None:
+    rng = np.random.default_rng(0)
+    size = rng.uniform(1, 3, 4000)
+    shape = fit_shape(size * rng.laplace(0, 1, 4000), size)
+    sizes = np.repeat(np.sort(shape.sizes(size))[[100, 3900]], 100_000)  # the first and the last group
+    drawn = shape.draw(sizes, rng) / sizes
+    for part, table in ((drawn[:100_000], shape.factors[0]), (drawn[100_000:], shape.factors[-1])):
+        assert set(np.round(part, 9)) <= set(np.round(table[:, 0], 9))
+        below = [(part <= factor + 1e-9).mean() for factor in table[:, 0]]
+        assert np.allclose(below, table[:, 1], atol=4.5 * 0.5 / 100_000**0.5 + 2e-5)
