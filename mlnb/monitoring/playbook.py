@@ -82,11 +82,17 @@ def grade(
     level = _level(((c.role, c.kind) for c in columns.values()), alpha, others)
     deciding = {name: method if getattr(c, method.key) is not None else replace(METHODS["PSI"], alert=_same(method)) for name, c in columns.items()}
     tests = {(name, key): p for name, c in columns.items() if c.role == "feature" and c.kind not in ("datetime", "id")
-             for key, p in (("change", getattr(c, deciding[name].p)), ("missing", c.missing_p), ("new", c.new_p)) if p is not None}
+             for key, p in (("change", _changed(c, deciding[name])), ("missing", c.missing_p), ("new", c.new_p)) if p is not None}
     adjusted = dict(zip(tests, holm(list(tests.values())).tolist(), strict=True)) if tests else {}
     judge = {"feature": _feature, "label": _label, "prediction": _prediction}
     return {name: judge[c.role](c.replace(measure=deciding[name].key), {key: adjusted.get((name, key), 1.0) for key in ("change", "missing", "new")},
                                 level, deciding[name]) for name, c in columns.items()}
+
+
+def _changed(c: ColumnDrift, method: Method) -> float | None:
+    "How likely chance alone is to change a column so much. PSI forgets the order of the bins, so for numbers KS looks too: it sees small shifts of all values far earlier."
+    p = getattr(c, method.p)
+    return min(1.0, 2 * min(p, c.ks_p)) if p is not None and method.key == "psi" and c.ks_p is not None else p
 
 
 def _level(columns: Iterable[tuple[str, str]], alpha: float = ALPHA, others: int = 0) -> float:
