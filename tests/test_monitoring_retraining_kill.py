@@ -25,7 +25,7 @@ from mlnb.monitoring.retrain_end import read_events
 from mlnb.monitoring.retrain_runs import STAGES, read_runs
 
 CHILD = """
-import datetime, json, os, pathlib, shutil, signal, sys
+import contextlib, datetime, importlib, json, os, pathlib, shutil, signal, sys
 import mlflow, mlflow.tracking, mlflow.store.tracking.sqlalchemy_store, matplotlib.pyplot, pandas, pyarrow.parquet, scipy.stats, skops.io, sklearn.pipeline, xgboost
 import ibis, ibis.backends.duckdb  # once, so that a fork costs little
 from mlnb.core.project import Project
@@ -58,7 +58,8 @@ def ended(folder, hours, until, at):
             setattr(os, name, killed_in(name))
         try:
             retrain(Project(folder / "p"), later + datetime.timedelta(hours=hours), until=until)
-            sys.stderr.flush()
+            if not at:
+                (template.parent / "imported.json").write_text(json.dumps([*sys.modules]))
             os._exit(0)
         except BaseException as error:
             print(repr(error), file=sys.stderr, flush=True)
@@ -73,6 +74,10 @@ for turn, (hours, until, every) in enumerate(json.loads(sys.argv[3])):
     whole = template.parent / f"{turn}-whole"
     shutil.copytree(template, whole)
     ended(whole, hours, until, 0)
+    for name in json.loads((template.parent / "imported.json").read_text()):
+        if name.partition(".")[0] in ("mlnb", "mlflow", "sqlalchemy", "alembic", "sklearn", "scipy", "pandas", "pyarrow", "matplotlib", "skops", "xgboost", "filelock"):
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)  # not again in every fork
     at, code = 1 - every, -9
     while code:
         at += every
