@@ -10,9 +10,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from mail_server import MailServer
 from watched import Hook, batch, copied, loans, trained
 
 from mlnb.core.project import Project
+from mlnb.monitoring.deliveries import JOURNAL, Journal
 from mlnb.monitoring.windows import read_windows
 
 NOW = "2026-03-03T06:00"
@@ -87,9 +89,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def test_killed_at_every_step_nothing_is_lost_and_nobody_is_told_twice(project: Project, tmp_path: Path) -> None:
-    with Hook() as hook:
+    with Hook() as hook, MailServer() as mails:
         (tmp_path / "template").mkdir()
-        made = copied(project, tmp_path / "template", data_drift={"features_to_monitor": ["income"]}, alerts={"file": "told.jsonl", "webhook": {"url": hook.url}},
+        made = copied(project, tmp_path / "template", data_drift={"features_to_monitor": ["income"]}, alerts={"file": "told.jsonl", "webhook": {"url": hook.url}, "email": {
+                          "to": ["team@example.org"], "from": "ml@example.org", "smtp": f"127.0.0.1:{mails.port}", "starttls": False}},
                       model_performance={"metrics": [{"name": "prediction_distribution", "threshold": 9}]})
         batch(made, "2026-03-02.csv", loans(60, 2, 900).drop(columns="y"))
         with tempfile.TemporaryFile("w+") as said:
@@ -113,3 +116,10 @@ def test_killed_at_every_step_nothing_is_lost_and_nobody_is_told_twice(project: 
     posted = Counter(hook.keys)
     assert set(posted) == wanted  # the same key, whenever it comes
     assert len(runs) <= posted[next(iter(wanted))] <= len(runs) + 4  # again only for a kill between the answer and our note of it
+    # Mail has no answer to "did you take this before?", so a kill between the server's 250 and our note sends it once more: at least once for every run, and more than
+    # once only then, with the same Message-ID, by which the receiver drops the second.
+    assert len(set(mails.identities)) == 1 and mails.identities[0].endswith("@mlnb.invalid>")
+    assert len(runs) <= len(mails.identities) == len(mails.mails) <= len(runs) + 4
+    for path, _ in runs:
+        states = Journal(Path(path) / JOURNAL).states()
+        assert {sink: state for (sink, key), state in states.items() if key} == dict.fromkeys(("file", "webhook", "email"), "sent")

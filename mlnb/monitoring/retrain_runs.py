@@ -117,7 +117,7 @@ def begin_run(
     settings: Mapping[str, Any],  # `retraining.yaml`, as it is now
 ) -> Run:  # without a stage so far
     "Begin a run."
-    known = [int(m[1]) for path in (project / FOLDER).glob("RETRAIN-*") if (m := _ID.fullmatch(path.name))]
+    known = [int(m[1]) for path in (project / FOLDER).glob("RETRAIN-*") if (m := _ID.fullmatch(path.name)) and (path / "run.json").is_file()]
     path = project / FOLDER / f"RETRAIN-{max(known, default=0) + 1:04d}"
     document = {"started": as_moment(now).isoformat(timespec="seconds"), "why": why, "champion": champion, "settings": settings}
     write_atomic(path / "run.json", json.dumps(plain(document), indent=1))
