@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from mlnb.monitoring.drift import DriftReport
 
 commands = typer.Typer(add_completion=False)
+Engine = Annotated[str, typer.Option("--engine", help="Where files are read: duckdb, spark, or the URL of an Ibis backend.")]
 
 # %% auto #0
-__all__ = ['commands', 'quality_command', 'leaks_command', 'drift_command']
+__all__ = ['commands', 'Engine', 'quality_command', 'leaks_command', 'drift_command']
 
 # %% ../nbs/12ce_cli_data.ipynb #736c138a
 def _save_cells(table: Table, rules: DataRules, path: str) -> str:
@@ -60,6 +61,7 @@ def quality_command(
     rules: Annotated[str, typer.Option("--rules", metavar="FILE", help="Rules to hold values against, instead of rules read off the table.")] = "",
     save_rules: Annotated[str, typer.Option("--save-rules", metavar="FILE", help="Keep the rules as a file to edit.")] = "",
     cells: Annotated[str, typer.Option("--cells", metavar="FILE", help="List the cells that break a rule, as CSV.")] = "",
+    engine: Engine = "duckdb",
     gate: Gate = False,
     as_json: Json = False,
 ) -> Answer:
@@ -71,6 +73,7 @@ def quality_command(
       mlnb quality 'events/*.parquet' --target churned --time day --need hourly --gate --json
       mlnb quality customers.csv --save-rules rules.yaml     then edit, and run again with
       mlnb quality customers.csv --rules rules.yaml --cells wrong.csv
+      mlnb quality 'events/*.parquet' --engine spark
     """
     import datetime
 
@@ -78,10 +81,10 @@ def quality_command(
     from mlnb.data import rules as known
     from mlnb.data.quality import assess
 
-    table = open_table(data)
+    table = open_table(data, engine=engine)
     given = known.load_rules(rules, table) if rules else None
     report = assess(table, target=target, time=time, task=task, now=datetime.datetime.now(datetime.UTC).date(), rules=given, need=need, key=key or (),
-                    truth=open_table(reference) if reference else None)
+                    truth=open_table(reference, engine=engine) if reference else None)
     if save_rules:
         tell(f"Rules, to be edited: {known.save_rules(report.rules, save_rules)}")
     if cells:
@@ -184,7 +187,7 @@ def drift_command(
     multivariate: Annotated[bool, typer.Option("--multivariate", help="Look at rows too: all columns together, segments, and what drift costs.")] = False,
     entity: Entity = "",
     metric: Annotated[str, typer.Option("--metric", help="What costs are measured in, with --multivariate.")] = "",
-    engine: Annotated[str, typer.Option("--engine", help="Where files are read: duckdb, spark, or the URL of an Ibis backend.")] = "duckdb",
+    engine: Engine = "duckdb",
     gate: Gate = False,
     as_json: Json = False,
 ) -> Answer:

@@ -101,6 +101,17 @@ def test_drift_is_the_same_and_the_command_takes_the_engine(sides, monkeypatch) 
     assert wrong.exit_code == 2 and "'spark'" in wrong.output
 
 
+def test_the_quality_of_a_table_is_the_same(sides) -> None:
+    def score(*more: str) -> dict:
+        found = CliRunner().invoke(app, ["quality", str(sides / "then.parquet"), "--json", *more])
+        assert found.exit_code == 0, found.output
+        return json.loads(found.stdout)
+
+    duck, spark = score(), score("--engine", "spark")
+    assert duck["total"] == spark["total"] and duck["rows"] == spark["rows"]
+    assert [(f["code"], f["status"]) for f in duck["findings"]] == [(f["code"], f["status"]) for f in spark["findings"]]
+
+
 def test_edges_taken_on_spark_are_used_by_both(sides, monkeypatch) -> None:
     monkeypatch.setattr(scan, "IN_MEMORY", 0)
     columns = ["usage", "tickets", "plan"]

@@ -189,7 +189,7 @@ def _rows_too(project: Project, e: Experiment, entity: str) -> dict[str, Any]:
     return {"multivariate": True, "reference_rows": kept, "known": _predictions(e, rows[e.target].to_numpy(), answered), "metric": e.comparison["primary"],
             "entity": entity if entity in kept else ""}
 
-
+# %% ../../nbs/07c_monitoring.batch.ipynb #d4e2bb01
 def project_drift(
     project: Project,  # the project, with a trained model
     current: object = None,  # path, frame or table of a later batch
