@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,9 +13,11 @@ from scipy import stats
 
 from mlnb.core.errors import InputError
 from mlnb.core.findings import Status
+from mlnb.monitoring.chance import holm, pool
 from mlnb.monitoring.comparison import ColumnDrift, compare_column
 from mlnb.monitoring.drift import compare
-from mlnb.monitoring.nulls import js_chance, ks_chance, transport_chance
+from mlnb.monitoring.looks import adjusted
+from mlnb.monitoring.nulls import js_chance, ks_chance, score_chance, transport_chance
 from mlnb.monitoring.playbook import METHODS, find_method, grade
 from mlnb.monitoring.profile import profile
 from mlnb.monitoring.scan import count_numbers, count_values, find_edges
@@ -71,6 +75,61 @@ def test_p_values_of_every_measure_hold_their_level(bins, n, m, level):
     for found in ([ks_chance(p, q) for p, q in pairs], [js_chance(p, q) for p, q in pairs], [transport_chance(edges, p, q) for p, q in pairs]):
         share = (np.array(found) < level).mean()
         assert level / 3 <= share <= most  # not too many, and not so few that nothing would be found
+
+
+@pytest.mark.parametrize("p", [np.full(20, 0.05), np.r_[0.96, 0.01, 0.01, 0.01, 0.005, 0.005], np.r_[0.7 ** np.arange(15) * 0.3, 0.7**15]], ids=["equal", "zeros", "skewed"])
+@pytest.mark.parametrize(("n", "m"), [(10_000, 200), (10_000, 1000), (300, 300)])
+def test_normal_scores_hold_small_levels_for_skewed_counts(p, n, m):
+    rng, times = np.random.default_rng(5), 4000
+    found = np.array([score_chance(a, b) for a, b in zip(*(rng.multinomial(rows, p, times) for rows in (n, m)), strict=True)])
+    for level in (0.05, 0.01, 0.002):
+        assert ((found < level).mean(axis=0) <= level + 3 * np.sqrt(level / times)).all()
+    assert (found < 0.05).mean(axis=0)[0] > 0.03
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_normal_scores_agree_with_permutations(seed):
+    rng = np.random.default_rng(seed)
+    p = np.r_[0.08, 0.08, rng.dirichlet(np.full(6, 9.0)) * 0.84]
+    a, b = rng.multinomial(400, p), rng.multinomial(140, p)
+    b[[0, -1]] += np.array([9, 4]) * (seed % 2)
+    both = a + b
+    assert (pool(a, b) == np.arange(8)).all()
+    ends = stats.norm.ppf(np.r_[0, np.cumsum(both) / both.sum()].clip(0, 1))
+    inside = [np.linspace(stats.norm.cdf(low), stats.norm.cdf(high), 20_002)[1:-1] for low, high in itertools.pairwise(ends)]
+    shift = np.array([stats.norm.ppf(u).mean() for u in inside])  # scores by averaging over the ranks of a bin
+    square = np.array([(stats.norm.ppf(u) ** 2).mean() for u in inside]) - 1
+    w = both / both.sum()
+    spread = square - (w * shift * square).sum() / (w * shift**2).sum() * shift
+    drawn = rng.multivariate_hypergeometric(both, int(b.sum()), size=40_000)
+    for scores, found in zip((shift, spread), score_chance(a, b), strict=True):
+        middle = b.sum() * (w * scores).sum()
+        permuted = (np.abs(drawn @ scores - middle) >= abs(b @ scores - middle) - 1e-9).mean()
+        assert found == pytest.approx(permuted, abs=0.02)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.floats(1e-6, 1), st.sampled_from([0.5, 1, 2, 6])), min_size=1, max_size=6))
+def test_weighted_holm_is_the_closed_test(tests):
+    p, w = (np.array(x) for x in zip(*tests, strict=True))
+    subsets = [list(s) for size in range(1, len(p) + 1) for s in itertools.combinations(range(len(p)), size)]
+    closed = [min(max((p[s] * w[s].sum() / w[s]).min() for s in subsets if i in s), 1.0) for i in range(len(p))]
+    assert holm(p, w) == pytest.approx(np.array(closed))
+
+
+def test_a_small_shift_of_all_values_is_seen_among_many_columns():
+    rng = np.random.default_rng(2)
+    then = rng.normal(size=(10_000, 30))
+    edges = [find_edges(x) for x in then.T]
+    reference = [count_numbers(x, e) for x, e in zip(then.T, edges, strict=True)]
+    seen = {"nothing": 0, "shift": 0}
+    for _ in range(60):
+        for what in seen:
+            now = rng.normal(size=(1000, 30))
+            now[:, 0] += 0.16 * (what == "shift")
+            columns = {f"x{i}": compare_column(reference[i], count_numbers(now[:, i], edges[i])) for i in range(30)}
+            seen[what] += any(p < 0.05 for p in adjusted(columns, dict.fromkeys(columns, "p")).values())
+    assert seen["nothing"] <= 7 and seen["shift"] >= 45  # a t-test at 5 % over 30 columns sees it in 52 of 60
 
 
 def test_the_bridge_agrees_with_a_simulation():

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
-import tempfile
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from killed import said_by
 from retraining_world import LATER, make_project, write_records
 
 from mlnb.core.project import Project
@@ -23,54 +21,29 @@ from mlnb.monitoring.golden import golden_looks
 from mlnb.monitoring.model_registry import read_aliases
 from mlnb.monitoring.retrain_end import read_events
 from mlnb.monitoring.retrain_runs import STAGES, read_runs
+from mlnb.monitoring.retraining import retrain
 
 CHILD = """
-import contextlib, datetime, importlib, json, os, pathlib, shutil, signal, sys
+import contextlib, datetime, importlib, json, pathlib, shutil, sys
 import mlflow, mlflow.tracking, mlflow.store.tracking.sqlalchemy_store, matplotlib.pyplot, pandas, pyarrow.parquet, scipy.stats, skops.io, sklearn.pipeline, xgboost
 import ibis, ibis.backends.duckdb  # once, so that a fork costs little
+import killed
 from mlnb.core.project import Project
 from mlnb.monitoring.retraining import retrain
 
 template, later = pathlib.Path(sys.argv[1]), datetime.datetime.fromisoformat(sys.argv[2])
-real = {name: getattr(os, name) for name in ("write", "replace")}
-seen, point = 0, 0
-
-
-def killed_in(name):
-    def call(*args, **more):
-        global seen
-        seen += 1
-        if seen == point:
-            if name == "write":  # half of a line
-                real["write"](args[0], bytes(args[1])[: len(args[1]) // 2])
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real[name](*args, **more)
-    return call
 
 
 def ended(folder, hours, until, at):
     "How a process ends that retrains and is killed at a step; 0: it is not."
-    global seen, point
-    child = os.fork()
-    if not child:
-        seen, point = 0, at
-        for name in real:
-            setattr(os, name, killed_in(name))
-        try:
-            retrain(Project(folder / "p"), later + datetime.timedelta(hours=hours), until=until)
-            if not at:
-                (template.parent / "imported.json").write_text(json.dumps([*sys.modules]))
-            os._exit(0)
-        except BaseException as error:
-            print(repr(error), file=sys.stderr, flush=True)
-            os._exit(7)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if code not in (0, -9):
-        sys.exit(f"retraining ended with {code}")
-    return code
+    def work():
+        retrain(Project(folder / "p"), later + datetime.timedelta(hours=hours), until=until)
+        if not at:
+            (template.parent / "imported.json").write_text(json.dumps([*sys.modules]))
+    return killed.ended(killed.forked(work, at))
 
 
-for turn, (hours, until, every) in enumerate(json.loads(sys.argv[3])):
+for turn, (hours, until) in enumerate(json.loads(sys.argv[3])):
     whole = template.parent / f"{turn}-whole"
     shutil.copytree(template, whole)
     ended(whole, hours, until, 0)
@@ -78,9 +51,9 @@ for turn, (hours, until, every) in enumerate(json.loads(sys.argv[3])):
         if name.partition(".")[0] in ("mlnb", "mlflow", "sqlalchemy", "alembic", "sklearn", "scipy", "pandas", "pyarrow", "matplotlib", "skops", "xgboost", "filelock"):
             with contextlib.suppress(Exception):
                 importlib.import_module(name)  # not again in every fork
-    at, code = 1 - every, -9
+    at, code = 0, -9
     while code:
-        at += every
+        at += 1
         folder = template.parent / f"{turn}-{at}"
         shutil.copytree(template, folder)
         code = ended(folder, hours, until, at)
@@ -141,13 +114,9 @@ def state(folder: Path) -> dict[str, Any]:
     return dict(json.loads(text))
 
 
-def all_kills(template: Path, turns: list[tuple[float, str, int]]) -> list[tuple[int, Path, int]]:
-    with tempfile.TemporaryFile("w+") as said:
-        ran = subprocess.run([sys.executable, "-c", CHILD, str(template), LATER.isoformat(), json.dumps(turns)], stdout=subprocess.PIPE, stderr=said, text=True,
-                             env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=600)
-        said.seek(0)
-        assert ran.returncode == 0, said.read()[-3000:]
-    return [(turn, Path(path), code) for turn, path, code in map(json.loads, ran.stdout.splitlines())]
+def all_kills(template: Path, turns: list[tuple[float, str]]) -> list[tuple[int, Path, int]]:
+    lines = said_by(CHILD, str(template), LATER.isoformat(), json.dumps(turns), env={"OMP_NUM_THREADS": "1"})
+    return [(turn, Path(path), code) for turn, path, code in map(json.loads, lines)]
 
 
 def same_as_without(world: Path, runs: list[tuple[int, Path, int]]) -> None:
@@ -165,11 +134,11 @@ def same_as_without(world: Path, runs: list[tuple[int, Path, int]]) -> None:
 
 def test_killed_at_every_step_retraining_ends_as_without(world: Path) -> None:
     log(world / "template" / "p", faults=False)
-    turns = [(0.0, stage, 3 if stage == "training" else 1) for stage in STAGES[:4]] + [(5.0, "", 1), (10.0, "", 1)]  # training takes long, so every third step of it
+    turns = [*((0.0, stage) for stage in STAGES[:4]), (5.0, ""), (10.0, "")]
     runs = all_kills(world / "template", turns)
     kills = Counter(turn for turn, _, code in runs if code)
     print("kills in each turn:", dict(kills))
-    assert all(kills[turn] for turn in range(len(turns))) and sum(kills.values()) >= 25 and sum(not code for _, _, code in runs) == len(turns)
+    assert all(kills[turn] for turn in range(len(turns))) and sum(kills.values()) >= 35 and sum(not code for _, _, code in runs) == len(turns)
     same_as_without(world, runs)
     end = state(world / f"{len(turns) - 1}-whole" / "p")
     assert end["runs"][0]["state"] == "deployed" and end["current"] == "NEW" == end["rollout"]["champion"]["name"] == end["registry"]["champion"]
@@ -177,11 +146,10 @@ def test_killed_at_every_step_retraining_ends_as_without(world: Path) -> None:
 
 
 def test_killed_at_every_step_of_going_back(world: Path, tmp_path: Path) -> None:
-    import shutil
-
-    shutil.copytree(world / "3-whole", tmp_path / "template")  # the first share has just begun
+    shutil.copytree(world / "template", tmp_path / "template")
+    retrain(Project(tmp_path / "template" / "p"), LATER, until=STAGES[3])  # the first share has just begun
     log(tmp_path / "template" / "p", faults=True)
-    runs = all_kills(tmp_path / "template", [(5.0, "", 1)])
+    runs = all_kills(tmp_path / "template", [(5.0, "")])
     assert sum(code != 0 for _, _, code in runs) >= 8
     same_as_without(tmp_path, runs)
     end = state(tmp_path / "0-whole" / "p")

@@ -138,3 +138,14 @@ def test_a_taking_back_that_was_cut_off_is_ended_by_the_next_call(project: Proje
         assert [e["event"] for e in read_events(p.path)] == ["deployed", "taken back"]
         told = [json.loads(line)["key"].rpartition("/")[2] for line in (p.path / "monitoring" / "alerts.jsonl").read_text().splitlines()]
         assert told == ["deployed", "taken back"] and retrain(p, LATER + 32 * HOUR).late == ()
+
+
+def test_a_registry_that_was_away_when_the_canary_began_knows_who_is_tried_after_the_next_look(project: Project, closed: str) -> None:
+    old, own = current_experiment(project).id, project.config.tracking_uri
+    run = retrain(answered_by(project, closed), LATER, until="deployment").run
+    assert run is not None and "problem" in run.steps[-1]["registry"]
+    back = answered_by(project, own)
+    assert read_aliases(back) == {}
+    again = retrain(back, LATER + HOUR).run
+    assert again is not None and again.steps[-1]["state"] == "running" and "problem" not in again.steps[-1]["registry"]
+    assert read_aliases(back) == {"challenger": run.challenger, "champion": old, "production": old}

@@ -498,7 +498,7 @@ def test_what_the_monitor_rings_for_is_what_a_comparison_says(
         if a.code == "DRIFT-FEATURE" and a.threshold is not None:
             m = decides if said[a.subject].measure == decides.key else find_method("PSI")
             assert a.value == pytest.approx(getattr(said[a.subject], m.key)) and a.value > a.threshold
-            assert a.threshold == (m.critical if a.severity == "critical" else m.alert)
+            assert a.threshold == next(limit for limit in (m.critical, m.alert, m.warning) if a.value > limit)
             assert f"above {a.threshold:g} and beyond chance" in a.message
     for code, role in (("DRIFT-LABEL", "label"), ("DRIFT-PREDICTION", "prediction")):
         assert [a.severity for a in rung if a.code == code] == [c.severity for c in found.columns.values() if c.role == role and c.severity != "none"]
@@ -544,7 +544,7 @@ def test_answers_share_the_level_with_the_other_looks(columns: dict[str, Any], r
 
 
 def test_answers_that_are_gone_ring() -> None:
-    c = column(role="prediction", severity="warning", why="missing in 30.0% of the rows, was 0.0%", kl=0.01, p=0.4)
+    c = column(role="prediction", severity="warning", why="missing in 30.0% of the rows, was 0.0%", reasons=["missing"], kl=0.01, p=0.4)
     (alarm,) = drift_alarms(Window(DAY2, "2026-03-03T00:00:00+00:00", 500, columns={"prediction": c}), WatchPlan(), [])
     assert (alarm.code, alarm.message) == ("DRIFT-PREDICTION", "prediction: missing in 30.0% of the rows, was 0.0%")
 
@@ -554,4 +554,4 @@ def test_a_window_kept_before_columns_said_what_decides(tmp_path: Path, psi: flo
     old = {"severity": "warning", "why": f"PSI {psi:.3g} is above 0.1 and beyond chance", "psi": psi, "p_adjusted": 0.001, "missing": [0.0, 0.0], "kl": 0.2, "p": 0.001}
     save_window(tmp_path, Window(DAY2, "2026-03-03T00:00:00+00:00", 500, columns={"fee": old}))
     (window,) = read_windows(tmp_path)
-    assert [a.message for a in drift_alarms(window, WatchPlan(), ["fee"])] == [f"fee: PSI {psi:g} is above 0.2 and beyond chance"] * rings
+    assert [a.message for a in drift_alarms(window, WatchPlan(), ["fee"])] == [f"fee: PSI {psi:g} is above 0.1 and beyond chance"] * rings

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import tempfile
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from killed import said_by
 from mail_server import MailServer
 from watched import Hook, batch, copied, loans, trained
 
@@ -19,64 +17,23 @@ from mlnb.monitoring.windows import read_windows
 
 NOW = "2026-03-03T06:00"
 CHILD = """
-import json, os, pathlib, shutil, signal, sys
+import json, pathlib, shutil, sys
 import ibis, ibis.backends.duckdb, pandas, pyarrow.parquet, scipy.stats, skops.io, sklearn.pipeline, xgboost  # once, so that a fork costs little
+from killed import ended, forked
 from mlnb.core.project import Project
 from mlnb.monitoring.lens import Lens
 from mlnb.monitoring.watch import watch
 
 Lens.estimator = None  # takes most of the time and writes nothing
 template, now = sys.argv[1:]
-real = {name: getattr(os, name) for name in ("write", "replace")}
-seen, point = 0, 0
-
-
-def step():
-    global seen
-    seen += 1
-    return seen == point
-
-
-def killed_in(name):
-    def call(*args, **more):
-        if step():
-            if name == "write":  # half of a line
-                real["write"](args[0], bytes(args[1])[: len(args[1]) // 2])
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real[name](*args, **more)
-    return call
-
-
-def forked(folder, at):
-    global seen, point
-    child = os.fork()
-    if not child:
-        seen, point = 0, at
-        for name in real:
-            setattr(os, name, killed_in(name))
-        try:
-            watch(Project(folder), now, wait=20)
-            os._exit(0)
-        except BaseException as error:
-            print(repr(error), file=sys.stderr, flush=True)
-            os._exit(7)
-    return child
-
-
-def result(child):
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if code not in (0, -9):
-        sys.exit(f"the monitor ended with {code}")
-    return code
-
-
 at, going = 0, True
 while going:
     folders = [pathlib.Path(f"{template}-{at + i}") for i in (1, 2)]
     for folder in folders:
         shutil.copytree(template, folder)
-    first = [result(child) for child in [forked(folder / "p", at + i) for i, folder in zip((1, 2), folders)]]
-    second = [result(child) for child in [forked(folder / "p", 0) for folder in folders]]
+    works = [lambda folder=folder: watch(Project(folder / "p"), now, wait=20) for folder in folders]
+    first = [ended(child) for child in [forked(work, at + i) for i, work in zip((1, 2), works)]]
+    second = [ended(child) for child in [forked(work, 0) for work in works]]
     going, at = 0 not in first, at + 2
     for folder, code in zip(folders, first):
         print(json.dumps([str(folder / "p"), code]), flush=True)
@@ -95,11 +52,7 @@ def test_killed_at_every_step_nothing_is_lost_and_nobody_is_told_twice(project: 
                           "to": ["team@example.org"], "from": "ml@example.org", "smtp": f"127.0.0.1:{mails.port}", "starttls": False}},
                       model_performance={"metrics": [{"name": "prediction_distribution", "threshold": 9}]})
         batch(made, "2026-03-02.csv", loans(60, 2, 900).drop(columns="y"))
-        with tempfile.TemporaryFile("w+") as said:
-            ran = subprocess.run([sys.executable, "-c", CHILD, str(tmp_path / "template"), NOW], stdout=subprocess.PIPE, stderr=said, text=True, timeout=900)
-            said.seek(0)
-            assert ran.returncode == 0, said.read()[-3000:]
-    runs = [json.loads(line) for line in ran.stdout.splitlines()]
+        runs = [json.loads(line) for line in said_by(CHILD, str(tmp_path / "template"), NOW)]
     kills = [path for path, code in runs if code == -9]
     assert len(kills) > 10 and any(code == 0 for _, code in runs)  # until a run met no further step
     wanted = {"2026-03-02T00:00:00+00:00/DRIFT-FEATURE/income"}

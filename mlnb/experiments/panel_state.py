@@ -112,8 +112,10 @@ class _Working(_Browsed):
         if not self._busy.acquire(blocking=False):
             return
         self.running, self.doing = True, words
-        said = words_of(work)
-        self._busy.release()
+        try:
+            said = words_of(work)
+        finally:
+            self._busy.release()
         self.refresh()
         self.running, self.doing = False, said
 

@@ -11,8 +11,9 @@ from typing import Any
 from ..core.findings import Finding, Status
 from ..core.items_monitoring import DRIFT_LIMITS
 from .lens import better
+from .looks import level_left
 from .concept import performance_over
-from .playbook import FEWEST, METHODS, _level, find_method, response
+from .playbook import FEWEST, METHODS, find_method, response
 from .watch_plan import WatchPlan
 from .windows import Alert, Window
 
@@ -25,17 +26,11 @@ def _column(column: Mapping[str, Any], plan: WatchPlan) -> tuple[str, str, float
     m = find_method(plan.method, plan.limit)
     if column.get("measure", "psi") != m.key:  # a column that the plan's measure says nothing of
         m = METHODS["PSI"]
-    value, why = column.get(m.key), column.get("why", "")
-    said = "" if value is None else f"{m.title} {value:.3g} is above {{:g}} and beyond chance"  # as `grade` puts it
-    if column["severity"] == "critical":
-        held = (value, m.critical) if said and said.format(m.critical) in why else (None, None)
-        return "critical", why, *held, column.get("response") or response("critical")
+    value, limit, severity = column.get(m.key), column.get("limit"), column["severity"]
     rings = column.get("alert", value is not None and value > m.alert)  # a file of an earlier version does not say
-    if column["severity"] != "warning" or not rings and why == said.format(m.warning):
+    if severity != "critical" and (severity != "warning" or not rings and tuple(column.get("reasons", ("measure",))) == ("measure",)):
         return None
-    if rings:
-        return "warning", why.replace(said.format(m.warning), said.format(m.alert)), value, m.alert, column.get("response") or response("feature")
-    return "warning", why, None, None, column.get("response") or response("feature")
+    return severity, column.get("why", ""), value if limit else None, limit, column.get("response") or response("critical" if severity == "critical" else "feature")
 
 
 def _prediction(window: Window, name: str, plan: WatchPlan) -> tuple[str, float | None, float | None] | None:
@@ -43,11 +38,10 @@ def _prediction(window: Window, name: str, plan: WatchPlan) -> tuple[str, float 
     c = window.columns.get(name)
     if not c:
         return None
-    level = _level((other.get("role", "feature"), other.get("kind", "")) for other in window.columns.values())
+    level = level_left((other.get("role", "feature"), other.get("kind", "")) for other in window.columns.values())
     if c["kl"] is not None and c["kl"] > plan.kl_limit and c["p"] is not None and c["p"] < level:
         return f"Predictions diverge by KL {c['kl']:.3g}, more than {plan.kl_limit:g} and beyond chance", c["kl"], plan.kl_limit
-    gone = c["severity"] == "warning" and c.get("why", "").startswith("missing")
-    return (f"{name}: {c['why']}", None, None) if gone else None
+    return (f"{name}: {c['why']}", None, None) if "missing" in c.get("reasons", ()) else None
 
 # %% ../../nbs/07de_monitoring.alarms.ipynb #87374cf7
 def drift_alarms(

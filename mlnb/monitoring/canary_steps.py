@@ -60,9 +60,15 @@ def current_rollout(
     return there
 
 # %% ../../nbs/07hk_monitoring.canary_steps.ipynb #398a5cea
-def _begin(project: Project, run: Run, number: int, share: float, there: Rollout, now: datetime.datetime) -> Run:
+def _named(project: Project, run: Run) -> dict[str, str]:
+    "Have the registry say who is in use, and who is tried."
+    old, new = (read_experiment(project, name) for name in (str(run.champion["name"]), run.challenger))
+    return set_aliases(project, {"champion": old, "production": old, "challenger": new})
+
+
+def _begin(project: Project, run: Run, number: int, share: float, there: Rollout, now: datetime.datetime, registry: Mapping[str, str]) -> Run:
     "Give the challenger a share; the decision first, then the rollout."
-    step = {"number": number, "share": share, "since": as_text(now), "revision": there.revision + 1, "state": "running"}
+    step = {"number": number, "share": share, "since": as_text(now), "revision": there.revision + 1, "state": "running", "registry": dict(registry)}
     run = keep_stage(run, f"canary_{number}", step, now)
     save_rollout(project.path / FILE, changed(there, as_text(now), deployed(project, read_experiment(project, run.challenger)), share))
     return run
@@ -110,14 +116,16 @@ def advance(
         other = there.champion.name if there.champion.name != champion.id else there.challenger.name  # type: ignore[union-attr]
         raise InputError(f"{FILE} names {other}, and this run is about {run.challenger} against {champion.id}. Somebody else changed who answers; begin a new run.")
     if step is None:
-        set_aliases(project, {"champion": champion, "production": champion, "challenger": read_experiment(project, run.challenger)})
-        return _begin(project, run, 1, plan.shares[0], there, now)
+        return _begin(project, run, 1, plan.shares[0], there, now, _named(project, run))
+    registry = dict(step.get("registry", {}))
     if step["state"] == "running":
         if there.revision < step["revision"]:  # killed between decision and rollout
-            return _begin(project, run, int(step["number"]), float(step["share"]), there, now)
+            return _begin(project, run, int(step["number"]), float(step["share"]), there, now, registry)
         if there.challenger is None or there.share != step["share"]:
             run = _end(run, step, "rolled back", None, f"Somebody changed {FILE} by hand: revision {there.revision} gives the challenger {there.share:g} %.", now)
             return advance(project, run, now)
+        if "problem" in registry:  # it may answer by now
+            step = {**step, "registry": _named(project, run)}
         found = _looked(project, run, step, plan, now)
         run = _end(run, step, {"on": "passed", "back": "rolled back", "wait": "running"}[found.act], found, "", now)
         return run if found.act == "wait" else advance(project, run, now)
@@ -128,7 +136,7 @@ def advance(
     if done:
         save_rollout(project.path / FILE, promoted(there, as_text(now)))
         return advance(project, run, now)
-    return _begin(project, run, int(step["number"]) + 1, plan.shares[int(step["number"])], there, now)
+    return _begin(project, run, int(step["number"]) + 1, plan.shares[int(step["number"])], there, now, registry)
 
 # %% ../../nbs/07hk_monitoring.canary_steps.ipynb #2c2948f5
 def take_back(

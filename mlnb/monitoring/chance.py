@@ -78,11 +78,14 @@ def unseen(
 
 def holm(
     p_values: ArrayLike,  # p-values of several tests, shape (tests,)
+    weights: ArrayLike | None = None,  # how much of the level each test gets, above 0; alike when None
 ) -> np.ndarray:  # adjusted p-values in the same order
-    "Adjust p-values so that the chance of any false alarm stays below the level they are held against (Holm, 1979)."
+    "Adjust p-values so that the chance of any false alarm stays below the level they are held against (Holm, 1979, with his weights)."
     p = np.asarray(p_values, float)
-    order = np.argsort(p, kind="stable")
-    raised = np.minimum(np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p)))), 1.0)
+    w = np.ones(len(p)) if weights is None else np.asarray(weights, float)
+    order = np.argsort(p / w, kind="stable")
+    left = np.cumsum(w[order][::-1])[::-1]  # weight of the tests that are not rejected yet
+    raised = np.minimum(np.maximum.accumulate(p[order] / w[order] * left), 1.0)
     adjusted = np.empty_like(p)
     adjusted[order] = raised
     return adjusted

@@ -14,7 +14,7 @@ from ..core.errors import InputError
 from .chance import chance, pool, psi_limit, unseen
 from .column import BY_VALUE, NUMERIC, ColumnProfile, few_values
 from .divergence import EPSILON, chi_square, jensen_shannon, kl, ks, psi
-from .nulls import js_chance, js_limit, ks_chance, transport_chance
+from .nulls import js_chance, js_limit, ks_chance, score_chance, transport_chance
 from .transport import spread, wasserstein
 
 # %% auto #0
@@ -40,6 +40,8 @@ class ColumnDrift:
     wasserstein: float | None = None  # mean way that values have moved, in standard deviations of the reference (numbers only)
     wasserstein_bounds: tuple[float, float] | None = None  # between which it lies, whatever the rows are within their bins
     wasserstein_p: float | None = None  # probability that chance gives a way like this
+    shift_p: float | None = None  # probability that chance gives a shift of all values like this (numbers only)
+    spread_p: float | None = None  # probability that chance gives a change of spread like this (numbers only)
     kl: float | None = None  # divergence of the batch from the reference, nats
     chi2: float | None = None  # chi-square statistic on the joined bins
     chi2_p: float | None = None  # its p-value
@@ -49,12 +51,14 @@ class ColumnDrift:
     unread: int = 0  # values of the batch that could not be read as a number or date
     new_values: tuple[tuple[str, int], ...] = ()  # values the reference does not have, with their rows
     new_share: float = 0.0  # share of present rows that hold them
-    new_p: float | None = None  # probability that values this frequent were missed by the reference
+    new_p: float | None = None  # probability that values this frequent were missed by the reference; None where each bin has rows of it
     means: tuple[float | None, float | None] = (None, None)  # mean in the reference and in the batch (numbers only)
     importance: float | None = None  # weight of the feature in the model, as given
     measure: str = "psi"  # the measure that decides: psi, ks or js
     severity: str = "none"  # none, warning or critical; not_compared when there is nothing to compare
+    limit: float | None = None  # the highest of its limits that the measure is above, beyond chance; None when it is above none
     alert: bool = False  # the measure that decides is above the alert threshold, beyond chance
+    reasons: tuple[str, ...] = ()  # what speaks for drift: measure, missing, new
     why: str = ""  # the verdict in a sentence
     response: str = ""  # what the playbook says to do
 
@@ -154,14 +158,16 @@ def compare_column(
         psi=psi(a, b, epsilon), psi_limit=psi_limit(len(a), int(p.sum()), int(q.sum())), p=chance(tested_p, tested_q, epsilon),
         js=jensen_shannon(a, b), js_limit=js_limit(len(a), int(p.sum()), int(q.sum())), js_p=js_chance(tested_p, tested_q),
         kl=kl(a, b, epsilon), chi2=statistic, chi2_p=by_counts, effect=_effect(a, b),
-        new_share=rows / current.present, new_p=unseen(rows, int((p == 1).sum()), int(p.sum()), int(q.sum())),
+        new_share=rows / current.present, new_p=unseen(rows, int((p == 1).sum()), int(p.sum()), int(q.sum())) if new.any() or reference.kind in BY_VALUE else None,
         new_values=tuple((labels[i], int(q[i])) for i in np.argsort(-q, kind="stable")[:20] if new[i] and q[i]))
 
 # %% ../../nbs/07ba_monitoring.comparison.ipynb #e233e840
 def _of_numbers(reference: ColumnProfile, current: ColumnProfile) -> dict[str, object]:
     "What is measured of numbers only: the widest gap, and how far values have moved."
     gap, gap_high = ks(reference.counts, current.counts)
-    found: dict[str, object] = {"ks": gap, "ks_high": gap if few_values(reference) else gap_high,  # one value a bin: nothing lies in between
+    shift_p, spread_p = score_chance(reference.counts, current.counts)
+    found: dict[str, object] = {"shift_p": shift_p, "spread_p": spread_p,
+                                "ks": gap, "ks_high": gap if few_values(reference) else gap_high,  # one value a bin: nothing lies in between
                                 "ks_p": ks_chance(reference.counts, current.counts)}
     way, wide = wasserstein(reference, current), spread(reference) or spread(reference, "iqr")
     if way is None or not wide > 0 or not np.isfinite(way.high / wide):

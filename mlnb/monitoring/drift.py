@@ -21,7 +21,8 @@ from ..core.tables import Table, open_table
 from .comparison import ColumnDrift, compare_column
 from .drift_rows import RowDrift, look_at_rows
 from .drift_view import columns_html, plot_column, plot_columns
-from .playbook import ALPHA, FEWEST, Measured, concept, find_method, grade, notes_on, response
+from .looks import ALPHA
+from .playbook import FEWEST, Measured, concept, find_method, grade, notes_on, response
 from .parquet import ParquetSource
 from .profile import Profile, open_rows
 from .scan import count, plan

@@ -186,7 +186,7 @@ class Look:
     def columns(self) -> dict[str, dict[str, Any]]:
         "Each column's measures and counts, as a window keeps them."
         keep = ("kind", "role", "psi", "psi_limit", "ks", "js", "kl", "p", "p_adjusted", "chi2_p", "effect", "missing", "unread", "new_share", "new_values", "means",
-                "importance", "measure", "severity", "alert", "why", "response")
+                "importance", "measure", "severity", "limit", "alert", "reasons", "why", "response")
         found = self.report.columns if self.report else {}
         return {name: {**{key: getattr(c, key) for key in keep}, "profile": self.report.current.columns[name].to_dict()} for name, c in found.items()}  # type: ignore[union-attr]
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import MissingError, MlnbError
 from ..experiments.models import quiet_mlflow
 from ..experiments.store import reachable
+from ..experiments.sync import push
 from ..experiments.tracking import Experiment
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ def _versions(client: Any, name: str) -> list[Any]:
     return list(client.search_model_versions(f"name = '{name}'"))
 
 
-def _version(mlflow: Any, client: Any, name: str, e: Experiment) -> str:
+def _version(project: Project, mlflow: Any, client: Any, name: str, e: Experiment) -> str:
     "The version of an experiment's model, made when it is not there."
+    if not e.run_id:
+        e = push(project, e.id)
     if not e.run_id:
         raise MissingError(f"{e.id} is not in MLflow ({e.problem or 'it was never sent'}), so it cannot be registered. Run: mlnb experiments sync")
     with contextlib.suppress(mlflow.exceptions.MlflowException):  # it is there
@@ -61,7 +64,7 @@ def set_aliases(
                     if alias in there:
                         client.delete_registered_model_alias(name, alias)
                     continue
-                found[alias] = _version(mlflow, client, name, e)
+                found[alias] = _version(project, mlflow, client, name, e)
                 if there.get(alias) != found[alias]:
                     client.set_registered_model_alias(name, alias, found[alias])
     except MlnbError as error:

@@ -176,8 +176,10 @@ class BoardState(_Known):
             return
         self._stop.clear()
         self.running, self.progress, self.doing = True, 0.0, "The monitor is running …"
-        said = words_of(lambda: _ran((self.monitor or _own())(self.project, self.clock(), stop=self._stop.is_set), self._stop.is_set()))
-        self._busy.release()
+        try:
+            said = words_of(lambda: _ran((self.monitor or _own())(self.project, self.clock(), stop=self._stop.is_set), self._stop.is_set()))
+        finally:
+            self._busy.release()
         self.refresh()
         self.checks.refresh()
         self.running, self.doing = False, said

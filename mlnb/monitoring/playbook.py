@@ -5,7 +5,7 @@
 # %% ../../nbs/07bb_monitoring.playbook.ipynb #b22c1a53
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..core import catalog
@@ -13,20 +13,19 @@ from ..core.checks import finding
 from ..core.errors import InputError, did_you_mean, listed
 from ..core.findings import Finding, Status
 from ..core.items_monitoring import DRIFT_LIMITS
-from .chance import holm
 from .comparison import ColumnDrift
+from .looks import ALPHA, adjusted, level_left
 from .profile import Profile
 
 # %% auto #0
-__all__ = ['MISSING_WARNING', 'MISSING_CRITICAL', 'NEW_WARNING', 'LABEL_EFFECT', 'FEWEST', 'ALPHA', 'METHODS', 'Measured',
-           'response', 'Method', 'find_method', 'grade', 'notes_on', 'concept']
+__all__ = ['MISSING_WARNING', 'MISSING_CRITICAL', 'NEW_WARNING', 'LABEL_EFFECT', 'FEWEST', 'METHODS', 'Measured', 'response',
+           'Method', 'find_method', 'grade', 'notes_on', 'concept']
 
 # %% ../../nbs/07bb_monitoring.playbook.ipynb #83ba397a
 MISSING_WARNING, MISSING_CRITICAL = 0.05, 0.5  # change in the share of missing values
 NEW_WARNING = 0.01  # share of rows with values that the reference does not have
 LABEL_EFFECT = 0.05  # Cohen's w; half of what he calls small
 FEWEST = 20  # rows of a batch below which nothing is said
-ALPHA = 0.05  # how often a batch without drift may raise any alarm
 
 
 def response(
@@ -79,25 +78,12 @@ def grade(
     others: int = 0,  # other looks at the same batch that share the level, such as a classifier's
 ) -> dict[str, ColumnDrift]:  # the same with adjusted p-values, severity, alert, reason and response
     "Pass the verdict on every column."
-    level = _level(((c.role, c.kind) for c in columns.values()), alpha, others)
+    level = level_left(((c.role, c.kind) for c in columns.values()), alpha, others)
     deciding = {name: method if getattr(c, method.key) is not None else replace(METHODS["PSI"], alert=_same(method)) for name, c in columns.items()}
-    tests = {(name, key): p for name, c in columns.items() if c.role == "feature" and c.kind not in ("datetime", "id")
-             for key, p in (("change", _changed(c, deciding[name])), ("missing", c.missing_p), ("new", c.new_p)) if p is not None}
-    adjusted = dict(zip(tests, holm(list(tests.values())).tolist(), strict=True)) if tests else {}
+    p = adjusted(columns, {name: measure.p for name, measure in deciding.items()})
     judge = {"feature": _feature, "label": _label, "prediction": _prediction}
-    return {name: judge[c.role](c.replace(measure=deciding[name].key), {key: adjusted.get((name, key), 1.0) for key in ("change", "missing", "new")},
+    return {name: judge[c.role](c.replace(measure=deciding[name].key), {look: p.get((name, look), 1.0) for look in ("change", "missing", "new")},
                                 level, deciding[name]) for name, c in columns.items()}
-
-
-def _changed(c: ColumnDrift, method: Method) -> float | None:
-    "How likely chance alone is to change a column so much. PSI forgets the order of the bins, so for numbers KS looks too: it sees small shifts of all values far earlier."
-    p = getattr(c, method.p)
-    return min(1.0, 2 * min(p, c.ks_p)) if p is not None and method.key == "psi" and c.ks_p is not None else p
-
-
-def _level(columns: Iterable[tuple[str, str]], alpha: float = ALPHA, others: int = 0) -> float:
-    "The level that is left for one look at a batch, of columns with their role and kind: features together, the label, the prediction, and others."
-    return alpha / max(len({role for role, kind in columns if kind not in ("datetime", "id")}) + others, 1)
 
 
 def _same(method: Method) -> float:
@@ -107,24 +93,22 @@ def _same(method: Method) -> float:
 # %% ../../nbs/07bb_monitoring.playbook.ipynb #8896e0ec
 def _feature(c: ColumnDrift, p: Mapping[str, float], alpha: float, method: Method) -> ColumnDrift:
     "A feature: the measure that decides, missing values, new values."
-    reasons: list[tuple[str, str]] = []
-    change, value = c.missing[1] - c.missing[0], getattr(c, method.key)
+    reasons: dict[str, tuple[str, str]] = {}  # what speaks for drift -> how bad, in words
+    change, value, limit = c.missing[1] - c.missing[0], getattr(c, method.key), None
     if p["missing"] < alpha and abs(change) > MISSING_WARNING:
         unread = f" ({c.unread:,} could not be read)" if c.unread else ""
-        reasons.append(("critical" if abs(change) > MISSING_CRITICAL else "warning",
-                        f"missing in {c.missing[1]:.1%} of the rows{unread}, was {c.missing[0]:.1%}"))
+        reasons["missing"] = "critical" if abs(change) > MISSING_CRITICAL else "warning", f"missing in {c.missing[1]:.1%} of the rows{unread}, was {c.missing[0]:.1%}"
     sure = min(p["change"], p["new"]) < alpha
     if value is not None and sure and value > method.warning:
-        critical = value > method.critical
-        reasons.append(("critical" if critical else "warning", f"{method.title} {value:.3g} is above "
-                        f"{method.critical if critical else method.warning:g} and beyond chance"))
+        limit = next(at for at in (method.critical, method.alert, method.warning) if value > at)
+        reasons["measure"] = "critical" if value > method.critical else "warning", f"{method.title} {value:.3g} is above {limit:g} and beyond chance"
     if p["new"] < alpha and c.new_share > NEW_WARNING and c.new_values:
-        reasons.append(("warning", f"{c.new_share:.1%} of the rows hold values never seen: {listed([v for v, _ in c.new_values], 3)}"))
+        reasons["new"] = "warning", f"{c.new_share:.1%} of the rows hold values never seen: {listed([v for v, _ in c.new_values], 3)}"
     p_adjusted = p["change"] if getattr(c, method.p) is not None else None
     if not reasons:
         return c.replace(p_adjusted=p_adjusted, why=c.why or _calm(value, p["change"], alpha, method))
-    severity = "critical" if any(kind == "critical" for kind, _ in reasons) else "warning"
-    return c.replace(p_adjusted=p_adjusted, severity=severity, why="; ".join(why for _, why in reasons),
+    severity = "critical" if any(kind == "critical" for kind, _ in reasons.values()) else "warning"
+    return c.replace(p_adjusted=p_adjusted, severity=severity, why="; ".join(why for _, why in reasons.values()), reasons=tuple(reasons), limit=limit,
                      alert=value is not None and value > method.alert and sure,
                      response=response("critical" if severity == "critical" else "feature"))
 
@@ -153,7 +137,7 @@ def _prediction(c: ColumnDrift, p: Mapping[str, float], alpha: float, method: Me
     "The prediction: answers that are gone, and divergence from the reference, beyond chance."
     gone = c.missing[1] - c.missing[0]
     if gone > MISSING_WARNING and (c.missing_p or 0.0) < alpha:
-        return c.replace(severity="warning", response=response("prediction"),
+        return c.replace(severity="warning", response=response("prediction"), reasons=("missing",),
                          why=f"missing in {c.missing[1]:.1%} of the rows, was {c.missing[0]:.1%}")
     if c.kl is None or c.p is None:
         return c

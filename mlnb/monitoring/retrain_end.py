@@ -15,7 +15,6 @@ from ..core.errors import InputError, MlnbError
 from ..deployment.rollout import FILE, Rollout, read_rollout, save_rollout
 from ..experiments.files import read_experiment
 from ..experiments.lifecycle import use_experiment
-from ..experiments.sync import push
 from ..experiments.tracking import Experiment, current_experiment
 from .canary_steps import deployed
 from .deliveries import deliver
@@ -85,7 +84,7 @@ def _told(project: Project, run: Run, event: str, words: str, now: datetime.date
 def _registered(project: Project, run: Run) -> dict[str, str]:
     "Put the registry as the end of a run wants it."
     sides = [str(run.champion["name"]), *([run.challenger] if run.state in ("deployed", "taken back") else [])]
-    old, *new = (e if e.run_id else push(project, e.id) for e in (read_experiment(project, name) for name in sides))
+    old, *new = (read_experiment(project, name) for name in sides)
     aliases: dict[str, Experiment | None] = {"champion": old, "production": old, "challenger": None}
     if run.state == "deployed":
         aliases |= {"champion": new[0], "production": new[0], "previous": old}

@@ -20,6 +20,7 @@ from ..core.render import Raw, esc, panel
 from ..experiments.files import read_experiment
 from ..experiments.tracking import Experiment, current_experiment
 from ..experiments.training import load_model
+from .batch import JUDGED
 from .canary_steps import advance
 from .challenger import freeze_rows, train_challenger
 from .duel import decide, face_off
@@ -52,7 +53,7 @@ def _validation(project: Project, run: Run, now: datetime.datetime) -> dict[str,
     except InputError as error:
         return {"end": "stopped", "reasons": [str(error)]}
     against = [c.why for c in checked if not c.ok]
-    files = {name: freeze_rows(run.path / f"{name}.parquet", frame) for name, frame in (("train", rows.train), ("evaluation", rows.evaluation))}
+    files = {name: freeze_rows(run.path / f"{name}.parquet", frame) for name, frame in (("train", rows.train), (Path(JUDGED).stem, rows.evaluation))}
     reasons = against or [c.why for c in checked]
     return {"end": "stopped" if against else "passed", "reasons": reasons, "rows": rows.to_dict(), "files": files, "checks": [c.to_dict() for c in checked]}
 
@@ -74,7 +75,7 @@ def _evaluation(project: Project, run: Run, now: datetime.datetime) -> dict[str,
 
     old, new = _champion(project, run), read_experiment(project, run.challenger)
     pair = ((load_model(project, new), new), (load_model(project, old), old))
-    rows = open_table(run.path / "evaluation.parquet", name="the latest rows").like(project.table()).frame()
+    rows = open_table(run.path / JUDGED, name="the latest rows").like(project.table()).frame()
     entity, golden = project.config.entity, None
     latest = face_off(*pair, rows, entity, random_state=old.seed)
     if run.settings["golden_set"] and "evaluate_on_golden_test_set" in run.settings["pipeline"]["3_evaluation"]:
