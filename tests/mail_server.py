@@ -1,4 +1,4 @@
-"""A mail server on loopback that remembers what it was sent; with a certificate it offers STARTTLS."""
+"""A mail server on loopback that remembers what it was sent; with a certificate it offers STARTTLS, or is encrypted from the first byte."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 class MailServer:
     """Takes every mail, unless told to refuse a word."""
 
-    def __init__(self, context: ssl.SSLContext | None = None, refuses: str = "") -> None:
+    def __init__(self, context: ssl.SSLContext | None = None, refuses: str = "", implicit: bool = False) -> None:
         self.identities: list[str] = []  # Message-IDs of the mails that it took, in order
         self.mails: list[list[str]] = []  # their lines
         self.said: list[str] = []  # every command that it was given
@@ -30,7 +30,15 @@ class MailServer:
                 finally:
                     self.connection.close()
 
+            def encrypt(self) -> None:
+                assert context
+                wire = context.wrap_socket(self.connection, server_side=True)
+                self.encrypted, self.connection = True, wire
+                self.rfile, self.wfile = wire.makefile("rb"), wire.makefile("wb", buffering=0)
+
             def talk(self) -> None:
+                if implicit:
+                    self.encrypt()
                 self.say("220 test")
                 while line := self.rfile.readline():
                     words = line.decode().strip()
@@ -42,9 +50,7 @@ class MailServer:
                         self.say("250-test", *(["250-STARTTLS"] if context and not self.encrypted else []), *(["250-AUTH PLAIN"] if self.encrypted else []), "250 8BITMIME")
                     elif word == "STARTTLS" and context:
                         self.say("220 go on")
-                        wire = context.wrap_socket(self.connection, server_side=True)
-                        self.encrypted, self.connection = True, wire
-                        self.rfile, self.wfile = wire.makefile("rb"), wire.makefile("wb", buffering=0)
+                        self.encrypt()
                     elif word == "DATA":
                         self.say("354 go on")
                         mail = list(self.mail())

@@ -13,9 +13,10 @@ import pytest
 from mail_server import MailServer
 from watched import Hook
 
+from mlnb.core.project import Project
 from mlnb.monitoring.deliveries import JOURNAL, Journal, deliver
 from mlnb.monitoring.notices import Notice
-from mlnb.monitoring.sinks import MailSink, Sink, SinkError, WebhookSink
+from mlnb.monitoring.sinks import MailSink, Sink, SinkError, WebhookSink, project_sinks
 from mlnb.monitoring.windows import Alert
 
 START = "2026-03-01T00:00:00+00:00"
@@ -55,11 +56,13 @@ def receiver(kind: str, context: ssl.SSLContext) -> Iterator[tuple[Sink, list[st
             hook.server.socket = context.wrap_socket(hook.server.socket, server_side=True, do_handshake_on_connect=False)
             yield WebhookSink(hook.url.replace("http://", "https://"), "s3cret", timeout=10, pauses=()), hook.keys
     else:
-        with MailServer(context) as server:
-            yield MailSink(("team@example.org",), "ml@example.org", "127.0.0.1", server.port, user="ana", password="s3cret", timeout=10), server.identities
+        implicit = kind == "email, port 465"
+        with MailServer(context, implicit=implicit) as server:
+            yield (MailSink(("team@example.org",), "ml@example.org", "127.0.0.1", server.port, user="ana", password="s3cret", timeout=10, name=kind, implicit=implicit),
+                   server.identities)
 
 
-@pytest.mark.parametrize("kind", ["webhook", "email"])
+@pytest.mark.parametrize("kind", ["webhook", "email", "email, port 465"])
 def test_only_a_trusted_certificate_gets_the_message(kind: str, own: tuple[Path, ssl.SSLContext], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     path, (trusted, context) = tmp_path / JOURNAL, own
@@ -75,7 +78,7 @@ def test_only_a_trusted_certificate_gets_the_message(kind: str, own: tuple[Path,
         assert again.sent == again.waiting == {} and len(got) == 1
 
 
-@pytest.mark.parametrize("kind", ["webhook", "email"])
+@pytest.mark.parametrize("kind", ["webhook", "email", "email, port 465"])
 def test_a_certificate_of_another_machine_is_refused_although_its_signer_is_trusted(
         kind: str, other: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(other[0]))
@@ -97,3 +100,15 @@ def test_a_log_in_that_is_refused_says_where_to_look(own: tuple[Path, ssl.SSLCon
     with MailServer(own[1], refuses="AUTH") as server, pytest.raises(SinkError, match="password_env"):
         MailSink(("team@example.org",), "ml@example.org", "127.0.0.1", server.port, user="ana", password="s3cret", timeout=10).send({"key": "a"})
     assert not server.identities
+
+
+def test_the_port_says_how_a_mail_is_encrypted(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(40)))
+    project, found = Project.create(tmp_path / "p", tmp_path / "t.csv", target="y"), {}
+    (project.path / "records").mkdir(exist_ok=True)
+    for port in (465, 587):
+        record = f"monitoring:\n  alerts:\n    email: {{to: [team@example.org], from: ml@example.org, smtp: 'mail.example.org:{port}'}}\n"
+        (project.path / "records" / "monitoring.yaml").write_text(record)
+        (sink,) = (sink for sink in project_sinks(Project(project.path), {})[0] if isinstance(sink, MailSink))
+        found[port] = sink.implicit
+    assert found == {465: True, 587: False}

@@ -105,7 +105,7 @@ class Mail(Part):
     to: list[str] = note([], "To", "Who gets the mail", optional=True)
     sender: str = note("", "From", "Address it comes from", optional=True, alias="from")
     smtp: str = note("", "Server", "Mail server as host:port", optional=True, pattern=r"^([^\s:@/]+:\d{1,5})?$")
-    starttls: bool = note(True, "Encrypted", "Whether to encrypt (STARTTLS)", optional=True)
+    starttls: bool = note(True, "Encrypted", "Whether to encrypt (STARTTLS; port 465 always is encrypted)", optional=True)
     user_env: str = note("", "User variable", "Environment variable with the user's name", optional=True, pattern=r"^\w*$")
     password_env: str = note("", "Password variable", "Environment variable with the password", optional=True, pattern=r"^\w*$")
 

@@ -21,7 +21,7 @@ from ..core.tables import Table, open_table
 from .comparison import ColumnDrift, compare_column
 from .drift_rows import RowDrift, look_at_rows
 from .drift_view import columns_html, plot_column, plot_columns
-from .looks import ALPHA
+from .looks import ALPHA, level_left
 from .playbook import FEWEST, Measured, concept, find_method, grade, notes_on, response
 from .parquet import ParquetSource
 from .profile import Profile, open_rows
@@ -109,7 +109,7 @@ def _features(report: DriftReport, features: Mapping[str, ColumnDrift]) -> Findi
     rows = min(report.current.rows, report.reference.rows)
     lost = [name for name in report.absent if report.reference.role(name) == "feature"]
     if rows < FEWEST and not lost:
-        return finding("DRIFT-FEATURE", Status.NOT_CHECKED, f"{rows} rows are too few to tell drift from chance; {FEWEST} are the least.")
+        return finding("DRIFT-FEATURE", Status.NOT_CHECKED, report.notes[0])
     critical = [name for name, c in features.items() if c.severity == "critical"]
     warning = [name for name, c in features.items() if c.severity == "warning"]
     compared = {name: c.psi for name, c in features.items() if c.psi is not None}
@@ -157,7 +157,7 @@ def _single(report: DriftReport, code: str, side: Mapping[str, ColumnDrift], nam
         return finding(code, Status.NOT_CHECKED, said)
     (column, c), = side.items()
     if c.severity == "not_compared" or min(report.current.rows, report.reference.rows) < FEWEST:
-        return finding(code, Status.NOT_CHECKED, f"{column}: {c.why or f'fewer than {FEWEST} rows'}.", columns=(column,))
+        return finding(code, Status.NOT_CHECKED, f"{column}: {c.why if c.severity == 'not_compared' else f'fewer than {FEWEST} rows'}.", columns=(column,))
     drifted = c.severity in ("warning", "critical")
     return finding(code, Status.WARN if drifted else Status.PASS, f"{column}: {c.why}.", columns=(column,), value=getattr(c, measure),
                    threshold=limit, evidence={"psi": c.psi, "kl": c.kl, "chi2": c.chi2, "p": c.chi2_p, "effect": c.effect,
@@ -220,10 +220,10 @@ def compare(
                    drift, then, entity, known, metric, alpha, random_state) if multivariate else None
     seen = list(second.columns)
     wanted = [name for name in (columns or has) if name not in exclude]
+    extra = tuple(name for name in seen if name not in has and name not in exclude) if columns is None else ()
     return DriftReport(
         drift, then, now, tuple(name for name in wanted if name not in seen),
-        tuple(name for name in seen if name not in has and name not in exclude) if columns is None else (),
-        (*notes_on(drift, then, now), *(looked.notes if looked else ())), concept(*performance) if performance else None, epsilon, alpha, method, looked)
+        extra, (*notes_on(drift, then, now, extra), *(looked.notes if looked else ())), concept(*performance) if performance else None, epsilon, alpha, method, looked)
 
 # %% ../../nbs/07b_monitoring.drift.ipynb #fc78b354
 def _side(given: object, engine: str) -> Table | ParquetSource | Profile:
@@ -280,8 +280,8 @@ def _look(first: Table | Profile, second: Table | Profile, drift: Mapping[str, C
     "What the rows tell; the level is shared with the columns."
     features = [name for name, c in drift.items() if c.role == "feature"]
     moved = [name for name in features if drift[name].severity in ("warning", "critical")]
-    looks = len({c.role for c in drift.values() if c.kind not in ("datetime", "id")}) + 1
-    return look_at_rows(first, second, features, moved, then.target, then.prediction, known, metric, entity, alpha / looks, random_state)
+    level = level_left(((c.role, c.kind) for c in drift.values()), alpha, others=1)
+    return look_at_rows(first, second, features, moved, then.target, then.prediction, known, metric, entity, level, random_state)
 
 
 def _ordered(drift: Mapping[str, ColumnDrift]) -> dict[str, ColumnDrift]:

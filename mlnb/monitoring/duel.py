@@ -109,7 +109,8 @@ class Duel:
 # %% ../../nbs/07hg_monitoring.duel.ipynb #197c4bff
 def _gains(duel: Duel) -> Figure:
     sets = [("latest rows", duel.latest, "blue", -0.12)] + ([("golden set", duel.golden, "orange", 0.12)] if duel.golden else [])
-    names = [row["metric"] for row in duel.latest.metrics if abs(row["b"]) >= 0.05]  # a share of next to nothing fills the picture and says nothing
+    names = [row["metric"] for row in duel.latest.metrics  # a share of next to nothing fills the picture and says nothing
+             if row["metric"] == duel.latest.primary or abs(row["b"]) >= max(0.05, abs(row["difference"]) / 2)]
     fig, ax = figure(7, 0.9 + 0.34 * len(names))
     for label, v, colour, shift in sets:
         for row in (r for r in v.metrics if r["metric"] in names):

@@ -24,7 +24,6 @@ from ..experiments.training import load_model
 from .batch import ANSWER, _own_answers, _unseen, _watched, project_reference
 from .drift import DriftReport, compare
 from .estimated import Estimator
-from .playbook import FEWEST
 from .profile import Profile
 from .project_estimates import project_estimator
 from .proxies import proxy_metrics
@@ -261,5 +260,4 @@ def look(
         report = _compared(lens, frame, given)
     except MlnbError as error:
         return Look(len(frame), None, given, frame, tuple(notes), (*broken, str(error)))
-    few = [f"{len(frame)} rows are too few to tell drift from chance; {FEWEST} are the least"] if len(frame) < FEWEST else []
-    return Look(len(frame), report, given, frame, (*notes, *few, *report.notes), tuple(broken))
+    return Look(len(frame), report, given, frame, (*notes, *report.notes), tuple(broken))

@@ -151,13 +151,18 @@ def notes_on(
     drift: Mapping[str, ColumnDrift],  # what was measured
     then: Profile,  # the reference
     now: Profile,  # the batch
+    extra: Sequence[str] = (),  # columns of the batch that the reference does not have
 ) -> tuple[str, ...]:  # sentences
     "What a reader should know before believing the figures."
-    notes = [f"The reference is the profile of the model {then.model} and the batch that of {now.model}: what differs may be the models."
-             ] if then.model and now.model and then.model != now.model else []
+    rows = min(now.rows, then.rows)
+    notes = [f"{rows} row{' is' if rows == 1 else 's are'} too few to tell drift from chance; {FEWEST} are the least."] if rows < FEWEST else []
+    if then.model and now.model and then.model != now.model:
+        notes.append(f"The reference is the profile of the model {then.model} and the batch that of {now.model}: what differs may be the models.")
+    if extra:
+        notes.append(f"The reference does not have {listed(extra, 5)}: not compared.")
     limits = [c.psi_limit for c in drift.values() if c.psi_limit]
-    if limits and max(limits) > DRIFT_LIMITS["psi_warning"]:
-        notes.append(f"With {min(now.rows, then.rows):,} rows, chance alone reaches a PSI of up to {max(limits):.2g}; "
+    if rows >= FEWEST and limits and max(limits) > DRIFT_LIMITS["psi_warning"]:
+        notes.append(f"With {rows:,} rows, chance alone reaches a PSI of up to {max(limits):.2g}; "
                      "smaller changes cannot be seen. A larger batch sees more.")
     for name, c in drift.items():
         if c.unread:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from ..core.errors import MlnbError
 
 if TYPE_CHECKING:
+    import smtplib
     import ssl
     from email.message import EmailMessage
 
@@ -113,6 +114,14 @@ def _distrusted(who: str, error: ssl.SSLCertVerificationError) -> str:
     return f"{who} is not trusted: {error.verify_message or 'its certificate cannot be verified'}. {todo}; the message waits and was shown to nobody"
 
 
+def _wire(host: str, port: int, timeout: float, implicit: bool) -> smtplib.SMTP:
+    "A connection to a mail server."
+    import smtplib
+    import ssl
+
+    return smtplib.SMTP_SSL(host, port, timeout=timeout, context=ssl.create_default_context()) if implicit else smtplib.SMTP(host, port, timeout=timeout)
+
+
 def _unsent(host: str, error: Exception) -> str:
     "What to say when a mail server did not take a mail."
     import smtplib
@@ -191,6 +200,7 @@ class MailSink:
     timeout: float = 20.0  # seconds
     project: str = "mlnb"  # what the subject calls the system
     name: str = "email"  # in the deliveries
+    implicit: bool = False  # encrypted from the first byte, as on port 465 (RFC 8314), instead of STARTTLS
 
     def has(self, key: str) -> None:
         "What a server took cannot be known from here; the Message-ID lets mail programs drop a repetition."
@@ -215,8 +225,8 @@ class MailSink:
         import ssl
 
         try:
-            with smtplib.SMTP(self.host, self.port, timeout=self.timeout) as wire:
-                if self.starttls:
+            with _wire(self.host, self.port, self.timeout, self.implicit) as wire:
+                if self.starttls and not self.implicit:
                     wire.starttls(context=ssl.create_default_context())
                 if self.user:
                     wire.login(self.user, self.password)
@@ -249,5 +259,5 @@ def project_sinks(
     if mail.to and not wanted["email"]:
         host, _, port = mail.smtp.rpartition(":")
         found.append(MailSink(tuple(mail.to), mail.sender, host, int(port), mail.starttls, env.get(mail.user_env, ""), env.get(mail.password_env, ""),
-                              project=project.config.name))
+                              project=project.config.name, implicit=int(port) == 465))
     return found, wrong
