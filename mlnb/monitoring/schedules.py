@@ -10,13 +10,13 @@ import datetime
 import re
 
 from ..core.errors import InputError, did_you_mean, listed
+from .spans import span_seconds
 
 # %% auto #0
 __all__ = ['FREQUENCIES', 'read_span', 'next_time']
 
 # %% ../../nbs/07h_monitoring.schedules.ipynb #206d1c07
-_UNITS = {"m": 1 / 60, "h": 1, "d": 24, "w": 168}
-_SPAN = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s*(min(?:ute)?s?|h(?:our)?s?|d(?:ay)?s?|w(?:eek)?s?)\b", re.IGNORECASE)
+_SPAN = re.compile(r"(?<![\w.])(?!0+(?:\.0*)?\s*[a-z])\d{1,6}(?:\.\d+)?\s*(?:min(?:ute)?|h(?:our)?|d(?:ay)?|w(?:eek)?)s?\b", re.IGNORECASE)
 
 
 def read_span(
@@ -25,11 +25,10 @@ def read_span(
 ) -> datetime.timedelta:  # how long
     "Read a span of time. Raises `InputError` where there is none, or more than one."
     found = _SPAN.findall(words)
-    if len(found) != 1 or not float(found[0][0]):
+    if len(found) != 1:
         raise InputError(f"{what} is {words!r}, which {'names more than one span' if len(found) > 1 else 'names no span'}. Allowed is a number above 0 and one of "
                          "min, h, d, w, such as 24h or 7d.")
-    number, unit = found[0]
-    return datetime.timedelta(hours=float(number) * _UNITS[unit[0].lower()])
+    return datetime.timedelta(seconds=span_seconds(found[0], what))
 
 # %% ../../nbs/07h_monitoring.schedules.ipynb #2b450460
 FREQUENCIES = ("hourly", "daily", "weekly", "monthly", "quarterly", "yearly")

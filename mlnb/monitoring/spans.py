@@ -27,10 +27,10 @@ def span_seconds(
     word = text.strip().lower()
     if word in WORDS:
         return WORDS[word]
-    found = re.fullmatch(r"(\d{1,6})\s*([a-z]+?)s?", word)
-    if not found or found[2] not in _UNITS or int(found[1]) < 1:
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)\s*([a-z]+?)s?", word)
+    if not found or found[2] not in _UNITS or float(found[1]) * _UNITS[found[2]] < 1:
         raise ConfigError(f"{what} is {text!r}. Allowed: hourly, daily, weekly, or a number with m (minutes), h, d or w, such as 6h.")
-    return int(found[1]) * _UNITS[found[2]]
+    return round(float(found[1]) * _UNITS[found[2]])
 
 # %% ../../nbs/07da_monitoring.spans.ipynb #14bdcca2
 def as_moment(
