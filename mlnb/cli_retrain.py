@@ -75,6 +75,7 @@ def _status(project: Project, gate: bool) -> Answer:
 
 
 def _taken_back(project: Project, by: str, why: str, now: datetime.datetime) -> Answer:
+    from mlnb.deployment.rollout import FILE, read_rollout
     from mlnb.monitoring.canary_steps import take_back
     from mlnb.monitoring.retrain_end import restore
     from mlnb.monitoring.retrain_runs import alone, read_runs
@@ -83,9 +84,13 @@ def _taken_back(project: Project, by: str, why: str, now: datetime.datetime) -> 
     with alone(project.path):
         runs = read_runs(project.path)
         canary = bool(runs and runs[-1].next == "deployment" and runs[-1].steps)
-        if canary:
+        there = read_rollout(project.path / FILE)
+        ended = canary and there is not None and there.champion.name == runs[-1].challenger  # killed before that was written down
+        if canary and not ended:
             take_back(runs[-1], by, why, now)
-    run = retrain(project, now).run if canary else restore(project, by, why, now)
+    if ended:
+        retrain(project, now)
+    run = retrain(project, now).run if canary and not ended else restore(project, by, why, now)
     assert run is not None
     return Answer({"run": run.to_dict(), "words": f"{run.id} is {run.state}."}, [*_run_lines(run)])
 

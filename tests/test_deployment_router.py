@@ -275,3 +275,10 @@ def test_the_log_is_read_as_it_is(tmp_path: Path) -> None:
     writer.write({"request_id": "b", **said, "status": 504, "rows": [{"n": 3}], "predictions": None, "error": "late"})
     found = read_requests(tmp_path / "r.jsonl")
     assert found.ids == ("a[0]", "a[1]", "b") and found.predictions == (says, says, None) and not found.problems
+
+
+def test_half_a_character_is_the_askers_mistake_and_no_models() -> None:
+    with pytest.raises(Refused, match="half of a character") as refused:
+        checked_frame([GOOD | {"c": "\ud800"}], KINDS)
+    assert refused.value.status == 422
+    assert checked_frame([GOOD | {"c": "\U0001f600 é"}], KINDS)["c"][0] == "\U0001f600 é"

@@ -92,7 +92,8 @@ def ringing(pattern: str, code: str = "DRIFT-FEATURE") -> list[Window]:
     for w, letter in zip(hours(len(pattern)), pattern, strict=True):
         status = {"o": "empty", "?": "waiting"}.get(letter, "complete")
         rings = (alarm(w, code, "a", {"w": "warning", "c": "critical"}[letter]),) if letter in "wc" else ()
-        made.append(dataclasses.replace(w, status=status, rows=0 if letter == "o" else 10, columns={} if letter == "o" else {"a": {"psi": 0.0}}, alerts=rings))
+        made.append(dataclasses.replace(w, status=status, rows=0 if letter == "o" else 50, columns={} if letter == "o" else {"a": {"psi": 0.0}}, alerts=rings,
+                                        metrics={} if letter in "o?" else {"a": {"kind": "measured"}}))
     return made
 
 

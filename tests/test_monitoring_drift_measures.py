@@ -161,6 +161,16 @@ def test_each_method_decides_by_its_own_measure():
     assert grade(small, method=find_method("psi", 0.001))["x"].severity == "warning"
 
 
+@pytest.mark.parametrize("name", ["PSI", "KS-test", "JS-divergence"])
+def test_a_threshold_above_the_usual_ones_is_kept(name):
+    rng = np.random.default_rng(0)
+    then, now = rng.normal(size=20_000), rng.normal(0.6, 1, 20_000)  # PSI 0.36
+    c = {"x": compare_column(count_numbers(then, find_edges(then)), count_numbers(now, find_edges(then)))}
+    assert grade(c, method=find_method(name))["x"].severity == "critical"
+    found = grade(c, method=find_method(name, 0.8))["x"]
+    assert found.severity == "warning" and not found.alert
+
+
 def test_the_gap_is_not_asked_of_categories():
     c = {"x": compare_column(count_values({"a": 900, "b": 100}), count_values({"a": 600, "b": 400}))}
     found = grade(c, method=find_method("KS-test", 0.9))["x"]

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from mlnb.monitoring.retrain_end import read_events, restore
 from mlnb.monitoring.retrain_plan import retrain_plan
 from mlnb.monitoring.retrain_runs import STAGES, alone, read_runs
 from mlnb.monitoring.retraining import retrain
-from mlnb.monitoring.triggers import due
+from mlnb.monitoring.triggers import _performance, due
 from mlnb.monitoring.windows import Window, save_window
 
 HOUR = datetime.timedelta(hours=1)
@@ -369,10 +370,13 @@ def arm(n: int, errors: int, p95: float = 20.0) -> RequestStats:
 
 
 @pytest.mark.parametrize(("new", "old", "hours", "act"), [
-    (arm(500, 10), arm(9500, 95), 5, "on"),  # 2 % against 1 %, p = 0.04: chance does that too often
+    (arm(500, 10), arm(9500, 95), 5, "wait"),  # 2 % against 1 %, p = 0.04: too often by chance to go back, and too seldom to go on
+    (arm(100, 4), arm(1000, 10), 5, "wait"),
+    (arm(500, 7), arm(9500, 95), 5, "on"),  # 1.4 %
+    (arm(90, 90), arm(2000, 0), 1, "back"),  # too few requests, and clear all the same
     (arm(2000, 60), arm(9500, 95), 1, "back"),  # 3 %
     (arm(2000, 36), arm(9500, 95), 5, "on"),  # 1.8 %, beyond chance, but not twice
-    (arm(99, 99), arm(9500, 95), 5, "wait"),  # too few to judge
+    (arm(99, 4), arm(9500, 95), 5, "wait"),  # too few to judge
     (arm(500, 0), arm(99, 0), 5, "wait"),
     (arm(500, 0), arm(9500, 0), 4, "on"),
     (arm(500, 0), arm(9500, 0), 3.99, "wait"),
@@ -479,3 +483,14 @@ def test_nothing_but_mlnb_errors(fresh: Project) -> None:
     (fresh.path / "records" / "retraining.yaml").unlink()
     with pytest.raises(MlnbError, match="dry-run"):
         retrain(fresh, LATER, anyway="asked for")
+
+
+def test_measured_windows_decide_and_estimates_only_where_there_are_none() -> None:
+    bad = [replace(window(day, 0.4), metrics={"f1": {"value": 0.4, "kind": "measured"}}) for day in range(1, 5)]
+    guessed = [replace(window(day, 0.9), metrics={"f1": {"value": 0.9, "kind": "estimated"}}) for day in range(5, 8)]
+    seen = _performance("f1 < 0.8 for 48h", [*bad, *guessed], "f1", None)
+    assert seen.fired and "measured" in seen.why
+    calm = _performance("f1 < 0.8 for 48h", guessed, "f1", None)
+    assert not calm.fired and "(estimated)" in calm.why
+    low = [replace(w, metrics={"f1": {"value": 0.4, "kind": "estimated"}}) for w in guessed]
+    assert _performance("f1 < 0.8 for 48h", low, "f1", None).fired

@@ -14,6 +14,7 @@ from retraining_world import LATER, make_project, write_records
 from watched import Hook
 
 import mlnb.monitoring.retrain_end as retrain_end
+from mlnb.core.errors import ConfigError, MlnbError
 from mlnb.core.project import Project
 from mlnb.core.project_config import load_config, save_config
 from mlnb.deployment.rollout import FILE, read_rollout
@@ -149,3 +150,57 @@ def test_a_registry_that_was_away_when_the_canary_began_knows_who_is_tried_after
     again = retrain(back, LATER + HOUR).run
     assert again is not None and again.steps[-1]["state"] == "running" and "problem" not in again.steps[-1]["registry"]
     assert read_aliases(back) == {"challenger": run.challenger, "champion": old, "production": old}
+
+
+def test_no_fault_ends_the_watch_over_a_canary(project: Project) -> None:
+    run = retrain(project, LATER, until="deployment").run
+    path = project.path / FILE
+    whole = path.read_text()
+    path.write_text("{")
+    with pytest.raises(MlnbError):
+        retrain(project, LATER + HOUR)
+    assert read_runs(project.path)[-1].next == "deployment"
+    path.write_text(whole)
+    again = retrain(project, LATER + HOUR).run
+    assert run is not None and again is not None and again.next == "deployment" and again.steps[-1]["state"] == "running"
+
+
+def test_a_challenger_that_an_ended_run_left_is_taken_back_before_the_next_begins(project: Project) -> None:
+    run = retrain(project, LATER, until="deployment").run
+    assert run is not None
+    keep_stage(run, "deployment", {"end": "failed", "reasons": ["it broke"]}, LATER)
+    retrain(project, LATER + HOUR)
+    with pytest.raises(ConfigError, match="mlnb retrain --rollback"):
+        retrain(project, LATER + 2 * HOUR, anyway="try again")
+    restore(project, "Ana", "left there", LATER + 3 * HOUR)
+    there = read_rollout(project.path / FILE)
+    assert there is not None and there.challenger is None and there.champion.name == run.champion["name"]
+    again = retrain(project, LATER + 4 * HOUR, anyway="try again", until="data_validation").run
+    assert again is not None and again.id != run.id
+
+
+@pytest.mark.parametrize(("labels", "act"), [
+    (["yes", "no"], "back"), (["yes", "no", "maybe"], "back"), (["Y", "N"], "back"), (["good", "bad"], "wait"), (None, "wait")])
+def test_labels_of_a_canary(project: Project, labels: list[str] | None, act: str) -> None:
+    """The champion is always right and the challenger always wrong; what is written of it differs."""
+    run = retrain(project, LATER, until="deployment").run
+    assert run is not None
+    with (project.path / "requests.jsonl").open("w") as lines:
+        for i in range(2000):
+            new, truth = i % 2 == 1, i // 2 % 2
+            said = float(truth != new)
+            lines.write(json.dumps({"request_id": f"r{i}", "time": (LATER + datetime.timedelta(seconds=9 * i)).isoformat(), "arm": "challenger" if new else "champion",
+                                    "status": 200, "latency_ms": 5.0, "rows": [{}], "predictions": [said]}) + "\n")
+    target = current_experiment(project).target
+    if labels:
+        text = [labels[1 - i // 2 % 2] for i in range(2000)]
+        text[:40] = [labels[2]] * 40 if len(labels) > 2 else text[:40]
+        (project.path / "canary.csv").write_text(f"request_id,{target}\n" + "".join(f"r{i},{word}\n" for i, word in enumerate(text)))
+    else:
+        (project.path / "canary.csv").write_text(f"ident,{target}\n1,yes\n")
+    (project.path / "records" / "monitoring.yaml").write_text("monitoring:\n  sources: {requests: requests.jsonl, labels: canary.csv, key: request_id}\n")
+    found = retrain(Project(project.path), LATER + 5 * HOUR).run
+    assert found is not None
+    step = found.steps[0]
+    assert step["state"] == {"back": "rolled back", "wait": "running"}[act], step["why"]
+    assert act == "back" or "labels cannot be used" in step["why"]

@@ -30,6 +30,7 @@ from mlnb.monitoring.alarms import drift_alarms
 from mlnb.monitoring.batch import _watched, project_drift, project_reference
 from mlnb.monitoring.deliveries import JOURNAL, Journal, deliver
 from mlnb.monitoring.drift import compare
+from mlnb.monitoring.episodes import episodes
 from mlnb.monitoring.lens import Lens, look
 from mlnb.monitoring.notices import Notice, notices
 from mlnb.monitoring.playbook import find_method
@@ -329,6 +330,33 @@ def test_what_is_told_follows_from_the_windows(days: list[str], repeat: int) -> 
     for cut in range(len(windows)):  # a prefix says what the whole said then
         assert keys[: len(notices(windows[:cut], repeat * 86_400))] == [n.key for n in notices(windows[:cut], repeat * 86_400)]
     assert ("critical" in days) <= any(n.alert.severity == "critical" for n in found if n.kind != "recovered")
+
+
+def test_what_too_few_rows_cannot_show_is_not_over() -> None:
+    def day(n: int, rows: int, psi: float, severity: str) -> Window:
+        alerts = (alarm(n, severity=severity),) if severity != "none" else ()
+        return Window(alarm(n).start, alarm(n).end, rows, columns={"income": {"role": "feature", "measure": "psi", "psi": psi, "severity": severity}}, alerts=alerts)
+
+    windows = [day(1, 400, 0.5, "critical"), day(2, 30, 0.4, "none"), day(3, 8, 0.0, "none"), day(4, 400, 0.5, "critical"), day(5, 400, 0.02, "none")]
+    assert [(n.kind, n.at or n.alert.start) for n in notices(windows, 30 * 86_400)] == [("raised", alarm(1).start), ("recovered", alarm(5).start)]
+    assert [(e.windows, e.going) for e in episodes(windows)] == [(2, False)]
+
+
+def test_a_file_whose_times_cannot_be_read_is_an_alarm(make: Callable[..., Project]) -> None:
+    project = make(data_drift={"check_frequency": "daily"}, sources={"time": "at", "key": "id"})
+    batch(project, "2026-03-02.csv", loans(300, 5).assign(at="the second of March"))
+    window = watch(project, "2026-03-03T06:00").windows[-1]
+    assert any(a.code == "MON-DATA" and "cannot be read" in a.message for a in window.alerts)
+
+
+def test_labels_of_several_files_of_lines_are_all_read(make: Callable[..., Project]) -> None:
+    frame = loans(300, 5)
+    project = make(sources={"labels": "days/*.jsonl", "key": "id"})
+    batch(project, "2026-03-02.csv", frame.drop(columns="y"))
+    (project.path / "days").mkdir()
+    for part, rows in enumerate((frame[:150], frame[150:])):
+        rows[["id", "y"]].to_json(project.path / "days" / f"{part}.jsonl", orient="records", lines=True)
+    assert watch(project, "2026-03-03T06:00").windows[-1].labels["rows"] == 300
 
 
 def test_mail_goes_out_once_with_an_identity(tmp_path: Path) -> None:

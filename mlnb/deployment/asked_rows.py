@@ -79,6 +79,14 @@ def _named(asked: Mapping[str, Any], name: str) -> str:
         raise Refused(f"`{name}` is a word of at most {128 if name == 'request_id' else 256} characters, or a whole number; it is {text[:60]!r}.")
     return text
 
+# %% ../../nbs/05rg_deployment.asked_rows.ipynb #b70ce7a1
+def _broken(value: object) -> bool:
+    "Whether a text holds half of a character, which JSON allows and nothing else can write."
+    try:
+        return isinstance(value, str) and not value.isascii() and not value.encode()
+    except UnicodeEncodeError:
+        return True
+
 # %% ../../nbs/05rg_deployment.asked_rows.ipynb #ad0205f5
 _WORDS = {"true", "yes", "y", "t", "false", "no", "n", "f"}
 
@@ -119,6 +127,8 @@ def _faults(rows: Sequence[Mapping[str, Any]], kinds: Mapping[str, str]) -> Iter
             value = row.get(name)
             if isinstance(value, (dict, list)):
                 yield f"row {i}, {name}: {'an object' if isinstance(value, dict) else 'a list'} where a single value belongs"
+            elif _broken(value):
+                yield f"row {i}, {name}: holds half of a character (a lone surrogate); send whole ones"
             elif kind in ("numeric", "boolean") and _as_number(value) is None:
                 yield f"row {i}, {name}: {str(value)[:40]!r} is no number; send null for what is missing"
             elif kind == "datetime" and _as_date(value) is False:

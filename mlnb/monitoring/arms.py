@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import InputError, MissingError
+from ..core.errors import InputError, MissingError, listed
 from ..core.tables import open_table
+from ..data.labels import find_label
 from ..deployment.log_lines import lines_between, log_files
 from ..deployment.request_stats import RequestStats, request_stats
 from ..evaluation.bootstrap import bootstrap_values
@@ -80,7 +81,9 @@ def _answered(log: str, start: str, end: str, key: str, models: Mapping[str, Exp
     found: dict[str, dict[str, list[float]]] = {arm: {} for arm in models}
     for _, line in lines_between(log, as_moment(start).timestamp(), as_moment(end).timestamp()):
         arm, rows, said = str(line.get("arm")), line.get("rows"), line.get("predictions")
-        if arm not in models or not isinstance(rows, list) or not isinstance(said, list) or len(rows) != len(said) or line.get("status") not in (200, None):
+        if arm not in models or line.get("answered_by") not in (None, "", models[arm].id):
+            continue
+        if not isinstance(rows, list) or not isinstance(said, list) or len(rows) != len(said) or line.get("status") not in (200, None):
             continue
         for row, answer in zip(rows, said, strict=True):
             name = row.get(key) if isinstance(row, Mapping) and key in row else line.get("request_id") if len(rows) == 1 else None
@@ -88,6 +91,22 @@ def _answered(log: str, start: str, end: str, key: str, models: Mapping[str, Exp
             if name is not None and score is not None:
                 found[arm][str(name)] = score
     return found
+
+# %% ../../nbs/07hi_monitoring.arms.ipynb #c81be7a2
+def _labels_known(labels: Any, e: Experiment) -> Any:
+    "Labels that the model knows. Raises `InputError` when there are labels, and it knows none."
+    if not e.classes or not len(labels):
+        return labels
+    fits = {}
+    for value in labels.unique():
+        try:
+            fits[value] = find_label(value, list(e.classes))
+        except InputError:
+            continue
+    known = labels[labels.isin(fits)].map(fits)
+    if not len(known):
+        raise InputError(f"The model knows {listed(map(repr, e.classes), 5)}, and the labels are {listed(map(repr, labels.unique()), 5)}.")
+    return known
 
 # %% ../../nbs/07hi_monitoring.arms.ipynb #273cd7cf
 FEWEST_LABELS = 50  # labelled requests of each arm, below which nothing is said of the metric
@@ -114,6 +133,8 @@ def arm_metric(
     for column in (key, target):
         table.check_column(column, "key" if column == key else "target")
     labels = table.frame([key, target]).dropna().drop_duplicates(key, keep="last").assign(**{key: lambda f: f[key].astype(str)}).set_index(key)[target]
+    some, labels = len(labels), _labels_known(labels, models["champion"])
+    left_out = f" ({some - len(labels):,} labels that the model does not know are left out)" if some > len(labels) else ""
     metric, values = get_metric(str(models["champion"].comparison["primary"])), {}
     for arm, answered in _answered(log, start, end, key, models).items():
         known = [name for name in answered if name in labels.index]
@@ -129,4 +150,4 @@ def arm_metric(
     sign, base = (1 if metric.greater_is_better else -1), max(abs(b), 1e-12)
     low, high = map(float, np.nanpercentile(sign * (draws_b - draws_a) / base, [2.5, 97.5]))
     return {"metric": metric.name, "challenger": a, "champion": b, "drop": sign * (b - a) / base, "low": low, "high": high,
-            "rows": {"challenger": n_a, "champion": n_b}}
+            "rows": {"challenger": n_a, "champion": n_b}, "left_out": left_out}

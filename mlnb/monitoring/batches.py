@@ -237,7 +237,8 @@ def window_rows(
         except (MlnbError, OSError) as error:  # it changed since it was looked at
             broken.append(_said(Path(file.name), error))
         if file.untimed:
-            notes.append(f"{Path(file.name).name}: the time of {file.untimed:,} rows cannot be read; they count in no window")
+            untimed = f"{Path(file.name).name}: the time of {file.untimed:,} rows cannot be read; they count in no window"
+            (broken if file.untimed > file.rows / 2 else notes).append(untimed)
     rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     if batches.key and batches.key in rows:
         again = rows[batches.key].duplicated() & rows[batches.key].notna()

@@ -17,7 +17,7 @@ from ..deployment.request_stats import RequestStats
 from .schedules import read_span
 
 # %% auto #0
-__all__ = ['ALPHA', 'LEAST_MS', 'CanaryPlan', 'read_plan', 'Judged', 'judge']
+__all__ = ['ALPHA', 'CLEAR', 'DOUBT', 'LEAST_MS', 'CanaryPlan', 'read_plan', 'Judged', 'judge']
 
 # %% ../../nbs/07hh_monitoring.canary.ipynb #a03a6e83
 @dataclass(frozen=True)
@@ -79,6 +79,8 @@ def read_plan(
 
 # %% ../../nbs/07hh_monitoring.canary.ipynb #9789a786
 ALPHA = 0.01  # chance that a model that is no worse is taken back by one look at its errors
+CLEAR = 1e-4  # the same, before there are enough requests
+DOUBT = 0.2  # a ratio above the limit that chance gives less often than this is not let pass either
 LEAST_MS = 1.0  # a difference in latency below this troubles nobody
 
 
@@ -88,8 +90,9 @@ def _errors(new: RequestStats, old: RequestStats, plan: CanaryPlan) -> tuple[str
 
     a, b = new.error_rate or 0.0, old.error_rate or 0.0
     p = float(fisher_exact([[new.errors, new.requests - new.errors], [old.errors, old.requests - old.errors]], alternative="greater").pvalue)
-    figures = {"challenger": a, "champion": b, "p": p, "limit": plan.errors}
-    worse = new.errors > 0 and a >= plan.errors * b and p < ALPHA
+    above = new.errors > 0 and a >= plan.errors * b
+    worse = above and p < ALPHA
+    figures = {"challenger": a, "champion": b, "p": p, "limit": plan.errors, "clear": above and p < CLEAR, "doubt": above and p < DOUBT}
     times = f"{a / b:.1f} times" if b else "more than"
     said = f"{a:.2%} of the challenger's {new.requests:,} requests failed, {times} the champion's {b:.2%} ({plan.errors:g}× is the limit; by chance in {p:.1g} of cases)"
     return said if worse else "", figures
@@ -109,8 +112,8 @@ def _latency(new: RequestStats, old: RequestStats, plan: CanaryPlan) -> tuple[st
 
 def _metric(measured: Mapping[str, Any] | None, plan: CanaryPlan) -> tuple[str, dict[str, Any]]:
     "Why the metric speaks against it, if it does, and the figures."
-    if not measured:
-        return "", {}
+    if not measured or "problem" in measured:
+        return "", dict(measured or {})
     a, b, drop = measured["challenger"], measured["champion"], measured["drop"]
     worse = drop > plan.metric and measured["low"] > 0
     return (f"{measured['metric']} is {a:.4g} against {b:.4g}: {drop:.1%} are lost ({plan.metric:.0%} is the limit)" if worse else "", {**measured, "limit": plan.metric})
@@ -141,6 +144,9 @@ def judge(
     few = [f"the {name} has answered {s.requests:,}" for name, s in (("challenger", new), ("champion", old)) if s.requests < plan.requests]
     if hours < 0:
         return Judged("wait", "The clock went back behind the beginning of this step, so nobody knows how long it has lasted.", figures)
+    clear, errors = _errors(new, old, plan)
+    if few and errors["clear"]:
+        return Judged("back", f"{clear}.", figures | {"errors": errors})
     if few:
         none = "There is no traffic" if not new.requests and not old.requests else "There is too little traffic to judge by"
         return Judged("wait", f"{none}: {listed(few)} requests since the step began, and {plan.requests:,} of each are needed.", figures)
@@ -149,7 +155,14 @@ def judge(
     against = [said for said, _ in parts.values() if said]
     if against:
         return Judged("back", f"{'; '.join(against)}.", figures)
-    told = f"errors ({new.error_rate:.2%} and {old.error_rate:.2%}) and latency keep to the limits" + (", the metric too" if measured else ", labels are not there yet")
+    problem = (measured or {}).get("problem", "")
+    if problem or errors["doubt"]:
+        doubt = (f"{new.error_rate:.2%} of the challenger's requests failed, {old.error_rate:.2%} of the champion's: more than {plan.errors:g}×, which chance gives in "
+                 f"{errors['p']:.1%} of cases, so more requests are waited for") if errors["doubt"] else f"the labels cannot be used, so nobody knows how good it is: {problem}"
+        return Judged("wait", f"{doubt[0].upper()}{doubt[1:].rstrip('.')}.", figures)
+    timed = None not in (new.p95_ms, old.p95_ms)
+    told = f"errors ({new.error_rate:.2%} and {old.error_rate:.2%}){' and latency' * timed} keep to the limits{'' if timed else ', latency is not in the log'}"
+    told += (f", the metric too{measured.get('left_out', '')}" if measured else ", labels are not there yet")
     if hours < plan.hours:
         return Judged("wait", f"Nothing speaks against it so far: {told}. {plan.hours - hours:.1f} of {plan.hours:g} hours are left.", figures)
     return Judged("on", f"{hours:.1f} hours, {new.requests:,} requests: {told}.", figures)

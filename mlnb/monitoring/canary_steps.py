@@ -28,9 +28,13 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['deployed', 'current_rollout', 'advance', 'take_back']
+__all__ = ['ReplacedError', 'deployed', 'current_rollout', 'advance', 'take_back']
 
 # %% ../../nbs/07hk_monitoring.canary_steps.ipynb #ec5cc1e1
+class ReplacedError(InputError):
+    "Somebody else changed who answers."
+
+
 def deployed(
     project: Project,  # the project
     e: Experiment,  # the experiment whose model is to be served
@@ -91,7 +95,10 @@ def _looked(project: Project, run: Run, step: Mapping[str, Any], plan: CanaryPla
     new, old = both_arms(log, since, as_text(now), before)
     models = {"challenger": read_experiment(project, run.challenger), "champion": read_experiment(project, str(run.champion["name"]))}
     start = before or since  # labels come late: those of the earlier steps count too
-    measured = arm_metric(project, models, log, start, as_text(now)) if as_moment(start) < now else {}
+    try:
+        measured = arm_metric(project, models, log, start, as_text(now)) if as_moment(start) < now else {}
+    except InputError as error:  # said, and waited for: the labels may be mended
+        measured = {"problem": str(error)}
     return judge(new, old, (now - as_moment(since)).total_seconds() / 3600, plan, measured)
 
 
@@ -114,7 +121,7 @@ def advance(
         return _over(project, run, "passed", f"{run.challenger} answers all requests.", now)
     if there.champion.name != champion.id or there.challenger is not None and there.challenger.name != run.challenger:
         other = there.champion.name if there.champion.name != champion.id else there.challenger.name  # type: ignore[union-attr]
-        raise InputError(f"{FILE} names {other}, and this run is about {run.challenger} against {champion.id}. Somebody else changed who answers; begin a new run.")
+        raise ReplacedError(f"{FILE} names {other}, and this run is about {run.challenger} against {champion.id}. Somebody else changed who answers; begin a new run.")
     if step is None:
         return _begin(project, run, 1, plan.shares[0], there, now, _named(project, run))
     registry = dict(step.get("registry", {}))

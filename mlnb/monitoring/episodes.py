@@ -16,6 +16,7 @@ from typing import Any
 
 from ..core.errors import InputError, did_you_mean
 from ..core.files import unwritable
+from .notices import tells_over
 from .windows import Alert, Window, read_windows
 
 # %% auto #0
@@ -66,19 +67,6 @@ class Episode:
         return {**dataclasses.asdict(self), "keys": list(self.keys), "open": self.open, "latest": self.latest.to_dict()}
 
 # %% ../../nbs/07eb_monitoring.episodes.ipynb #15cfd537
-def _blind(w: Window, code: str, subject: str) -> bool:
-    "Whether a window cannot show that a trouble is over."
-    if code in ("DRIFT-CONCEPT", "DRIFT-LABEL"):
-        return w.status != "complete"
-    if code == "MON-METRIC":
-        return subject not in w.metrics
-    if code == "MON-PROXY":
-        return subject not in w.proxies
-    if code.startswith("DRIFT-") or code == "MON-DATA":
-        return not w.columns
-    return not w.service
-
-
 def episodes(
     windows: Sequence[Window],  # in order of time
     severity: str = "",  # only those that were at least this bad: warning or critical; all when empty
@@ -86,13 +74,15 @@ def episodes(
 ) -> list[Episode]:  # open ones first, then the worst, then the latest
     "Alarms of several windows as episodes."
     running: dict[tuple[str, str], list[Alert]] = {}
+    kinds: dict[tuple[str, str], str] = {}
     made: list[tuple[list[Alert], bool]] = []
     for w in windows:
         here = {(alert.code, alert.subject): alert for alert in w.alerts}
-        for place in [p for p in running if p not in here and not _blind(w, *p)]:
+        for place in [p for p in running if p not in here and tells_over(w, running[p][-1], kinds[p])]:
             made.append((running.pop(place), False))
         for place, alert in here.items():
             running.setdefault(place, []).append(alert)
+            kinds[place] = str(w.metrics.get(alert.subject, {}).get("kind", ""))
     made += [(alerts, True) for alerts in running.values()]
     known = {each.key: each for each in acknowledged}
     found = [_episode(alerts, going, known) for alerts, going in made]

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .playbook import FEWEST
+from .playbook import FEWEST, METHODS
 from .spans import as_moment
 from .windows import Alert, Window
 
 # %% auto #0
-__all__ = ['RANK', 'KINDS', 'Notice', 'notices']
+__all__ = ['RANK', 'KINDS', 'Notice', 'tells_over', 'notices']
 
 # %% ../../nbs/07df_monitoring.notices.ipynb #71bb4f78
 RANK = {"": 0, "warning": 1, "critical": 2}
@@ -48,18 +48,28 @@ class Notice:
         "Plain JSON types, as sinks get them."
         return {**self.alert.to_dict(), "key": self.key, "kind": self.kind, "title": self.title, "first": self.first, "at": self.at or self.alert.start}
 
-# %% ../../nbs/07df_monitoring.notices.ipynb #2d39de35
-def _judged(window: Window, alert: Alert, kind: str) -> bool:
-    "Whether a window can tell that an alarm is over."
+# %% ../../nbs/07df_monitoring.notices.ipynb #f2b0a6c1
+def _unsure(column: Mapping[str, Any]) -> bool:
+    "Whether a column is only calm because there are too few rows to call it drift."
+    limit = next((m.warning for m in METHODS.values() if m.key == column.get("measure", "psi")), 0.0)
+    return column.get("severity") == "none" and column.get("role", "feature") == "feature" and (column.get(column.get("measure", "psi")) or 0.0) > limit
+
+
+def tells_over(
+    window: Window,  # without the alarm
+    alert: Alert,  # the latest of an alarm that is on
+    kind: str,  # of the metric it rests on, measured or estimated; empty for none
+) -> bool:  # whether it is over
+    "Whether a window can tell that an alarm is over: what was measured is over when it is measured again, and drift when there are rows enough to see it."
     if alert.code.startswith("DRIFT-") and alert.code != "DRIFT-CONCEPT":
-        return window.rows >= FEWEST and alert.subject in window.columns
+        return window.rows >= FEWEST and alert.subject in window.columns and not _unsure(window.columns[alert.subject])
     if alert.code in ("DRIFT-CONCEPT", "MON-METRIC"):
         return window.metrics.get(alert.subject, {}).get("kind") in ("measured", kind)
     if alert.code == "MON-PROXY":
         return alert.subject in window.proxies
     return bool(window.service) if alert.code in ("MON-LATENCY", "MON-ERRORS", "MON-TRAFFIC") else window.rows > 0
 
-
+# %% ../../nbs/07df_monitoring.notices.ipynb #2d39de35
 @dataclass
 class _Open:
     "An alarm that is on."
@@ -86,7 +96,7 @@ def _next(is_open: dict[tuple[str, str], _Open], window: Window, repeat: datetim
         is_open[place] = _Open(alert, old.first, start if worse or again else old.told, kind)
     on = {(alert.code, alert.subject) for alert in window.alerts}
     for place, old in list(is_open.items()):
-        if place not in on and _judged(window, old.alert, old.kind):
+        if place not in on and tells_over(window, old.alert, old.kind):
             found.append(Notice("recovered", old.alert, old.first, window.start))
             del is_open[place]
     return found

@@ -57,7 +57,7 @@ METHODS: Mapping[str, Method] = {
 
 def find_method(
     name: str,  # PSI, KS-test or JS-divergence, as in monitoring.yaml; capitals, blanks and what follows a hyphen do not matter
-    alert: float | None = None,  # alert above this, instead of the usual threshold; lowers the warning where it lies below
+    alert: float | None = None,  # alert above this, instead of the usual threshold; moves the limits of warning and critical where they lie above or below
 ) -> Method:  # with its limits
     "The measure that a configuration names."
     known = {key.casefold().split("-")[0]: method for key, method in METHODS.items()}
@@ -68,7 +68,7 @@ def find_method(
         return found
     if not 0 < alert < float("inf"):
         raise InputError(f"An alert threshold is a number above 0, such as {found.alert:g} for {found.title}; it is {alert!r}.")
-    return replace(found, alert=alert, warning=min(found.warning, alert))
+    return replace(found, alert=alert, warning=min(found.warning, alert), critical=max(found.critical, alert))
 
 # %% ../../nbs/07bb_monitoring.playbook.ipynb #87a64237
 def grade(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError, MlnbError
-from ..deployment.rollout import FILE, Rollout, read_rollout, save_rollout
+from ..deployment.rollout import FILE, Rollout, read_rollout, rolled_back, save_rollout
 from ..experiments.files import read_experiment
 from ..experiments.lifecycle import use_experiment
 from ..experiments.tracking import Experiment, current_experiment
@@ -124,6 +124,11 @@ def restore(
         raise InputError("A model is taken back by somebody, for a reason; give both (--by NAME --why REASON).")
     with alone(project.path):
         runs = read_runs(project.path)
+        there = read_rollout(project.path / FILE)
+        if runs and not runs[-1].next and there is not None and there.challenger is not None:  # an ended run left it there
+            save_rollout(project.path / FILE, rolled_back(there, as_text(now)))
+            log_event(project.path, runs[-1], f"{there.challenger.name} taken back", now, f"Taken back by {by.strip()}: {why.strip()}")
+            return runs[-1]
         run = next((r for r in reversed(runs) if r.state == "deployed" and not r.next), None)
         if run is None or current_experiment(project).id not in (run.challenger, run.champion["name"]):
             raise InputError("No retraining put the model in use there, so there is none to put back. Choose one by hand: mlnb experiments list")

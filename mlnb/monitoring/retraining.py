@@ -17,11 +17,12 @@ from ..core.errors import ConfigError, InputError, MissingError, MlnbError, did_
 from ..core.findings import Finding, plain
 from ..core.record_model import missing
 from ..core.render import Raw, esc, panel
+from ..deployment.rollout import FILE, read_rollout
 from ..experiments.files import read_experiment
 from ..experiments.tracking import Experiment, current_experiment
 from ..experiments.training import load_model
 from .batch import JUDGED
-from .canary_steps import advance
+from .canary_steps import ReplacedError, advance
 from .challenger import freeze_rows, train_challenger
 from .duel import decide, face_off
 from .golden import golden_rows, shared
@@ -40,6 +41,14 @@ if TYPE_CHECKING:
 __all__ = ['Retrained', 'retrain', 'project_retraining']
 
 # %% ../../nbs/07hm_monitoring.retraining.ipynb #2e267931
+def _none_left(project: Project) -> None:
+    "Raises `ConfigError` while a challenger gets requests that no run watches."
+    there = read_rollout(project.path / FILE)
+    if there is not None and there.challenger is not None:
+        raise ConfigError(f"{FILE} still gives {there.challenger.name} {there.share:g} % of the requests, and no run watches it. Take it back first: "
+                          "mlnb retrain --rollback --by NAME --why REASON")
+
+
 def _champion(project: Project, run: Run) -> Experiment:
     return read_experiment(project, str(run.champion["name"]))
 
@@ -102,8 +111,8 @@ def _stage(project: Project, run: Run, now: datetime.datetime) -> Run:
             return advance(project, run, now)
         result = _DOES[name](project, run, now)
     except MlnbError as error:
-        if name == "notification":
-            raise
+        if name == "notification" or name == "deployment" and not isinstance(error, ReplacedError):
+            raise  # while the challenger gets requests, no fault ends the watch over it: the next call goes on
         result = {"end": "failed", "reasons": [str(error)]}
     return keep_stage(run, name, {**result, "seconds": round(clock.perf_counter() - start, 2)}, now)
 
@@ -191,6 +200,7 @@ def _begun(project: Project, now: datetime.datetime, anyway: str) -> tuple[Trigg
         raise MissingError("There is no records/retraining.yaml, so nobody said what a retraining may do. Fill it in: mlnb retrain --dry-run says what is missing.")
     if wrong := setting_problems(project, settings, now):
         raise ConfigError(" ".join(wrong))
+    _none_left(project)
     triggers = due(project, now)
     why = [*triggers.fired, *([Seen("manual", "", True, anyway)] if anyway else [])]
     if not why:

@@ -128,7 +128,7 @@ def _scheduled(words: str, last: datetime.datetime, what: str, now: datetime.dat
 def _stretch(windows: Sequence[Window], metric: str, c: Condition, limit: float) -> list[Window]:
     "The latest windows in a row for which the condition holds."
     found: list[Window] = []
-    for window in sorted((w for w in windows if metric in w.metrics and w.metrics[metric].get("value") is not None), key=lambda w: w.end, reverse=True):
+    for window in sorted(windows, key=lambda w: w.end, reverse=True):
         value, length = float(window.metrics[metric]["value"]), as_moment(window.end) - as_moment(window.start)
         gap = as_moment(found[-1].start) - as_moment(window.end) if found else datetime.timedelta()
         if not (value > limit if c.above else value < limit) or gap > length:
@@ -145,15 +145,16 @@ def _performance(words: str, windows: Sequence[Window], primary: str, threshold:
     if limit is None:
         raise ConfigError(f"records/retraining.yaml: the performance trigger asks for the threshold of {c.measure}, and records/monitoring.yaml names none. Write it there "
                           "(model_performance, metrics, threshold), or a number here.")
-    named = [w for w in windows if metric in w.metrics]
+    named = [w for w in windows if w.metrics.get(metric, {}).get("value") is not None]
+    named = [w for w in named if w.metrics[metric].get("kind", "measured") == "measured"] or named  # an estimate does not see a changed meaning
     if not named:
         return Seen("performance", words, False, f"No window since then holds {metric}, so nothing is known of it.", {"metric": metric, "limit": limit, "windows": 0})
-    run, last = _stretch(windows, metric, c, limit), named[-1].metrics[metric]
+    run, last = _stretch(named, metric, c, limit), named[-1].metrics[metric]
     hours = (as_moment(run[-1].end) - as_moment(run[0].start)).total_seconds() / 3600 if run else 0.0
     side, fired = "above" if c.above else "below", bool(run) and hours >= c.hours
     kinds = sorted({str(w.metrics[metric].get("kind", "measured")) for w in run})
     why = (f"{metric} has been {side} {limit:g} for {hours:g} h ({len(run)} windows, {' and '.join(kinds)}); {c.hours:g} h are asked for." if run else
-           f"{metric} is {float(last['value']):.4g} in the latest window, not {side} {limit:g}.")
+           f"{metric} is {float(last['value']):.4g} ({last.get('kind', 'measured')}) in the latest window that says so, not {side} {limit:g}.")
     shown = [{"start": w.start, "end": w.end, **{k: w.metrics[metric].get(k) for k in ("value", "low", "high", "kind")}} for w in run]
     return Seen("performance", words, fired, why, {"metric": metric, "limit": limit, "hours": hours, "windows": shown})
 

@@ -47,6 +47,13 @@ def label_phase(
     due = as_moment(end) + datetime.timedelta(seconds=delay)
     return "early" if now < due else "due" if now < due + datetime.timedelta(seconds=max(delay, 86_400)) else "overdue"
 
+# %% ../../nbs/07dj_monitoring.watch_window.ipynb #a9d1c4e7
+def _joined(files: Sequence[str]) -> pd.DataFrame:
+    "All files of lines as one table."
+    import pandas as pd
+
+    return pd.concat([_frame(file, "labels") for file in files], ignore_index=True)
+
 # %% ../../nbs/07dj_monitoring.watch_window.ipynb #e98d2342
 @dataclass(eq=False)
 class Work:
@@ -91,7 +98,7 @@ class Work:
         path, target = self.label_files[0], self.lens.experiment.target
         try:
             if path.endswith((".jsonl", ".ndjson", ".jsonl.gz")):
-                return _frame(path, "labels")
+                return _joined(self.label_files)
             table = open_table(str(self.lens.project.path / Path(self.plan.sources["labels"]).expanduser()))
             return table.like(self.lens.table).frame() if table.check_column(target, "label") else ""
         except MlnbError as error:
