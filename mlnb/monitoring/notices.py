@@ -62,7 +62,8 @@ def tells_over(
 ) -> bool:  # whether it is over
     "Whether a window can tell that an alarm is over: what was measured is over when it is measured again, and drift when there are rows enough to see it."
     if alert.code.startswith("DRIFT-") and alert.code != "DRIFT-CONCEPT":
-        return window.rows >= FEWEST and alert.subject in window.columns and not _unsure(window.columns[alert.subject])
+        there = alert.subject in window.columns or alert.code == "DRIFT-PREDICTION" and bool(window.prediction)
+        return window.rows >= FEWEST and there and not _unsure(window.columns.get(alert.subject, {}))
     if alert.code in ("DRIFT-CONCEPT", "MON-METRIC"):
         return window.metrics.get(alert.subject, {}).get("kind") in ("measured", kind)
     if alert.code == "MON-PROXY":
