@@ -150,7 +150,7 @@ def judge(
     if few:
         none = "There is no traffic" if not new.requests and not old.requests else "There is too little traffic to judge by"
         return Judged("wait", f"{none}: {listed(few)} requests since the step began, and {plan.requests:,} of each are needed.", figures)
-    parts = {"errors": _errors(new, old, plan), "latency": _latency(new, old, plan), "metric": _metric(measured, plan)}
+    parts = {"errors": (clear, errors), "latency": _latency(new, old, plan), "metric": _metric(measured, plan)}
     figures |= {name: part for name, (_, part) in parts.items()}
     against = [said for said, _ in parts.values() if said]
     if against:
