@@ -137,6 +137,9 @@ def _drift_lines(report: DriftReport, top: int) -> Iterator[str]:
     if len(report.columns) > top:
         yield f"… and {len(report.columns) - top} more columns (--top)"
     yield ""
+    for name in report.drifted:
+        yield from wrapped(f"{name}: {report.columns[name].why}")
+    yield ""
     if report.multivariate:
         yield f"all columns together: ROC-AUC {report.multivariate.auc:.3f} [{report.multivariate.low:.3f}, {report.multivariate.high:.3f}]; {report.multivariate.severity}"
     for s in report.segments.segments[:5] if report.segments else ():

@@ -23,6 +23,7 @@ from .core.errors import ConfigError, MlnbError
 if TYPE_CHECKING:
     from mlnb.core.project import Project
     from mlnb.monitoring.watch import Watched
+    from mlnb.monitoring.windows import Window
 
 commands = typer.Typer(add_completion=False)
 
@@ -30,6 +31,15 @@ commands = typer.Typer(add_completion=False)
 __all__ = ['commands', 'watched_lines', 'Stop', 'turns', 'monitor_command']
 
 # %% ../nbs/12cr_cli_monitor.ipynb #26dd803d
+def _worst(window: Window) -> str:
+    "What a window came to, in a word."
+    from mlnb.monitoring.playbook import FEWEST
+
+    if not window.alerts and 0 < window.rows < FEWEST:
+        return f"not judged: {FEWEST} rows are the least"
+    return "critical" if any(a.severity == "critical" for a in window.alerts) else "warning" if window.alerts else "calm"
+
+
 def watched_lines(
     turn: Watched,  # what was made and told
 ) -> Iterator[str]:  # lines
@@ -39,7 +49,7 @@ def watched_lines(
         yield from (f"  {start}  {reason}" for start, reason in turn.due[:20])
         yield from ([f"  … and {len(turn.due) - 20} more"] if len(turn.due) > 20 else [])
     for window in turn.windows:
-        worst = "critical" if any(a.severity == "critical" for a in window.alerts) else "warning" if window.alerts else "calm"
+        worst = _worst(window)
         measured = ", ".join(f"{name} {m['value']:.3g} ({m['kind']})" for name, m in list(window.metrics.items())[:2])
         yield f"{window.start[:16]}  {window.status:<9}{window.rows:>9,} rows  {worst:<9}{measured}".rstrip()
         for alert in window.alerts[:6]:

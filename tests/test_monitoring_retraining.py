@@ -262,9 +262,9 @@ def test_a_process_killed_by_the_system_leaves_a_run_that_goes_on(fresh: Project
 # ---------------------------------------------------------------- what stops a run
 
 
-def stopped(project: Project, **changes: Any) -> Any:
+def stopped(project: Project, anyway: str = "", **changes: Any) -> Any:
     write_records(project, **changes)
-    return retrain(project, LATER).run
+    return retrain(project, LATER, anyway).run
 
 
 def test_a_worse_model_is_not_tried(fresh: Project) -> None:
@@ -291,14 +291,57 @@ def test_broken_new_data_stop_before_training(fresh: Project) -> None:
     (loans(700, 1, "2026-03-10", turned=True).assign(repaid=None), None, "0 labelled"),
     (loans(700, 1, "2026-03-10", turned=True).assign(repaid="perhaps"), None, "does not know"),
     (None, "train", "proves nothing"),
+    (None, "renamed", "proves nothing"),
 ])
 def test_new_rows_that_will_not_do(fresh: Project, rows: pd.DataFrame | None, golden: str | None, words: str) -> None:
     if rows is not None:
         rows.to_csv(fresh.path / "later.csv", index=False)
     if golden:
-        fresh.train().frame().head(60).to_csv(fresh.path / "golden.csv", index=False)
-    run = stopped(fresh)
+        known = fresh.train().frame().head(60)
+        known.assign(loan=[f"G{i}" for i in range(60)] if golden == "renamed" else known.loan).to_csv(fresh.path / "golden.csv", index=False)
+    run = stopped(fresh, "asked for")
     assert run.state == "stopped" and words in " ".join(run.reasons)
+
+
+def test_a_schedule_waits_for_rows_and_is_not_used_up(fresh: Project) -> None:
+    loans(120, 1, "2026-03-10", turned=True).to_csv(fresh.path / "later.csv", index=False)
+    came = retrain(fresh, LATER)
+    assert came.run is None and "waits for rows" in came.words and "200 are needed" in came.words and not read_runs(fresh.path)
+    loans(700, 1, "2026-03-10", turned=True).to_csv(fresh.path / "later.csv", index=False)
+    run = retrain(fresh, LATER + HOUR, until="data_validation").run
+    assert run is not None and [each["type"] for each in run.why] == ["scheduled"]
+
+
+def test_a_row_from_the_far_future_is_said_and_takes_no_rows_away(fresh: Project) -> None:
+    rows = loans(700, 1, "2026-03-10", turned=True)
+    rows.loc[350, "day"] = pd.Timestamp("2099-01-01")
+    rows.to_csv(fresh.path / "later.csv", index=False)
+    assert any("2099-01-01" in problem for problem in retrain_plan(fresh, LATER).problems)
+    run = retrain(fresh, LATER, until="data_validation").run
+    assert run is not None and run.stages["data_validation"]["end"] == "passed"
+    told = run.stages["data_validation"]["rows"]
+    assert told["from the future"] == 1 and told["train"] > 800 and "2099-01-01" in " ".join(told["notes"])
+
+
+def test_a_time_as_feature_hides_no_contradictions(fresh: Project) -> None:
+    from mlnb.monitoring.new_data import validate
+    from mlnb.monitoring.new_rows import NewRows
+
+    e = current_experiment(fresh)
+    rows = loans(400, 1, "2026-03-10")
+    twice = pd.concat([rows, rows.assign(day=rows.day + pd.Timedelta(days=1), repaid=rows.repaid.map({"yes": "no", "no": "yes"}))], ignore_index=True)
+    found = validate(NewRows(loans(400, 2, "2026-01-01"), twice, twice, twice), e, ["check_label_quality"])
+    assert "day" in e.features_used and not found[0].ok and "contradict" in found[0].why
+
+
+def test_an_open_run_goes_on_although_another_is_asked_for(canary: Project) -> None:
+    came = retrain(canary, LATER + HOUR, anyway="again")
+    assert not came.begun and "no other begins" in came.words and len(read_runs(canary.path)) == 1
+
+
+def test_a_dry_run_without_a_record_says_so(fresh: Project) -> None:
+    (fresh.path / "records" / "retraining.yaml").unlink()
+    assert any("no records/retraining.yaml" in problem and "golden_set" in problem for problem in retrain_plan(Project(fresh.path), LATER).problems)
 
 
 def test_a_champion_whose_model_is_gone_fails_and_tells(fresh: Project) -> None:
@@ -317,6 +360,8 @@ def test_a_guardrail_keeps_the_old_model(fresh: Project) -> None:
 
 @pytest.mark.parametrize("changes", [
     {"triggers": [{"type": "performance", "condition": "when it gets bad"}]}, {"triggers": [{"type": "scheduled", "frequency": "sometimes"}]}, {"golden_set": ""},
+    {"triggers": [{"type": "performance", "condition": "roc_auk < 0.8"}]}, {"triggers": [{"type": "performance", "condition": "rmse > 3"}]},
+    {"guardrails": [{"metric": "recal"}]}, {"guardrails": [{"metric": "rmse"}]},
 ])
 def test_a_record_that_cannot_be_followed(fresh: Project, changes: dict[str, Any]) -> None:
     write_records(fresh, **changes)
@@ -387,6 +432,20 @@ def arm(n: int, errors: int, p95: float = 20.0) -> RequestStats:
 ])
 def test_a_step_goes_on_back_or_waits(new: RequestStats, old: RequestStats, hours: float, act: str) -> None:
     assert judge(new, old, hours, CanaryPlan()).act == act
+
+
+def test_a_challenger_that_is_never_asked_is_said() -> None:
+    waits = judge(arm(0, 0), arm(2000, 4), 5, CanaryPlan(), share=5)
+    assert waits.act == "wait" and "none of 2,000" in waits.why and "/ready" in waits.why
+    assert "/ready" not in judge(arm(0, 0), arm(150, 0), 5, CanaryPlan(), share=5).why  # 8 would be its share: none is no wonder
+
+
+def test_requests_without_a_latency_are_judged_by_the_rest() -> None:
+    def silent(n: int, errors: int) -> RequestStats:
+        return RequestStats(n, errors, error_rate=errors / n)
+
+    on, back = judge(silent(500, 0), silent(9500, 0), 5, CanaryPlan()), judge(silent(500, 60), silent(9500, 95), 5, CanaryPlan())
+    assert on.act == "on" and "latency is not in the log" in on.why and back.act == "back"
 
 
 def test_a_model_that_is_no_worse_is_rarely_taken_back() -> None:

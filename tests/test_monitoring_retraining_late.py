@@ -179,10 +179,11 @@ def test_a_challenger_that_an_ended_run_left_is_taken_back_before_the_next_begin
     assert again is not None and again.id != run.id
 
 
-@pytest.mark.parametrize(("labels", "act"), [
-    (["yes", "no"], "back"), (["yes", "no", "maybe"], "back"), (["Y", "N"], "back"), (["good", "bad"], "wait"), (None, "wait")])
-def test_labels_of_a_canary(project: Project, labels: list[str] | None, act: str) -> None:
-    """The champion is always right and the challenger always wrong; what is written of it differs."""
+@pytest.mark.parametrize(("labels", "act", "by"), [
+    (["yes", "no"], "back", ""), (["yes", "no", "maybe"], "back", ""), (["Y", "N"], "back", ""), (["good", "bad"], "wait", ""), (None, "wait", ""),
+    (["yes", "no"], "on", "EXP-of-another")])
+def test_labels_of_a_canary(project: Project, labels: list[str] | None, act: str, by: str) -> None:
+    """The champion is always right and the challenger always wrong; what is written of it differs, and who answered for the challenger."""
     run = retrain(project, LATER, until="deployment").run
     assert run is not None
     with (project.path / "requests.jsonl").open("w") as lines:
@@ -190,7 +191,8 @@ def test_labels_of_a_canary(project: Project, labels: list[str] | None, act: str
             new, truth = i % 2 == 1, i // 2 % 2
             said = float(truth != new)
             lines.write(json.dumps({"request_id": f"r{i}", "time": (LATER + datetime.timedelta(seconds=9 * i)).isoformat(), "arm": "challenger" if new else "champion",
-                                    "status": 200, "latency_ms": 5.0, "rows": [{}], "predictions": [said]}) + "\n")
+                                    "status": 200, "latency_ms": 5.0, "rows": [{}], "predictions": [said],
+                                    "answered_by": by if new else ""}) + "\n")
     target = current_experiment(project).target
     if labels:
         text = [labels[1 - i // 2 % 2] for i in range(2000)]
@@ -202,5 +204,29 @@ def test_labels_of_a_canary(project: Project, labels: list[str] | None, act: str
     found = retrain(Project(project.path), LATER + 5 * HOUR).run
     assert found is not None
     step = found.steps[0]
-    assert step["state"] == {"back": "rolled back", "wait": "running"}[act], step["why"]
-    assert act == "back" or "labels cannot be used" in step["why"]
+    assert step["state"] == {"back": "rolled back", "wait": "running", "on": "passed"}[act], step["why"]
+    assert act == "back" or ("labels are not there yet" if by else "labels cannot be used") in step["why"]
+
+
+def test_taking_back_right_after_a_kill_at_promotion(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rollout says that the new model answers everything, and the run does not know yet."""
+    from typer.testing import CliRunner
+
+    import mlnb.monitoring.canary_steps as steps
+    from mlnb.cli import app
+
+    old = current_experiment(project).id
+
+    def cut_off(*_: object, **__: object) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as m:
+        m.setattr(steps, "_over", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            deployed(project)
+    there = read_rollout(project.path / FILE)
+    assert there is not None and there.champion.name != old and read_runs(project.path)[-1].next == "deployment"
+    said = CliRunner().invoke(app, ["retrain", "--rollback", "--by", "Ana", "--why", "complaints", "--project", str(project.path), "--json"])
+    assert said.exit_code == 0 and json.loads(said.stdout)["run"]["state"] == "taken back", said.stdout
+    back = read_rollout(project.path / FILE)
+    assert back is not None and back.champion.name == old and back.challenger is None and current_experiment(project).id == old

@@ -18,7 +18,7 @@ from .watch_plan import WatchPlan
 from .windows import Alert, Window
 
 # %% auto #0
-__all__ = ['drift_alarms', 'concept_over', 'metric_alarms', 'service_alarms']
+__all__ = ['SILENT', 'drift_alarms', 'feed_alarms', 'concept_over', 'metric_alarms', 'service_alarms']
 
 # %% ../../nbs/07de_monitoring.alarms.ipynb #9a7e5254
 def _column(column: Mapping[str, Any], plan: WatchPlan) -> tuple[str, str, float | None, float | None, str] | None:
@@ -73,6 +73,23 @@ def drift_alarms(
     answer = _prediction(window, prediction, plan)
     if answer:
         yield alert("DRIFT-PREDICTION", prediction, "warning", *answer, response("prediction"))
+
+# %% ../../nbs/07de_monitoring.alarms.ipynb #feed0001
+SILENT = 3  # windows without rows in a row that are an alarm, after windows of which nine in ten had rows: by chance in one of a thousand
+
+
+def feed_alarms(
+    window: Window,  # what was seen
+    history: Sequence[Window],  # earlier windows
+) -> Iterator[Alert]:  # MON-DATA
+    "A feed that stopped: rows came all the time, and come no more."
+    earlier = sorted(history, key=lambda w: w.start)
+    last = next((i for i in range(len(earlier), 0, -1) if earlier[i - 1].status != "empty"), 0)
+    before, silent = earlier[max(last - 30, 0):last], len(earlier) - last + 1
+    filled = sum(w.rows > 0 for w in before)
+    if window.status == "empty" and silent >= SILENT and len(before) >= 10 and filled >= 0.9 * len(before):
+        words = f"no rows have come since {before[-1].end[:16].replace('T', ' ')}: {silent} windows in a row are empty, and {filled} of the {len(before)} before them had rows"
+        yield Alert("MON-DATA", "feed", "critical", words, window.start, window.end, silent, SILENT, "look at the feed: what writes the batches or the log")
 
 # %% ../../nbs/07de_monitoring.alarms.ipynb #fa695420
 def concept_over(

@@ -14,13 +14,13 @@ import numpy as np
 
 from ..core.errors import InputError, MissingError, listed
 from ..core.tables import open_table
-from ..data.labels import find_label
 from ..deployment.log_lines import lines_between, log_files
 from ..deployment.request_stats import RequestStats, request_stats
 from ..evaluation.bootstrap import bootstrap_values
 from ..evaluation.evaluate import as_predictions
 from ..evaluation.measures import get_metric
 from ..experiments.tracking import Experiment
+from .late_labels import known_labels
 from .spans import as_moment
 
 if TYPE_CHECKING:
@@ -95,16 +95,8 @@ def _answered(log: str, start: str, end: str, key: str, models: Mapping[str, Exp
 # %% ../../nbs/07hi_monitoring.arms.ipynb #c81be7a2
 def _labels_known(labels: Any, e: Experiment) -> Any:
     "Labels that the model knows. Raises `InputError` when there are labels, and it knows none."
-    if not e.classes or not len(labels):
-        return labels
-    fits = {}
-    for value in labels.unique():
-        try:
-            fits[value] = find_label(value, list(e.classes))
-        except InputError:
-            continue
-    known = labels[labels.isin(fits)].map(fits)
-    if not len(known):
+    known = known_labels(labels, e.classes).dropna()
+    if len(labels) and not len(known):
         raise InputError(f"The model knows {listed(map(repr, e.classes), 5)}, and the labels are {listed(map(repr, labels.unique()), 5)}.")
     return known
 

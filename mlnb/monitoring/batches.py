@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['SUFFIXES', 'INDEX', 'BatchFile', 'file_moment', 'Batches', 'find_batches', 'window_rows']
+__all__ = ['SUFFIXES', 'UNFINISHED', 'LINES', 'INDEX', 'BatchFile', 'file_moment', 'Batches', 'find_batches', 'window_rows']
 
 # %% ../../nbs/07dc_monitoring.batches.ipynb #e99dee4f
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".csv.gz", ".tsv.gz")
+UNFINISHED = (".tmp", ".part", ".crdownload")
+LINES = (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".xlsx", ".avro", ".orc", ".feather")  # rows that are not read from here
 INDEX = "monitoring/files.json"  # what was found out about each file
 
 
@@ -55,7 +57,7 @@ def file_moment(
     path: Path,  # a file
 ) -> datetime.datetime:  # in UTC
     "The date in a file's name; when it was last written where there is none."
-    found = re.search(r"(?<!\d)(20\d\d)[-_]?([01]\d)[-_]?([0-3]\d)(?:[T_-]?([0-2]\d)(?:[:-]?([0-5]\d))?)?(?!\d)", path.name)
+    found = re.search(r"(?<!\d)(20\d\d)[-_]?([01]\d)[-_]?([0-3]\d)(?:[T_-]?([0-2]\d)(?:[:-]?([0-5]\d)(?:[:-]?([0-5]\d))?)?)?(?!\d)", path.name)
     if found:
         try:
             return datetime.datetime(*(int(part or 0) for part in found.groups()), tzinfo=datetime.UTC)  # type: ignore[arg-type, misc]
@@ -120,6 +122,7 @@ class Batches:
     time: str = ""  # time column
     key: str = ""  # key column
     engine: str = "duckdb"  # where files are read
+    left: tuple[str, ...] = ()  # files of a folder that hold rows in a form that is not read
 
     @property
     def starts(self) -> list[str]:
@@ -137,10 +140,11 @@ class Batches:
 
 # %% ../../nbs/07dc_monitoring.batches.ipynb #373fd593
 def _paths(folder: Path, source: str) -> list[Path]:
-    "The data files that a source names; unfinished ones, whose names begin with a dot or end with .tmp, are left out."
+    "The data files that a source names; unfinished ones, by their names, are left out."
     named = folder / Path(source).expanduser()
     found = sorted(named.iterdir()) if named.is_dir() else [Path(p) for p in sorted(glob.glob(str(named), recursive=True))] or [named]
-    return [path for path in found if path.is_file() and not path.name.startswith(".") and (not named.is_dir() or path.name.lower().endswith(SUFFIXES))]
+    whole = [path for path in found if path.is_file() and not path.name.startswith(".") and not path.name.lower().endswith(UNFINISHED)]
+    return [path for path in whole if not named.is_dir() or path.name.lower().endswith(SUFFIXES)]
 
 
 def _known(folder: Path, settings: Mapping[str, Any]) -> dict[str, BatchFile]:
@@ -175,15 +179,21 @@ def find_batches(
         write_atomic(folder / INDEX, json.dumps({"settings": settings, "files": [plain(file) for file in found]}, indent=1))
     ordered = sorted(found, key=lambda file: (file.dated, file.name))
     twins = _twins(ordered)
-    return Batches(tuple(file for file in ordered if file.name not in dict(twins)), tuple(twins), folder, time, key, engine)
+    return Batches(tuple(file for file in ordered if file.name not in dict(twins)), tuple(twins), folder, time, key, engine, _left(folder, source))
+
+
+def _left(folder: Path, source: str) -> tuple[str, ...]:
+    "Files of a folder that hold rows in a form that is not read."
+    named = folder / Path(source).expanduser()
+    return tuple(sorted(path.name for path in named.iterdir() if path.name.lower().endswith(LINES))) if named.is_dir() else ()
 
 
 def _twins(files: Sequence[BatchFile]) -> list[tuple[str, str]]:
     "Files that repeat an earlier one, each with that one."
-    first: dict[str, str] = {}
+    first: dict[object, str] = {}
     found = []
     for file in files:
-        marks = [mark for mark in (file.hash, file.keys) if mark and file.rows]
+        marks = [mark for mark in (file.hash, (file.keys, *file.slots.items()) if file.keys else "") if mark and file.rows]  # the same keys on another day are new rows
         original = next((first[mark] for mark in marks if mark in first), "")
         found += [(file.name, original)] if original else []
         first |= dict.fromkeys(marks, file.name) if not original else {}

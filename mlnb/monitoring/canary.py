@@ -67,10 +67,10 @@ def read_plan(
     if not shares or list(shares) != sorted(set(shares)) or shares[-1] != 100 or shares[0] <= 0:
         raise ConfigError(f"records/retraining.yaml: gradual_rollout is {d['gradual_rollout']!r}. Allowed are rising shares that end with 100 %, "
                           "such as '5% → 25% → 50% → 100%'.")
-    if first != shares[0] or len(shares) > 9:
+    if first != shares[0] or len(shares) > 8:
         raise ConfigError(f"records/retraining.yaml: canary_deployment is {d['canary_deployment']!r} and gradual_rollout begins with {shares[0]:g} %; "
                           "both say the first share, and at most "
-                          "9 steps are allowed. Make them agree.")
+                          "8 steps are allowed. Make them agree.")
     hours = read_span(str(d["monitor_for"]), "records/retraining.yaml: monitor_for").total_seconds() / 3600
     if hours < CANARY_HOURS:
         raise ConfigError(f"records/retraining.yaml: monitor_for is {d['monitor_for']!r}. Allowed are {CANARY_HOURS} hours or more: "
@@ -118,7 +118,7 @@ def _metric(measured: Mapping[str, Any] | None, plan: CanaryPlan) -> tuple[str, 
     worse = drop > plan.metric and measured["low"] > 0
     return (f"{measured['metric']} is {a:.4g} against {b:.4g}: {drop:.1%} are lost ({plan.metric:.0%} is the limit)" if worse else "", {**measured, "limit": plan.metric})
 
-# %% ../../nbs/07hh_monitoring.canary.ipynb #d72f7dea
+# %% ../../nbs/07hh_monitoring.canary.ipynb #d72f7de0
 @dataclass(frozen=True)
 class Judged:
     "What a look at a step of the canary came to."
@@ -131,13 +131,14 @@ class Judged:
         "Plain JSON types."
         return {"act": self.act, "why": self.why, "figures": plain(self.figures)}
 
-
+# %% ../../nbs/07hh_monitoring.canary.ipynb #d72f7dea
 def judge(
     new: RequestStats,  # of the challenger, since the step began
     old: RequestStats,  # of the champion: in the same hours, or before where it gets no requests any more
     hours: float,  # since the step began
     plan: CanaryPlan,  # limits and hours
     measured: Mapping[str, Any] | None = None,  # metric, challenger, champion, drop, low: where labels are there
+    share: float = 0.0,  # percent of the requests that the challenger should get; 0: not known
 ) -> Judged:  # what is to be done
     "Judge a step of the canary."
     figures: dict[str, Any] = {"hours": hours, "challenger": new.to_dict(), "champion": old.to_dict()}
@@ -148,6 +149,9 @@ def judge(
     if few and errors["clear"]:
         return Judged("back", f"{clear}.", figures | {"errors": errors})
     if few:
+        if not new.requests and old.requests >= plan.requests and share < 100 and (old.requests * share / (100 - share) >= 10):
+            return Judged("wait", f"The challenger should have {share:g} % of the requests, and has none of {old.requests:,}. The service may not follow the rollout, "
+                          "or cannot load the model: its address /ready says which models answer and what is wrong.", figures)
         none = "There is no traffic" if not new.requests and not old.requests else "There is too little traffic to judge by"
         return Judged("wait", f"{none}: {listed(few)} requests since the step began, and {plan.requests:,} of each are needed.", figures)
     parts = {"errors": (clear, errors), "latency": _latency(new, old, plan), "metric": _metric(measured, plan)}

@@ -99,7 +99,7 @@ def _looked(project: Project, run: Run, step: Mapping[str, Any], plan: CanaryPla
         measured = arm_metric(project, models, log, start, as_text(now)) if as_moment(start) < now else {}
     except InputError as error:  # said, and waited for: the labels may be mended
         measured = {"problem": str(error)}
-    return judge(new, old, (now - as_moment(since)).total_seconds() / 3600, plan, measured)
+    return judge(new, old, (now - as_moment(since)).total_seconds() / 3600, plan, measured, float(step["share"]))
 
 
 def _over(project: Project, run: Run, end: str, why: str, now: datetime.datetime) -> Run:

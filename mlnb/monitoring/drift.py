@@ -160,7 +160,7 @@ def _single(report: DriftReport, code: str, side: Mapping[str, ColumnDrift], nam
         return finding(code, Status.NOT_CHECKED, f"{column}: {c.why if c.severity == 'not_compared' else f'fewer than {FEWEST} rows'}.", columns=(column,))
     drifted = c.severity in ("warning", "critical")
     return finding(code, Status.WARN if drifted else Status.PASS, f"{column}: {c.why}.", columns=(column,), value=getattr(c, measure),
-                   threshold=limit, evidence={"psi": c.psi, "kl": c.kl, "chi2": c.chi2, "p": c.chi2_p, "effect": c.effect,
+                   threshold=limit if c.limit is None else c.limit, evidence={"psi": c.psi, "kl": c.kl, "chi2": c.chi2, "p": c.chi2_p, "effect": c.effect,
                                               "means": c.means},
                    **({"fix": c.response} if drifted else {}))
 
@@ -192,6 +192,7 @@ def compare(
     alpha: float = ALPHA,  # how often a batch without drift may raise any alarm
     method: str = "PSI",  # the measure that decides: PSI, KS-test or JS-divergence
     alert_threshold: float | None = None,  # alert above this; None: what stands for PSI 0.2
+    kl_limit: float = DRIFT_LIMITS["kl_prediction"],  # divergence of the predictions above which they are drift
     multivariate: bool = False,  # look at the rows too: all columns together, segments, costs; both sides have to be data
     entity: str = "",  # column that names whom a row is about; with `multivariate`
     reference_rows: object = None,  # the reference's rows, where `reference` is its profile; with `multivariate`
@@ -215,11 +216,10 @@ def compare(
     drift = {name: replace(compare_column(then.columns[name], now.columns[name], name, epsilon), role=then.role(name),
                            importance=weights.get(name)) for name in names}
     decides = find_method(method, alert_threshold)
-    drift = _ordered(grade(drift, alpha, decides, others=int(multivariate)))
+    drift = _ordered(grade(drift, alpha, decides, int(multivariate), kl_limit))
     looked = _look(_rows(first, reference, engine) if reference_rows is None else open_table(reference_rows), _rows(second, current, engine),
                    drift, then, entity, known, metric, alpha, random_state) if multivariate else None
-    seen = list(second.columns)
-    wanted = [name for name in (columns or has) if name not in exclude]
+    seen, wanted = list(second.columns), [name for name in (columns or has) if name not in exclude]
     extra = tuple(name for name in seen if name not in has and name not in exclude) if columns is None else ()
     return DriftReport(
         drift, then, now, tuple(name for name in wanted if name not in seen),

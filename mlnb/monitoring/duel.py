@@ -19,6 +19,7 @@ from ..evaluation.measures import METRICS, get_metric
 from ..evaluation.versus import Versus, versus
 from ..experiments.crossval import answers
 from ..experiments.tracking import Experiment
+from .triggers import task_metric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,12 +57,7 @@ def _loss(row: Mapping[str, Any]) -> float:
 
 def _guarded(v: Versus, guardrails: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     "Metric -> the share that may be lost. Raises `ConfigError` for a metric that these rows do not have."
-    known = [row["metric"] for row in v.metrics if row["metric"] != v.primary]
-    for each in guardrails:
-        if each["metric"] not in [*known, v.primary]:
-            raise ConfigError(f"records/retraining.yaml: the guardrail {each['metric']!r} is no metric of this task. Allowed are {listed(known, 20)}."
-                              f"{did_you_mean(str(each['metric']), known)}")
-    return {str(each["metric"]): float(each.get("loss", 0.02)) for each in guardrails}
+    return {task_metric(str(each["metric"]), v.primary, "a guardrail"): 0.02 if each.get("loss") is None else float(each["loss"]) for each in guardrails}
 
 # %% ../../nbs/07hg_monitoring.duel.ipynb #a031a446
 @dataclass(frozen=True)

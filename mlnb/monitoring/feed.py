@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..core.errors import MlnbError
+from ..core.errors import MlnbError, listed
 from ..core.tables import open_table
 from ..deployment.log_lines import Reading, iso, lines_between
 from ..deployment.prometheus_stats import prometheus_stats, scrape
@@ -81,6 +81,7 @@ class FileFeed:
         ahead = sum(n for file in self.batches.files for start, n in file.slots.items() if as_moment(start) > now)
         said = [f"{ahead:,} rows are from the future: a clock is wrong somewhere. They wait until their time has come"] if ahead else []
         said += [f"{Path(twin).name} repeats {Path(original).name}; it counts once" for twin, original in self.batches.twins]
+        said += [f"{listed(self.batches.left, 3)}: neither CSV nor Parquet by name, so not read"] if self.batches.left else []
         return said if self.batches.files else [*said, "no batch was found"]
 
 # %% ../../nbs/07di_monitoring.feed.ipynb #b9a2fc76

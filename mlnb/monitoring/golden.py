@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['SEAL', 'shared', 'golden_rows', 'golden_looks']
+__all__ = ['SEAL', 'shared', 'learned', 'golden_rows', 'golden_looks']
 
 # %% ../../nbs/07hc_monitoring.golden.ipynb #efb84f85
 def shared(
@@ -40,6 +40,17 @@ def shared(
         return np.zeros(len(frame), dtype=bool)
     one, two = RowKeys(frame[columns], other[columns]).total(columns)
     return np.isin(one, two)
+
+# %% ../../nbs/07hc_monitoring.golden.ipynb #gold0001
+def learned(
+    golden: pd.DataFrame,  # n rows that nobody may learn from
+    rows: pd.DataFrame,  # m rows that are learned from
+    told: Sequence[str],  # features and target
+) -> np.ndarray:  # shape (n,): whether a row is learned from
+    "Golden rows that a model learns from, under another id too: where more of them than chance would give have an equal."
+    whole, same = shared(golden, rows), shared(golden, rows, told)
+    by_chance = rows.duplicated([name for name in told if name in rows], keep=False).mean() if len(rows) else 0.0
+    return same if len(same) and same.mean() > by_chance + 0.1 else whole
 
 # %% ../../nbs/07hc_monitoring.golden.ipynb #659e167d
 SEAL = "golden.json"

@@ -17,13 +17,14 @@ from ..core.errors import InputError, did_you_mean, listed
 from ..core.findings import plain
 from ..core.render import Raw, bar, esc, panel, table
 from ..core.tables import open_table
+from ..data.labels import find_label
 from ..evaluation.request_log import RequestLog, as_utc, read_requests
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['WORDS', 'LEAST_KS', 'SURE', 'Joined', 'join_labels']
+__all__ = ['WORDS', 'LEAST_KS', 'SURE', 'Joined', 'known_labels', 'join_labels']
 
 # %% ../../nbs/07fg_monitoring.late_labels.ipynb #4d8eab54
 WORDS = {  # what was counted -> how it is said
@@ -196,6 +197,22 @@ def _one_each(keys: pd.Series, values: pd.Series, times: pd.Series | None, count
     counts["contradictory"] = int(made.loc[several, "key"].nunique() - last.loc[clear, "key"].nunique())
     counts["revised"] = int(last.loc[clear, "key"].nunique())
     return pd.concat([made[~several].drop_duplicates("key"), last[clear].drop_duplicates("key")])
+
+# %% ../../nbs/07fg_monitoring.late_labels.ipynb #5ac0e1b1
+def known_labels(
+    labels: pd.Series,  # outcomes
+    classes: Sequence[Any],  # labels that the model knows; none for numbers
+) -> pd.Series:  # as the model writes them; missing where it does not know them
+    "Labels as the model writes them."
+    if not len(classes):
+        return labels
+    fits = {}
+    for value in labels.dropna().unique():
+        try:
+            fits[value] = find_label(value, list(classes))
+        except InputError:
+            continue
+    return labels.map(fits)
 
 # %% ../../nbs/07fg_monitoring.late_labels.ipynb #051db007
 def join_labels(

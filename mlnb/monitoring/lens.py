@@ -24,6 +24,7 @@ from ..experiments.training import load_model
 from .batch import ANSWER, _own_answers, _unseen, _watched, project_reference
 from .drift import DriftReport, compare
 from .estimated import Estimator
+from .late_labels import known_labels
 from .profile import Profile
 from .project_estimates import project_estimator
 from .proxies import proxy_metrics
@@ -131,17 +132,18 @@ def metric_values(
     "The watched metrics with their intervals; nothing when outcomes are too few or of one class."
     import pandas as pd
 
-    e, column = lens.experiment, pd.Series(truth).reset_index(drop=True)
+    e = lens.experiment
+    column = known_labels(pd.Series(truth).reset_index(drop=True), e.classes)
     known = (column.notna() & np.isfinite(given.reshape(len(column), -1)).all(axis=1)).to_numpy()
     names = list(names) or [metric.name for metric in lens.plan.metrics]
-    if known.sum() < least or not names:
-        return {}
     classes = list(e.classes)
+    if known.sum() < least or not names or classes and column[known].nunique() < 2:  # F1 is 0 where no positive came, and says nothing of the model
+        return {}
     try:
         p: Predictions = predictions(column[known].to_numpy(), task=e.task, threshold=e.threshold, classes=classes or None,
                                      positive=find_label(e.positive, classes) if e.task == "binary" else None, **{"y_score" if classes else "y_pred": given[known]})  # type: ignore[arg-type]
         found = bootstrap(p, metrics=names, n_resamples=RESAMPLES)
-    except InputError:  # one class, or labels that the model does not know
+    except InputError:  # metrics that are not defined for these rows
         return {}
     return {name: {"value": found[name].value, "low": found[name].low, "high": found[name].high, "rows": int(known.sum()), "kind": "measured"}
             for name in names if found[name].value is not None and np.isfinite(found[name].value)}
@@ -244,7 +246,7 @@ def _compared(lens: Lens, frame: pd.DataFrame, given: np.ndarray | None) -> Drif
         watched = watched.assign(**{ANSWER: answered.reindex(frame.index)})
     lost = [name for name in lens.plan.features if name in frame and name not in watched and name in lens.reference.columns]
     return compare(lens.reference, watched.assign(**{name: frame[name] for name in lost}), importance=lens.importance or None,
-                   method=lens.plan.method, alert_threshold=lens.plan.limit)
+                   method=lens.plan.method, alert_threshold=lens.plan.limit, kl_limit=lens.plan.kl_limit)
 
 # %% ../../nbs/07dd_monitoring.lens.ipynb #0646fa7e
 def look(

@@ -85,7 +85,8 @@ def _labels(rows: NewRows, e: Experiment, random_state: int) -> Checked:
     counts = {str(label): int(n) for label, n in rows.new[e.target].value_counts().items()}
     unknown = {label: n for label, n in counts.items() if label not in {str(known) for known in e.classes}}
     judged = {str(label) for label in rows.evaluation[e.target].unique()}
-    clash = [twins(open_table(frame[[*e.features_used, e.target]], name="rows"), list(e.features_used), e.target) for frame in (rows.new, rows.old)]
+    names = [name for name in e.features_used if not str(rows.new[name].dtype).startswith("datetime")]  # nothing happens twice at one time
+    clash = [twins(open_table(frame[[*names, e.target]], name="rows"), names, e.target) for frame in (rows.new, rows.old)]
     more = rate_difference(clash[0].lost, clash[0].rows, clash[1].lost, clash[1].rows)
     evidence = {"counts": counts, "unknown": unknown, "contradictions": {"now": clash[0].lost / clash[0].rows, "then": clash[1].lost / clash[1].rows, "low": more.low}}
     if unknown:

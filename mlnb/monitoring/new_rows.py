@@ -5,6 +5,7 @@
 # %% ../../nbs/07hd_monitoring.new_rows.ipynb #e883ccb7
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from ..core.tables import Table, open_table
 from ..experiments.columns import dates_of
 from ..experiments.material import trained_rows
 from ..experiments.tracking import Experiment
-from .golden import golden_rows, shared
+from .golden import golden_rows, learned, shared
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['new_table', 'NewRows', 'gather']
+__all__ = ['new_table', 'NewRows', 'FewRowsError', 'gather']
 
 # %% ../../nbs/07hd_monitoring.new_rows.ipynb #445468ab
 def new_table(
@@ -54,6 +55,10 @@ class NewRows:
     def to_dict(self) -> dict[str, Any]:
         "Counts, as plain JSON types."
         return {"old": len(self.old), "new": len(self.new), "train": len(self.train), "evaluation": len(self.evaluation), **self.facts, "notes": list(self.notes)}
+
+
+class FewRowsError(InputError):
+    "There are too few new rows so far."
 
 
 def _labelled(table: Table, e: Experiment) -> pd.DataFrame:
@@ -106,12 +111,13 @@ def _ordered(new: pd.DataFrame, time: str, facts: dict[str, int]) -> pd.DataFram
     when = _moments(new, time)
     if when is None:
         return new
-    facts["without a time"] = int(np.isnat(when).sum())
+    unread = np.isnat(when) & new[time].notna().to_numpy()
+    facts["without a time"], facts["with a time that cannot be read"] = int((np.isnat(when) & ~unread).sum()), int(unread.sum())
     order = np.argsort(when, kind="stable")
     return new.iloc[order[~np.isnat(when[order])]].reset_index(drop=True)
 
 
-def _split(new: pd.DataFrame, old: pd.DataFrame, e: Experiment, c: Any, settings: Mapping[str, Any], facts: dict[str, int]) -> NewRows:
+def _split(new: pd.DataFrame, old: pd.DataFrame, e: Experiment, c: Any, settings: Mapping[str, Any], facts: dict[str, int], now: datetime.datetime | None) -> NewRows:
     "What is learned from, and what is kept apart."
     import pandas as pd
 
@@ -121,6 +127,11 @@ def _split(new: pd.DataFrame, old: pd.DataFrame, e: Experiment, c: Any, settings
     if when is None:
         notes.append("There is no time column: the last rows of the file count as the latest, and all rows are learned from.")
     newest = None if when is None else pd.Timestamp(when.max())
+    if when is not None and now is not None and newest > (clock := pd.Timestamp(now).tz_convert(None)):
+        facts["from the future"] = int((when > clock).sum())
+        notes.append(f"{facts['from the future']:,} of {len(new):,} new rows are dated after {clock:%Y-%m-%d %H:%M}, the latest on {newest:%Y-%m-%d}: "
+                     "the latest months end now.")
+        newest = clock
     both = pd.concat([old, new[~late][list(old.columns)]], ignore_index=True)
     kept = _recent(both, c.time, newest, settings["months"])
     facts["older than the latest months"] = int((~kept).sum())
@@ -141,8 +152,9 @@ def gather(
     e: Experiment,  # the model in use
     settings: Mapping[str, Any],  # `retraining.yaml` as plain data
     run: str = "",  # the run, for the book of looks at the golden set
+    now: datetime.datetime | None = None,  # the latest months end here, if rows are dated later; None: with the latest row
 ) -> NewRows:  # who learns from what
-    "Collect the rows of a retraining. Raises `InputError` where a comparison would be worth nothing."
+    "Collect the rows of a retraining. Raises `FewRowsError` where more have to come, `InputError` where a comparison would be worth nothing."
     c, limits, facts = project.config, settings["limits"], dict[str, Any]()
     table = new_table(project, str(settings.get("data") or ""))
     new, (old, seen) = _labelled(table, e), _known(project, e)
@@ -151,7 +163,7 @@ def gather(
     outside = [("in the holdout", open_table(project.holdout_dir / "holdout.parquet", name="holdout").like(project.table()).frame())]
     if settings.get("golden_set"):
         golden = golden_rows(project, str(settings["golden_set"]), e, run)
-        if hits := int(shared(golden, old, names).sum()):
+        if hits := int(learned(golden, old, [*e.features_used, e.target]).sum()):
             raise InputError(f"{hits:,} of {len(golden):,} rows of the golden set {settings['golden_set']} are among the rows that models are trained on, "
                              "so it proves nothing. "
                              "Choose rows that no model has learned from.")
@@ -163,6 +175,6 @@ def gather(
     new, facts["copies"] = new[~copies].reset_index(drop=True), int(copies.sum())
     new = _ordered(new, c.time, facts)
     if len(new) < limits["new_labels"]:
-        raise InputError(f"{table.name} holds {len(new):,} labelled rows that the model in use has not seen, and {limits['new_labels']:,} are needed "
+        raise FewRowsError(f"{table.name} holds {len(new):,} labelled rows that the model in use has not seen, and {limits['new_labels']:,} are needed "
                          f"({', '.join(f'{n:,} {why}' for why, n in facts.items() if n) or 'nothing was left out'}). Wait for more labels, or lower limits.new_labels.")
-    return _split(new, old[names], e, c, settings, facts)
+    return _split(new, old[names], e, c, settings, facts, now)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .batches import SUFFIXES
 from .playbook import FEWEST, METHODS
 from .spans import as_moment
 from .windows import Alert, Window
@@ -66,6 +67,8 @@ def tells_over(
         return window.rows >= FEWEST and there and not _unsure(window.columns.get(alert.subject, {}))
     if alert.code in ("DRIFT-CONCEPT", "MON-METRIC"):
         return window.metrics.get(alert.subject, {}).get("kind") in ("measured", kind)
+    if alert.code == "MON-DATA" and alert.subject.lower().endswith(SUFFIXES):
+        return False  # what is wrong with a file is over when the file is mended: its window is made again then
     if alert.code == "MON-PROXY":
         return alert.subject in window.proxies
     return bool(window.service) if alert.code in ("MON-LATENCY", "MON-ERRORS", "MON-TRAFFIC") else window.rows > 0

@@ -5,8 +5,9 @@
 # %% ../../nbs/07bb_monitoring.playbook.ipynb #b22c1a53
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ..core import catalog
 from ..core.checks import finding
@@ -76,12 +77,13 @@ def grade(
     alpha: float = ALPHA,  # how often a batch without drift may raise any alarm
     method: Method = METHODS["PSI"],  # the measure that decides about features, from `find_method`
     others: int = 0,  # other looks at the same batch that share the level, such as a classifier's
+    kl_limit: float = DRIFT_LIMITS["kl_prediction"],  # divergence of the predictions above which they are drift
 ) -> dict[str, ColumnDrift]:  # the same with adjusted p-values, severity, alert, reason and response
     "Pass the verdict on every column."
     level = level_left(((c.role, c.kind) for c in columns.values()), alpha, others)
     deciding = {name: method if getattr(c, method.key) is not None else replace(METHODS["PSI"], alert=_same(method)) for name, c in columns.items()}
     p = adjusted(columns, {name: measure.p for name, measure in deciding.items()})
-    judge = {"feature": _feature, "label": _label, "prediction": _prediction}
+    judge: dict[str, Callable[..., ColumnDrift]] = {"feature": _feature, "label": _label, "prediction": partial(_prediction, kl_limit=kl_limit)}
     return {name: judge[c.role](c.replace(measure=deciding[name].key), {look: p.get((name, look), 1.0) for look in ("change", "missing", "new")},
                                 level, deciding[name]) for name, c in columns.items()}
 
@@ -133,17 +135,17 @@ def _label(c: ColumnDrift, p: Mapping[str, float], alpha: float, method: Method)
     return c.replace(p_adjusted=c.chi2_p, why="a change, but too small to matter" if changed else "no change beyond chance")
 
 
-def _prediction(c: ColumnDrift, p: Mapping[str, float], alpha: float, method: Method) -> ColumnDrift:
+def _prediction(c: ColumnDrift, p: Mapping[str, float], alpha: float, method: Method, kl_limit: float) -> ColumnDrift:
     "The prediction: answers that are gone, and divergence from the reference, beyond chance."
-    gone = c.missing[1] - c.missing[0]
+    c, gone = c.replace(limit=kl_limit), c.missing[1] - c.missing[0]
     if gone > MISSING_WARNING and (c.missing_p or 0.0) < alpha:
         return c.replace(severity="warning", response=response("prediction"), reasons=("missing",),
                          why=f"missing in {c.missing[1]:.1%} of the rows, was {c.missing[0]:.1%}")
     if c.kl is None or c.p is None:
         return c
-    if c.kl > DRIFT_LIMITS["kl_prediction"] and c.p < alpha:
+    if c.kl > kl_limit and c.p < alpha:
         return c.replace(p_adjusted=c.p, severity="warning", response=response("prediction"),
-                         why=f"KL {c.kl:.3g} is above {DRIFT_LIMITS['kl_prediction']:g} and beyond chance")
+                         why=f"KL {c.kl:.3g} is above {kl_limit:g} and beyond chance")
     return c.replace(p_adjusted=c.p, why="a change, but too small to matter" if c.p < alpha else "no change beyond chance")
 
 # %% ../../nbs/07bb_monitoring.playbook.ipynb #a5cd9503

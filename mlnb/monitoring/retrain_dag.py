@@ -60,7 +60,10 @@ def retraining():
 
     @task(task_id="notification")
     def notification() -> str:
-        return retrain("--until", "notification")["words"]
+        found = retrain("--until", "notification")
+        if found["run"] is not None and found["run"]["state"] == "failed":
+            raise AirflowFailException(found["words"])
+        return found["words"]
 
     {chain}
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigError, MlnbError, did_you_mean, listed
 from ..core.findings import plain
+from ..core.record_model import missing
 from ..core.render import Raw, esc, panel, table
 from ..experiments.tracking import current_experiment
 from .arms import log_of
@@ -21,7 +22,8 @@ from .duel import ASKED
 from .new_data import CHECKS
 from .new_rows import gather
 from .retrain_runs import STAGES, read_runs
-from .triggers import Triggers, due
+from .spans import as_moment
+from .triggers import Triggers, due, task_metric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +53,9 @@ def setting_problems(
 ) -> list[str]:  # what is wrong; empty when a run may begin
     "Everything that is wrong with the record."
     found = []
+    if not (project.path / "records" / "retraining.yaml").is_file():
+        found.append("There is no records/retraining.yaml, so nobody said what a retraining may do. Write it, by hand or in the panel; open are "
+                     f"{listed(missing(project.record('retraining')), 12)}.")  # type: ignore[arg-type]
     for part, known in WORDS.items():
         for word in settings["pipeline"][part]:
             if word not in known:
@@ -62,6 +67,12 @@ def setting_problems(
         read_plan(settings)
     except ConfigError as error:
         found.append(str(error))
+    primary = str(current_experiment(project).comparison["primary"])
+    for each in settings["guardrails"] or []:
+        try:
+            task_metric(str(each["metric"]), primary, "a guardrail")
+        except ConfigError as error:
+            found.append(str(error))
     unread = [note for note in due(project, now, strict=False).notes if settings["triggers"]]
     return list(dict.fromkeys([*found, *unread]))
 
@@ -106,7 +117,8 @@ def retrain_plan(
     problems, facts = setting_problems(project, settings, now), {"champion": e.id, "primary": e.comparison["primary"], "limits": settings["limits"]}
     asked, limits, d = settings["pipeline"], settings["limits"], settings["pipeline"]["4_deployment"]
     try:
-        rows = gather(project, e, settings).to_dict()
+        rows = gather(project, e, settings, now=as_moment(now)).to_dict()
+        problems += rows["notes"] if rows.get("from the future") else []
         facts["rows"] = rows
         counted = f"{rows['new']:,} labelled new rows against {rows['old']:,} known ones"
         learned = f"{rows['train']:,} rows of the latest {settings['months']} months"

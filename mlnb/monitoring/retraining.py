@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import time as clock
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +25,9 @@ from .batch import JUDGED
 from .canary_steps import ReplacedError, advance
 from .challenger import freeze_rows, train_challenger
 from .duel import decide, face_off
-from .golden import golden_rows, shared
+from .golden import golden_rows, learned
 from .new_data import validate
-from .new_rows import gather
+from .new_rows import FewRowsError, gather
 from .retrain_end import catch_up, notify
 from .retrain_plan import retrain_settings, setting_problems
 from .retrain_runs import STAGES, Run, alone, begin_run, keep_stage, read_runs
@@ -57,7 +57,7 @@ def _validation(project: Project, run: Run, now: datetime.datetime) -> dict[str,
     "Stage 1: is the new data as good as the old?"
     e = _champion(project, run)
     try:
-        rows = gather(project, e, run.settings, f"{run.id}, stage 1")
+        rows = gather(project, e, run.settings, f"{run.id}, stage 1", now)
         checked = validate(rows, e, list(run.settings["pipeline"]["1_data_validation"]), e.seed)
     except InputError as error:
         return {"end": "stopped", "reasons": [str(error)]}
@@ -89,8 +89,8 @@ def _evaluation(project: Project, run: Run, now: datetime.datetime) -> dict[str,
     latest = face_off(*pair, rows, entity, random_state=old.seed)
     if run.settings["golden_set"] and "evaluate_on_golden_test_set" in run.settings["pipeline"]["3_evaluation"]:
         kept = golden_rows(project, str(run.settings["golden_set"]), old, f"{run.id}, stage 3")
-        learned = open_table(run.path / "train.parquet", name="train").like(project.table()).frame()
-        if hits := int(shared(kept, learned, [name for name in learned if name in kept]).sum()):
+        rows_learned = open_table(run.path / "train.parquet", name="train").like(project.table()).frame()
+        if hits := int(learned(kept, rows_learned, [*new.features_used, new.target]).sum()):
             raise InputError(f"{hits:,} rows of the golden set are among those that the new model learned from, so it proves nothing.")
         golden = face_off(*pair, kept, entity, random_state=old.seed)
     duel = decide(latest, golden, run.settings)
@@ -134,7 +134,7 @@ class Retrained:
     @property
     def _now(self) -> str:
         if self.run is None:
-            return "Nothing is due, and no run is open."
+            return self.triggers.notes[-1] if self.triggers and self.triggers.fired else "Nothing is due, and no run is open."
         r, step = self.run, self.run.steps[-1] if self.run.steps else None
         if r.state == "canary" and step:
             return f"{r.id}: {r.challenger} gets {step['share']:g} % of the requests. {step.get('why', 'The step has just begun.')}"
@@ -158,7 +158,7 @@ def _shown(run: Run) -> str:
 
     return run_html(run)
 
-# %% ../../nbs/07hm_monitoring.retraining.ipynb #252b9ae2
+# %% ../../nbs/07hm_monitoring.retraining.ipynb #252b9ae0
 def retrain(
     project: Project,  # with a trained model
     now: datetime.datetime | str,  # when
@@ -172,6 +172,8 @@ def retrain(
     with alone(project.path):
         runs = read_runs(project.path)
         run = runs[-1] if runs and runs[-1].next else None
+        if run is not None and anyway:
+            late = [f"{run.id} is not over, so it goes on and no other begins."]
         if run is None:
             late = catch_up(project, moment)
             stands = project.findings().get("RETRAIN") if runs else None
@@ -188,7 +190,7 @@ def retrain(
         _noted(project)
     return Retrained(run, seen, begun, tuple(late))
 
-
+# %% ../../nbs/07hm_monitoring.retraining.ipynb #252b9ae2
 def _noted(project: Project) -> None:
     project.note([_verdict(project, read_runs(project.path))], source="retrain", inputs=("record:retraining", "retraining"))
 
@@ -205,6 +207,13 @@ def _begun(project: Project, now: datetime.datetime, anyway: str) -> tuple[Trigg
     why = [*triggers.fired, *([Seen("manual", "", True, anyway)] if anyway else [])]
     if not why:
         return triggers, None
+    if all(each.type == "scheduled" for each in why):
+        try:
+            gather(project, e, settings, now=now)
+        except FewRowsError as error:  # a run that stops for it would use the period up
+            return replace(triggers, notes=(*triggers.notes, f"The schedule is due and waits for rows: {error}")), None
+        except MlnbError:
+            pass  # the run says so, and the team is told
     champion = {"name": e.id, "model": str(Path(e.model_file).parent), "primary": e.comparison["primary"]}
     return triggers, begin_run(project.path, now, tuple(each.to_dict() for each in why), champion, settings)
 

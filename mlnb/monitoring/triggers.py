@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import ConfigError, InputError, MlnbError, listed
+from ..core.errors import ConfigError, InputError, MlnbError, did_you_mean, listed
 from ..core.findings import plain
 from ..core.render import Raw, badge, panel, table
+from ..evaluation.measures import METRICS
 from ..experiments.tracking import Experiment, current_experiment
 from .retrain_runs import read_runs
 from .schedules import next_time, read_span
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['Condition', 'read_condition', 'Seen', 'Triggers', 'due']
+__all__ = ['Condition', 'read_condition', 'Seen', 'Triggers', 'task_metric', 'due']
 
 # %% ../../nbs/07hb_monitoring.triggers.ipynb #439ff406
 _METRIC = re.compile(r"(?P<measure>[a-z][\w@ -]*?)\s*(?P<sign>[<>]=?|below|above)\s*(?P<limit>threshold|-?\d+(?:\.\d+)?)(?:\s+(?:for|over)\s+(?P<span>.+))?", re.IGNORECASE)
@@ -125,6 +126,19 @@ def _scheduled(words: str, last: datetime.datetime, what: str, now: datetime.dat
     return Seen("scheduled", words, fired, f"{what} was on {last:%Y-%m-%d %H:%M}, so it {'was' if fired else 'is'} due on {then:%Y-%m-%d %H:%M}.", {"last": last, "due": then})
 
 # %% ../../nbs/07hb_monitoring.triggers.ipynb #ba575ecf
+def task_metric(
+    name: str,  # of a metric, in any spelling
+    primary: str,  # metric of the same task
+    what: str,  # what names it, for messages
+) -> str:  # its name
+    "A metric of the project's task. Raises `ConfigError` for one that does not exist, or is for another task."
+    known = [m.name for m in METRICS.values() if not primary or set(m.tasks) & set(METRICS[primary].tasks)]
+    key = name.strip().casefold().replace("-", "_").replace(" ", "_")
+    if key not in known:
+        raise ConfigError(f"records/retraining.yaml: {what} names {name!r}, which is no metric of this task. Allowed are {listed(known, 20)}.{did_you_mean(key, known)}")
+    return key
+
+
 def _stretch(windows: Sequence[Window], metric: str, c: Condition, limit: float) -> list[Window]:
     "The latest windows in a row for which the condition holds."
     found: list[Window] = []
@@ -140,7 +154,7 @@ def _stretch(windows: Sequence[Window], metric: str, c: Condition, limit: float)
 def _performance(words: str, windows: Sequence[Window], primary: str, threshold: float | None) -> Seen:
     "Whether the metric was bad for long enough."
     c = read_condition(words, "performance")
-    metric = primary if c.measure == "primary_metric" else c.measure
+    metric = primary if c.measure == "primary_metric" else task_metric(c.measure, primary, "the performance trigger")
     limit = threshold if c.limit is None else c.limit
     if limit is None:
         raise ConfigError(f"records/retraining.yaml: the performance trigger asks for the threshold of {c.measure}, and records/monitoring.yaml names none. Write it there "

@@ -102,6 +102,7 @@ def read_plan(
     notes = [] if drift.method else ["data_drift.method is open: PSI is taken"]
     notes += [] if drift.check_frequency else ["data_drift.check_frequency is open: windows are days"]
     notes += [] if drift.alert_threshold is not None else [f"data_drift.alert_threshold is open: {decides.alert:g} is taken"]
+    notes += ["concept_drift.ground_truth_delay is open: labels are used as they come, and waited for 30 days"] if not delay and (given | others).get("labels") else []
     return WatchPlan(
         span_seconds(drift.check_frequency or "daily", "data_drift.check_frequency"), decides.key, decides.alert, tuple(drift.features_to_monitor), kl,
         tuple(_metrics(record, primary)), {name: value for name, value in service.latency.model_dump().items() if value is not None},

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import MlnbError
+from ..core.errors import MlnbError, listed
 from ..core.fingerprint import combine, file_fingerprint
 from ..core.tables import _files, open_table
-from .alarms import drift_alarms, metric_alarms, service_alarms
+from .alarms import drift_alarms, feed_alarms, metric_alarms, service_alarms
 from .batch import ANSWER
 from .feed import Feed, service_figures
 from .label_delay import ENOUGH
-from .late_labels import _frame, join_labels
-from .lens import Lens, Look, expected_values, look, metric_values
+from .late_labels import _frame, join_labels, known_labels
+from .lens import LEAST_LABELS, Lens, Look, expected_values, look, metric_values
 from .proxies import proxy_metrics
 from .spans import as_moment, as_text
 from .watch_plan import WatchPlan
@@ -32,9 +32,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['label_phase', 'Work', 'make_window']
+__all__ = ['OPEN_DELAY', 'label_phase', 'Work', 'make_window']
 
 # %% ../../nbs/07dj_monitoring.watch_window.ipynb #99225760
+OPEN_DELAY = 30 * 86_400  # seconds that labels are waited for when the record does not say when they come
+
+
 def label_phase(
     plan: WatchPlan,  # what is watched
     end: str,  # end of the window
@@ -43,9 +46,9 @@ def label_phase(
     "Where a window stands with its labels."
     if plan.delay is None and "labels" not in plan.sources:
         return ""
-    delay = plan.delay or 0
-    due = as_moment(end) + datetime.timedelta(seconds=delay)
-    return "early" if now < due else "due" if now < due + datetime.timedelta(seconds=max(delay, 86_400)) else "overdue"
+    due = as_moment(end) + datetime.timedelta(seconds=plan.delay or 0)
+    patience = OPEN_DELAY if plan.delay is None else max(plan.delay, 86_400)
+    return "early" if now < due else "due" if now < due + datetime.timedelta(seconds=patience) else "overdue"
 
 # %% ../../nbs/07dj_monitoring.watch_window.ipynb #a9d1c4e7
 def _joined(files: Sequence[str]) -> pd.DataFrame:
@@ -142,6 +145,8 @@ def _labelled(work: Work, rows: pd.DataFrame, end: str) -> tuple[Any, dict[str, 
         state["due"] = as_text(as_moment(end) + datetime.timedelta(seconds=work.plan.delay or 0))
     if phase == "early" and share < 1:
         return None, state, [*notes, *([f"{share:.0%} of the labels came before they are due; they are used when all are there, or due"] if known else [])]
+    if truth is not None and known and (unknown := truth[truth.notna() & known_labels(truth, work.lens.experiment.classes).isna()]).size:
+        notes = [*notes, f"{unknown.size:,} of {known:,} labels are none that the model knows ({listed(map(repr, unknown.unique()), 3)}): they do not count in the performance"]
     if phase and 0 < share < 1 or phase == "overdue" and share < 1:
         notes = [*notes, f"labels joined {known:,} of {len(rows):,} rows ({share:.0%})" + ("; no more are waited for" if phase == "overdue" else "")]
     return truth if known else None, state, notes
@@ -177,6 +182,17 @@ def _performance(work: Work, start: str) -> dict[str, dict[str, Any]]:
     return found
 
 
+def _unmeasured(work: Work, truth: pd.Series, given: np.ndarray | None) -> str:
+    "Why the performance of a window is not measured."
+    known = known_labels(truth.reset_index(drop=True), work.lens.experiment.classes)
+    if given is not None:
+        known = known[np.isfinite(given.reshape(len(known), -1)).all(axis=1)]
+    known = known.dropna()
+    if len(known) < LEAST_LABELS:
+        return f"performance is not measured: {len(known):,} rows have a label and an answer, {LEAST_LABELS} are needed"
+    return "performance is not measured: " + (f"all {len(known):,} labels are {known.iloc[0]!r}" if known.nunique() == 1 else "the metrics are not defined here")
+
+
 def _answers(seen: Look, prediction: str = ANSWER) -> dict[str, Any]:
     "The distribution of the answers."
     c = seen.columns.get(prediction)
@@ -203,6 +219,8 @@ def make_window(
     if seen.given is not None and len(frame):
         expected = expected_values(lens, frame, seen.given)
         metrics = {**expected, **{name: {**m, **({"expected": expected[name]} if name in expected else {})} for name, m in metrics.items()}}
+    if truth is not None and work.plan.metrics and not any(m["kind"] == "measured" for m in metrics.values()):
+        about = [*about, _unmeasured(work, truth, seen.given)]
     if work.plan.proxies and len(rows):
         found = proxy_metrics(work.plan.proxies, rows, None if seen.given is None else lens.score(seen.given), lens.proxies_before, lens.experiment.threshold)
         proxies, signs = {name: dict(m) for name, m in found.items()}, found.problems
@@ -217,7 +235,8 @@ def make_window(
                     (work.feed.fingerprint(start) if work.feed is not None else None) or "", seen.columns, drift, metrics, _answers(seen), service, proxies, labels,
                     notes=tuple(dict.fromkeys([*notes, *said, *about, *seen.notes, *signs, *faults])))
     earlier = [other for other in work.history if other.start < start]
-    alerts = [*drift_alarms(window, work.plan, lens.watched, target, ANSWER), *metric_alarms(window, work.plan, lens.before if truth is not None else {}, earlier),
+    alerts = [*feed_alarms(window, earlier),
+              *drift_alarms(window, work.plan, lens.watched, target, ANSWER), *metric_alarms(window, work.plan, lens.before if truth is not None else {}, earlier),
               *service_alarms(window, work.plan)]
     evidence = window_file(Path(), start, end).as_posix()
     return replace(window, alerts=tuple(replace(alert, evidence=evidence) for alert in alerts)), seen
