@@ -75,23 +75,9 @@ def _status(project: Project, gate: bool) -> Answer:
 
 
 def _taken_back(project: Project, by: str, why: str, now: datetime.datetime) -> Answer:
-    from mlnb.deployment.rollout import FILE, read_rollout
-    from mlnb.monitoring.canary_steps import take_back
-    from mlnb.monitoring.retrain_end import restore
-    from mlnb.monitoring.retrain_runs import alone, read_runs
-    from mlnb.monitoring.retraining import retrain
+    from mlnb.monitoring.retrain_back import roll_back
 
-    with alone(project.path):
-        runs = read_runs(project.path)
-        canary = bool(runs and runs[-1].next == "deployment" and runs[-1].steps)
-        there = read_rollout(project.path / FILE)
-        ended = canary and there is not None and there.champion.name == runs[-1].challenger  # killed before that was written down
-        if canary and not ended:
-            take_back(runs[-1], by, why, now)
-    if ended:
-        retrain(project, now)
-    run = retrain(project, now).run if canary and not ended else restore(project, by, why, now)
-    assert run is not None
+    run = roll_back(project, by, why, now)
     return Answer({"run": run.to_dict(), "words": f"{run.id} is {run.state}."}, [*_run_lines(run)])
 
 

@@ -43,7 +43,13 @@ def esc(
 
 # %% ../../nbs/00ka_core.html.ipynb #d435bf00
 class Raw(str):
-    "Text that is HTML already and was made by mlnb."
+    "Text that is HTML already and was made by mlnb. A notebook shows it as HTML."
+
+    def __repr__(self) -> str:
+        return f"<HTML of {len(self):,} characters>"
+
+    def _repr_html_(self) -> str:
+        return str(self)
 
 
 def marked(

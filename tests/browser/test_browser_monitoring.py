@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from retraining_world import make_project
 
 from mlnb.core.project import Project
 from mlnb.monitoring.episodes import FILE
+from mlnb.monitoring.retrain_runs import read_runs
 from mlnb.monitoring.window_example import example_reference, make_windows
 from mlnb.monitoring.windows import FOLDER, save_window
 
@@ -113,3 +116,31 @@ def test_what_lands_on_disk_appears_and_what_is_typed_lands_there(notebook: Call
     path = project.path / "records" / "monitoring.yaml"
     wait(lambda: path.exists() and "ground_truth_delay: 7d" in path.read_text())
     picture(book, "settings")
+
+
+def test_a_retraining_is_looked_at_begun_and_taken_back(notebook: Callable, tmp_path: Path, wait: Callable) -> None:
+    world = make_project(tmp_path, 600)
+    book = notebook(PANEL.format(folder=str(world.path)))
+    book.run()
+    page = book.output
+    page.get_by_role("tab", name="Retraining").click()
+    page.get_by_text("No retraining so far.").first.wait_for()
+    page.get_by_role("button", name="What would happen").click()
+    page.get_by_text("Nothing is in the way.").first.wait_for()
+    page.get_by_text("it has to win by").first.wait_for()
+    assert not (world.path / "retraining").exists()
+    page.get_by_role("button", name=re.compile("Retrain$")).click()
+    page.get_by_text("gets 5 % of the requests").first.wait_for(timeout=120_000)
+    page.get_by_alt_text("gain of the challenger").first.wait_for()
+    picture(book, "retraining")
+    back = page.get_by_role("button", name="Take it back")
+    back.click()
+    page.get_by_text("Who decides? Write a name.").wait_for()
+    assert read_runs(world.path)[-1].state == "canary"
+    page.get_by_label("Who decides").fill("Ana")
+    page.get_by_label("Why it is taken back").fill("complaints from the north")
+    page.get_by_label("Why it is taken back").blur()
+    wait(lambda: (back.click(), read_runs(world.path)[-1].state == "rolled back")[1])
+    page.get_by_text("Taken back by Ana: complaints from the north").first.wait_for()
+    page.get_by_role("tab", name="Settings").click()
+    page.get_by_text("What starts a retraining, and what it has to pass").first.wait_for()
