@@ -28,14 +28,17 @@ def loans(n: int, seed: int, start: str, turned: bool = False) -> pd.DataFrame:
                          "region": rng.choice(list("abcd"), n), "repaid": np.where(rng.random(n) < 1 / (1 + np.exp(-odds)), "yes", "no")})
 
 
-def make_project(folder: Path, n: int = 900) -> Project:
-    """Trained on the old world, with both records filled in and new rows of the changed world."""
-    loans(n, 0, "2026-01-01").to_csv(folder / "loans.csv", index=False)
-    project = Project.create(folder / "p", folder / "loans.csv", target="repaid", time="day", entity="loan", positive="yes")
+def make_project(folder: Path, n: int = 900, whole: bool = False) -> Project:
+    """Trained on the old world, with both records filled in and new rows of the changed world; labels are words, or whole numbers."""
+    def written(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.assign(repaid=(frame["repaid"] == "yes").astype(int)) if whole else frame
+
+    written(loans(n, 0, "2026-01-01")).to_csv(folder / "loans.csv", index=False)
+    project = Project.create(folder / "p", folder / "loans.csv", target="repaid", time="day", entity="loan", positive="1" if whole else "yes")
     seal(project)
     train(project, "Income tells who repays a loan, by ROC-AUC 0.8", n_resamples=20, folds=3, now=START.timestamp() + 30 * 86400)
-    loans(700, 1, "2026-03-10", turned=True).to_csv(project.path / "later.csv", index=False)
-    loans(250, 2, "2026-03-20", turned=True).to_csv(project.path / "golden.csv", index=False)
+    written(loans(700, 1, "2026-03-10", turned=True)).to_csv(project.path / "later.csv", index=False)
+    written(loans(250, 2, "2026-03-20", turned=True)).to_csv(project.path / "golden.csv", index=False)
     write_records(project)
     return project
 

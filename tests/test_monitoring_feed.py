@@ -140,3 +140,61 @@ def test_the_ledger_has_the_limit_of_the_record(make: Callable[..., Project]) ->
     found = came.findings.get("DRIFT-PREDICTION")
     assert 0.1 < found.value < 5 and found.threshold == 5 and found.status.value == "pass"
     assert not any(a.code == "DRIFT-PREDICTION" for a in came.alerts)
+
+
+@pytest.mark.parametrize("wrong", ["9999-12-31", "0001-01-01", "not a date"])
+def test_a_time_that_is_none_takes_no_other_row_away(make: Callable[..., Project], wrong: str) -> None:
+    project = make(sources={"time": "at"})
+    rows = loans(60, 1).drop(columns="y").assign(at=[f"2026-03-01T{i % 24:02}:00:00" for i in range(60)])
+    rows.loc[7, "at"] = wrong
+    batch(project, "a.csv", rows)
+    made, = watch(project, "2026-03-02T01:00").windows
+    assert made.rows == 59 and any("the time of 1 rows cannot be read" in note for note in made.notes)
+
+
+@pytest.mark.parametrize("unit", [1, 1000, 1_000_000, 1_000_000_000])
+def test_times_as_numbers_of_any_unit(make: Callable[..., Project], unit: int) -> None:
+    project = make(sources={"time": "at"})
+    start = int(pd.Timestamp("2026-03-01").timestamp())
+    batch(project, "a.csv", loans(48, 1).drop(columns="y").assign(at=[(start + 3600 * i) * unit for i in range(48)]))
+    assert [w.rows for w in watch(project, "2026-03-03T01:00").windows] == [24, 24]
+
+
+@pytest.mark.parametrize(("form", "days", "rows"), [
+    ("%d.%m.%Y %H:%M", ("2026-05-01", "2026-05-02"), [24, 24]),  # dots: the day comes first
+    ("%d/%m/%Y %H:%M", ("2026-05-12", "2026-05-13"), [24, 24]),  # a thirteenth month there is not
+    ("%m/%d/%Y %H:%M", ("2026-05-12", "2026-05-13"), [24, 24]),
+    ("%d/%m/%Y %H:%M", ("2026-05-01", "2026-05-02"), []),  # it may be January and February
+])
+def test_days_and_months_are_not_guessed(make: Callable[..., Project], form: str, days: tuple[str, str], rows: list[int]) -> None:
+    project = make(sources={"time": "at"})
+    at = pd.date_range(days[0], periods=48, freq="h").strftime(form)
+    loans(48, 1).drop(columns="y").assign(at=at).to_parquet(project.path / "asked" / "2026-05-20.parquet")
+    watch(project, "2026-05-31")
+    made = read_windows(project.path)
+    assert [w.rows for w in made if w.rows] == rows and (rows or any(a.code == "MON-DATA" and "cannot be read" in a.message for w in made for a in w.alerts))
+    assert {w.start[:10] for w in made if w.rows} == (set(days) if rows else set())
+
+
+def test_a_log_without_times_is_said(make: Callable[..., Project]) -> None:
+    project = make(sources={"batches": "", "requests": "log.jsonl"})
+    (project.path / "log.jsonl").write_text('{"rows": [{"income": 3000}], "predictions": [0.3], "status": 200}\n' * 40)
+    came = watch(project, "2026-03-02T01:00")
+    assert not came.windows and any("the log tells nothing" in note and "40" in note for note in came.notes)
+    when = int(pd.Timestamp("2026-03-01T12:00").timestamp() * 1e6)
+    (project.path / "log.jsonl").write_text(f'{{"time": "{when}", "rows": [{{"income": 3000, "region": "a"}}], "predictions": [0.3], "status": 200}}\n' * 40)
+    assert [w.rows for w in watch(Project(project.path), "2026-03-02T01:00").windows] != []
+
+
+def test_labels_in_other_capitals_are_no_drift(make: Callable[..., Project]) -> None:
+    project = make(sources={"labels": "labels.csv", "key": "id"})
+    rows = loans(400, 1)
+    batch(project, "2026-03-01.csv", rows.drop(columns="y"))
+    rows[["id", "y"]].assign(y=" " + rows.y.str.upper()).to_csv(project.path / "labels.csv", index=False)
+    made, = watch(project, "2026-03-02T01:00").windows
+    assert made.metrics["f1"]["rows"] == 400 and not any(a.code == "DRIFT-LABEL" for a in made.alerts)
+
+
+def test_where_nothing_was_found_is_said(make: Callable[..., Project]) -> None:
+    project = make(sources={"batches": "aksed"})
+    assert any("aksed" in note and "sources.batches" in note for note in watch(project, "2026-03-02T01:00").notes)

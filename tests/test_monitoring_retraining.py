@@ -361,6 +361,8 @@ def test_a_guardrail_keeps_the_old_model(fresh: Project) -> None:
 @pytest.mark.parametrize("changes", [
     {"triggers": [{"type": "performance", "condition": "when it gets bad"}]}, {"triggers": [{"type": "scheduled", "frequency": "sometimes"}]}, {"golden_set": ""},
     {"triggers": [{"type": "performance", "condition": "roc_auk < 0.8"}]}, {"triggers": [{"type": "performance", "condition": "rmse > 3"}]},
+    {"triggers": [{"type": "performance", "condition": "roc_auc > 0.8"}]}, {"triggers": [{"type": "performance", "condition": "roc_auc < 0.8 for 24h or drift"}]},
+    {"triggers": [{"type": "scheduled", "frequency": "-1d"}]}, {"triggers": [{"type": "drift", "condition": "PSI > 0.2 on any top-0 feature"}]},
     {"guardrails": [{"metric": "recal"}]}, {"guardrails": [{"metric": "rmse"}]},
 ])
 def test_a_record_that_cannot_be_followed(fresh: Project, changes: dict[str, Any]) -> None:
@@ -553,3 +555,33 @@ def test_measured_windows_decide_and_estimates_only_where_there_are_none() -> No
     assert not calm.fired and "(estimated)" in calm.why
     low = [replace(w, metrics={"f1": {"value": 0.4, "kind": "estimated"}}) for w in guessed]
     assert _performance("f1 < 0.8 for 48h", low, "f1", None).fired
+
+
+def test_a_threshold_is_passed_on_the_bad_side() -> None:
+    """The condition of the template says below; an error is bad above."""
+    words, mae = "primary_metric < threshold for 24h", {"kind": "measured"}
+    good, bad = ([replace(window(day, value), metrics={"mae": {"value": value, **mae}}) for day in range(1, 4)] for value in (2.6, 25.0))
+    assert not _performance(words, good, "mae", 5.0).fired and _performance(words, bad, "mae", 5.0).fired
+    with pytest.raises(ConfigError, match="mae > 5"):
+        _performance("mae < 5 for 24h", good, "mae", None)
+
+
+def test_labels_that_became_floats_are_the_same_labels(tmp_path: Path) -> None:
+    """One label that is missing makes a column of whole numbers one of floats."""
+    from mlnb.monitoring.new_rows import gather
+    from mlnb.monitoring.retrain_plan import retrain_settings
+
+    project = make_project(tmp_path, 600, whole=True)
+    later = pd.read_csv(project.path / "later.csv").astype({"repaid": float})
+    later.loc[3, "repaid"] = None
+    later.to_csv(project.path / "later.csv", index=False)
+    e = current_experiment(project)
+    assert set(gather(project, e, retrain_settings(project)).new["repaid"]) == set(e.classes) == {0, 1}
+    run = retrain(project, LATER, until="evaluation").run
+    assert run is not None and run.stages["data_validation"]["end"] == "passed", run.reasons
+
+
+def test_a_record_without_a_field_is_said(fresh: Project) -> None:
+    (fresh.path / "records" / "monitoring.yaml").write_text("{}\n")
+    with pytest.raises(MlnbError, match="`monitoring:`"):
+        fresh.record("monitoring")

@@ -230,3 +230,22 @@ def test_taking_back_right_after_a_kill_at_promotion(project: Project, monkeypat
     assert said.exit_code == 0 and json.loads(said.stdout)["run"]["state"] == "taken back", said.stdout
     back = read_rollout(project.path / FILE)
     assert back is not None and back.champion.name == old and back.challenger is None and current_experiment(project).id == old
+
+
+@pytest.mark.parametrize(("answer", "act"), [("float", "rolled back"), ("word", "running")])
+def test_answers_of_a_canary_over_whole_numbers(tmp_path: Path, answer: str, act: str) -> None:
+    """The challenger is always wrong; a log may write its label as 1.0, or as nothing that it can answer."""
+    p = make_project(tmp_path, 500, whole=True)
+    run = retrain(p, LATER, until="deployment").run
+    assert run is not None and run.steps, run.reasons
+    with (p.path / "requests.jsonl").open("w") as lines:
+        for i in range(2000):
+            new, truth = i % 2 == 1, i // 2 % 2
+            said: Any = float(truth != new) if answer == "float" or not new else "gone"
+            lines.write(json.dumps({"request_id": f"r{i}", "time": (LATER + datetime.timedelta(seconds=9 * i)).isoformat(), "arm": "challenger" if new else "champion",
+                                    "status": 200, "latency_ms": 5.0, "rows": [{}], "predictions": [{"prediction": said}]}) + "\n")
+    (p.path / "canary.csv").write_text("request_id,repaid\n" + "".join(f"r{i},{i // 2 % 2}\n" for i in range(2000)))
+    (p.path / "records" / "monitoring.yaml").write_text("monitoring:\n  sources: {requests: requests.jsonl, labels: canary.csv, key: request_id}\n")
+    found = retrain(Project(p.path), LATER + 5 * HOUR).run
+    assert found is not None and found.steps[0]["state"] == act, found.steps[0]["why"]
+    assert act == "rolled back" or "'gone'" in found.steps[0]["why"]

@@ -94,8 +94,8 @@ class Webhook(Part):
     "An address that takes alarms as JSON."
 
     url: str = note("", "Address", "Address that alarms are posted to", optional=True, pattern=r"^(https?://.+)?$")
-    url_env: str = note("", "Address variable", "Environment variable with the address, when that is secret", optional=True, pattern=r"^\w*$")
-    token_env: str = note("", "Token variable", "Environment variable with the bearer token", optional=True, pattern=r"^\w*$")
+    url_env: str = note("", "Address variable", "Name of the environment variable with the address, when secret; letters, digits and _", optional=True, pattern=r"^\w*$")
+    token_env: str = note("", "Token variable", "Name of the environment variable with the bearer token; letters, digits and _", optional=True, pattern=r"^\w*$")
     timeout_s: float = note(10.0, "Timeout", "Seconds until a call counts as hanging", optional=True, gt=0, le=120)
 
 
@@ -106,8 +106,8 @@ class Mail(Part):
     sender: str = note("", "From", "Address it comes from", optional=True, alias="from")
     smtp: str = note("", "Server", "Mail server as host:port", optional=True, pattern=r"^([^\s:@/]+:\d{1,5})?$")
     starttls: bool = note(True, "Encrypted", "Whether to encrypt (STARTTLS; port 465 always is encrypted)", optional=True)
-    user_env: str = note("", "User variable", "Environment variable with the user's name", optional=True, pattern=r"^\w*$")
-    password_env: str = note("", "Password variable", "Environment variable with the password", optional=True, pattern=r"^\w*$")
+    user_env: str = note("", "User variable", "Name of the environment variable with the user's name; letters, digits and _", optional=True, pattern=r"^\w*$")
+    password_env: str = note("", "Password variable", "Name of the environment variable with the password; letters, digits and _", optional=True, pattern=r"^\w*$")
 
     @model_validator(mode="after")
     def _whole(self) -> Mail:
@@ -122,7 +122,7 @@ class Alerts(Part):
     file: str = note("", "File", "File that alarms are appended to, one line each", optional=True)
     webhook: Webhook = note(Webhook, "Webhook", "An address that takes alarms as JSON")
     email: Mail = note(Mail, "E-mail", "Alarms by e-mail")
-    repeat_after: str = note("24h", "Repeat", "Time after which a lasting alarm is told again", optional=True, pattern=r"^(\d+[hd])?$")
+    repeat_after: str = note("24h", "Repeat", "Time after which a lasting alarm is told again, a number with h or d such as 24h", optional=True, pattern=r"^(\d+[hd])?$")
 
 # %% ../../nbs/00gx_core.records_operations.ipynb #9646e7d4
 class Monitoring(Record):
@@ -202,7 +202,7 @@ class Retraining(Record):
          Trigger(type="drift", condition="PSI > 0.2 on any top-10 feature")], "Triggers", "What starts a retraining")
     pipeline: RetrainingPipeline = note(RetrainingPipeline, "Pipeline", "The five stages")
     data: str = note("", "New rows", "File or glob of labelled rows since training; `current` of mlnb.yaml when empty", optional=True)
-    months: int = note(12, "Months", "How many of the latest months are learned from", ge=1)
+    months: int = note(12, "Months", "How many of the latest months are learned from", ge=1, le=1200)
     golden_set: str = note("", "Golden set", "File of rows that every new model is tested on and none learns from")
     guardrails: list[Guardrail] = note([], "Guardrails", "Metrics that must not get worse; all of the task when empty", optional=True)
     limits: RetrainingLimits = note(RetrainingLimits, "Limits", "How much is enough, and how much is too much")

@@ -165,6 +165,8 @@ def read_model(
             _fail(path, f"`{others[0]}:` stands at the top",
                   f"allowed there: `{key}:` alone.{did_you_mean(others[0], [key])}",
                   line_of(content, others[:1]))
+        if key not in data:
+            _fail(path, "found no field", f"allowed: `{key}:` with its fields below it", 1)
         content, data = content[key], data[key]
         if not isinstance(data, dict | None):
             _fail(path, f"`{key}:` holds {shown(data)}", "allowed: its fields below it, indented")

@@ -26,7 +26,7 @@ __all__ = ['MARGIN', 'PROBES', 'CLOSE', 'seconds_of', 'iso', 'log_files', 'time_
 
 # %% ../../nbs/05ra_deployment.log_lines.ipynb #f65903e9
 def seconds_of(
-    moment: Any,  # ISO 8601 text, or seconds or milliseconds since 1970
+    moment: Any,  # ISO 8601 text, or seconds (or milli-, micro- or nanoseconds) since 1970
 ) -> float:  # seconds since 1970; nan where it is no moment
     "A moment as a number."
     if isinstance(moment, str):
@@ -34,10 +34,13 @@ def seconds_of(
             found = datetime.datetime.fromisoformat(moment)
             return (found if found.tzinfo else found.replace(tzinfo=datetime.UTC)).timestamp()
         except (ValueError, OverflowError):
-            return math.nan
+            if len(moment) < 10 or not moment.replace(".", "", 1).isdecimal():
+                return math.nan
+            moment = float(moment)
     if isinstance(moment, bool) or not isinstance(moment, (int, float)):
         return math.nan
-    return float(moment) if abs(moment) < 1e11 else moment / 1000 if abs(moment) < 1e15 else math.nan
+    size = abs(moment)
+    return float(moment) if size < 1e11 else moment / 1e3 if size < 1e14 else moment / 1e6 if size < 1e17 else moment / 1e9 if size < 1e20 else math.nan
 
 
 def iso(

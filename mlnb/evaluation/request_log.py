@@ -157,17 +157,35 @@ def _collect(files: list[str], names: Mapping[str, str], most: int, random_state
     return kept, requests, problems
 
 # %% ../../nbs/04fc_evaluation.request_log.ipynb #bf504806
+_BY_PLACE = r"^\s*(\d{1,2})([./-])(\d{1,2})\2(\d{4})(.*)$"  # day and month, in whichever order
+
+
+def _in_order(series: pd.Series) -> pd.Series:
+    "Text whose day and month stand in an order that a column shows, the year first; missing where it shows none, or both."
+    text = series[series.map(lambda v: isinstance(v, str))].astype(str)
+    parts = text.str.extract(_BY_PLACE).dropna(subset=[0])
+    if parts.empty:
+        return series
+    first, second = parts[0].astype(int), parts[2].astype(int)
+    by_day, by_month = bool((first > 12).any()) or bool((parts[1] == ".").all()), bool((second > 12).any())
+    day, month = (first, second) if by_day else (second, first)
+    told = parts[3] + "-" + month.map("{:02}".format) + "-" + day.map("{:02}".format) + parts[4]
+    return series.where(~series.index.isin(parts.index), told.reindex(series.index) if by_day != by_month else None)
+
+
 def as_utc(
-    values: Any,  # moments as text, seconds or milliseconds since 1970, or datetimes; shape (n,)
+    values: Any,  # moments as text, seconds (or milli-, micro- or nanoseconds) since 1970, or datetimes; shape (n,)
 ) -> pd.Series:  # the same in UTC without a zone; NaT where it is none
-    "Moments of any form; what names no zone is taken for UTC."
+    "Moments of any form; what names no zone is taken for UTC. Text like 03/04/2026 counts where the column shows whether day or month comes first."
     import pandas as pd
 
     series = pd.Series(list(values), dtype=object)
     counted = series.map(lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) or isinstance(v, str) and len(v) >= 10 and v.replace(".", "", 1).isdigit())
     numbers = pd.to_numeric(series.where(counted), errors="coerce").astype(float)
-    seconds = numbers.where(numbers.abs() < 1e11, numbers / 1000)  # what would be the year 5000 in seconds are milliseconds
-    found = pd.to_datetime(series.where(~counted), utc=True, errors="coerce", format="mixed").fillna(pd.to_datetime(seconds, unit="s", utc=True, errors="coerce"))
+    for much, unit in ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3)):  # what would be the year 5000 in seconds are milliseconds, and so on
+        numbers = numbers.where(numbers.abs() < much, numbers / unit)
+    seconds = numbers
+    found = pd.to_datetime(_in_order(series.where(~counted)), utc=True, errors="coerce", format="mixed").fillna(pd.to_datetime(seconds, unit="s", utc=True, errors="coerce"))
     return found.dt.tz_localize(None).dt.round("ms").astype("datetime64[us]")
 
 # %% ../../nbs/04fc_evaluation.request_log.ipynb #2bef7d12

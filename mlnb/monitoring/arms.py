@@ -14,6 +14,7 @@ import numpy as np
 
 from ..core.errors import InputError, MissingError, listed
 from ..core.tables import open_table
+from ..data.labels import find_label
 from ..deployment.log_lines import lines_between, log_files
 from ..deployment.request_stats import RequestStats, request_stats
 from ..evaluation.bootstrap import bootstrap_values
@@ -72,13 +73,17 @@ def _score(answer: Any, e: Experiment) -> list[float] | None:
     if isinstance(given, (int, float)) and not isinstance(given, bool) and len(e.classes) == 2 and 0 <= given <= 1 and given not in e.classes:
         place = list(map(str, e.classes)).index(str(e.positive))
         return [1 - given, given] if place else [given, 1 - given]
-    names = list(map(str, e.classes))
-    return [float(name == str(given)) for name in names] if str(given) in names else None
+    try:
+        said = find_label(given, list(e.classes))
+    except InputError:
+        return None
+    return [float(label == said) for label in e.classes]
 
 
 def _answered(log: str, start: str, end: str, key: str, models: Mapping[str, Experiment]) -> dict[str, dict[str, list[float]]]:
-    "Arm -> key -> answer."
+    "Arm -> key -> answer. Raises `InputError` when most answers of an arm cannot be read."
     found: dict[str, dict[str, list[float]]] = {arm: {} for arm in models}
+    unread: dict[str, list[Any]] = {arm: [] for arm in models}
     for _, line in lines_between(log, as_moment(start).timestamp(), as_moment(end).timestamp()):
         arm, rows, said = str(line.get("arm")), line.get("rows"), line.get("predictions")
         if arm not in models or line.get("answered_by") not in (None, "", models[arm].id):
@@ -90,6 +95,12 @@ def _answered(log: str, start: str, end: str, key: str, models: Mapping[str, Exp
             score = _score(answer, models[arm])
             if name is not None and score is not None:
                 found[arm][str(name)] = score
+            elif name is not None and answer is not None:
+                unread[arm].append(answer)
+    for arm, said in unread.items():
+        if len(said) > len(found[arm]):
+            raise InputError(f"{len(said):,} answers of the {arm} are none that it can give, such as {said[0]!r}; they are "
+                             f"{listed(map(repr, models[arm].classes), 5) or 'numbers'}, or their probabilities.")
     return found
 
 # %% ../../nbs/07hi_monitoring.arms.ipynb #c81be7a2
@@ -97,7 +108,7 @@ def _labels_known(labels: Any, e: Experiment) -> Any:
     "Labels that the model knows. Raises `InputError` when there are labels, and it knows none."
     known = known_labels(labels, e.classes).dropna()
     if len(labels) and not len(known):
-        raise InputError(f"The model knows {listed(map(repr, e.classes), 5)}, and the labels are {listed(map(repr, labels.unique()), 5)}.")
+        raise InputError(f"The model knows {listed(map(repr, e.classes), 5)}, and the labels are {listed(map(repr, labels.unique().tolist()), 5)}.")
     return known
 
 # %% ../../nbs/07hi_monitoring.arms.ipynb #273cd7cf

@@ -33,7 +33,7 @@ __all__ = ['SUFFIXES', 'UNFINISHED', 'LINES', 'INDEX', 'BatchFile', 'file_moment
 # %% ../../nbs/07dc_monitoring.batches.ipynb #e99dee4f
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".csv.gz", ".tsv.gz")
 UNFINISHED = (".tmp", ".part", ".crdownload")
-LINES = (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".xlsx", ".avro", ".orc", ".feather")  # rows that are not read from here
+LINES = (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".xlsx", ".avro", ".orc", ".feather", ".bz2", ".zip", ".xz", ".zst")  # rows that are not read from here
 INDEX = "monitoring/files.json"  # what was found out about each file
 
 
@@ -66,13 +66,16 @@ def file_moment(
     return datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
 
 # %% ../../nbs/07dc_monitoring.batches.ipynb #e31e0045
+_YEARS = ("1900-01-01", "2262-01-01")  # a time outside is none
+
+
 def _seconds(table: Table, time: str) -> pd.Series:
     "Time of each row in seconds since 1970; missing where it cannot be read."
     import pandas as pd
 
     narrow = Table(table.expr.select([time]), table.name)
     times = as_utc(narrow.frame([time])[time])
-    return (times - pd.Timestamp(0)).dt.total_seconds()
+    return (times.where(times.between(*_YEARS)) - pd.Timestamp(0).as_unit("us")).dt.total_seconds()
 
 
 def _keys(table: Table, key: str) -> str:
@@ -123,6 +126,7 @@ class Batches:
     key: str = ""  # key column
     engine: str = "duckdb"  # where files are read
     left: tuple[str, ...] = ()  # files of a folder that hold rows in a form that is not read
+    source: str = ""  # where they were looked for
 
     @property
     def starts(self) -> list[str]:
@@ -179,13 +183,13 @@ def find_batches(
         write_atomic(folder / INDEX, json.dumps({"settings": settings, "files": [plain(file) for file in found]}, indent=1))
     ordered = sorted(found, key=lambda file: (file.dated, file.name))
     twins = _twins(ordered)
-    return Batches(tuple(file for file in ordered if file.name not in dict(twins)), tuple(twins), folder, time, key, engine, _left(folder, source))
+    return Batches(tuple(file for file in ordered if file.name not in dict(twins)), tuple(twins), folder, time, key, engine, _left(folder, source), source)
 
 
 def _left(folder: Path, source: str) -> tuple[str, ...]:
-    "Files of a folder that hold rows in a form that is not read."
+    "Files of a folder that hold rows in a form that is not read, and links that lead nowhere."
     named = folder / Path(source).expanduser()
-    return tuple(sorted(path.name for path in named.iterdir() if path.name.lower().endswith(LINES))) if named.is_dir() else ()
+    return tuple(sorted(path.name for path in named.iterdir() if path.name.lower().endswith(LINES) or not path.exists())) if named.is_dir() else ()
 
 
 def _twins(files: Sequence[BatchFile]) -> list[tuple[str, str]]:

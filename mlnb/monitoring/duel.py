@@ -146,7 +146,7 @@ def decide(
     if "must_beat_production_on_primary_metric" in asked and latest.better != latest.a:
         against.append(f"The new model is {'worse' if latest.better else 'not better beyond chance'}: {told}.")
     else:
-        speaks.append(f"The new model is {'better' if latest.better == latest.a else 'not told apart'}: {told}.")
+        speaks.append(f"The new model is {'better' if latest.better == latest.a else 'worse' if latest.better else 'not told apart'}: {told}.")
     losses: dict[str, dict[str, Any]] = {}
     if "must_not_regress_on_guardrail_metrics" in asked:
         for row in latest.metrics:

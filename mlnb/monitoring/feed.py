@@ -81,8 +81,9 @@ class FileFeed:
         ahead = sum(n for file in self.batches.files for start, n in file.slots.items() if as_moment(start) > now)
         said = [f"{ahead:,} rows are from the future: a clock is wrong somewhere. They wait until their time has come"] if ahead else []
         said += [f"{Path(twin).name} repeats {Path(original).name}; it counts once" for twin, original in self.batches.twins]
-        said += [f"{listed(self.batches.left, 3)}: neither CSV nor Parquet by name, so not read"] if self.batches.left else []
-        return said if self.batches.files else [*said, "no batch was found"]
+        said += [f"{listed(self.batches.left, 3)}: neither CSV (also .gz) nor Parquet by name, or a link that leads nowhere, so not read"] if self.batches.left else []
+        return said if self.batches.files else [*said, f"no batch was found at {self.batches.source}: correct sources.batches in "
+                                                      "records/monitoring.yaml, or wait for the first file"]
 
 # %% ../../nbs/07di_monitoring.feed.ipynb #b9a2fc76
 def _answer(said: Any, positive: Any) -> Any:
@@ -152,6 +153,9 @@ class LogFeed:
 
     def said(self, now: datetime.datetime) -> list[str]:
         "Requests from the future."
+        reading = Reading()
+        if next((when for when, _ in lines_between(self.source, reading=reading) if math.isfinite(when)), None) is None and reading.problems:
+            return [f"the log tells nothing: {'; '.join(reading.problems)}. A line is a JSON object with its time as ISO 8601 text or seconds since 1970"]
         ahead = sum(1 for _ in lines_between(self.source, now.timestamp() + 300))
         return [f"{ahead:,} requests are from the future: a clock is wrong somewhere. They wait until their time has come"] if ahead else []
 

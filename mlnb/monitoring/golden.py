@@ -64,6 +64,8 @@ def golden_rows(
 ) -> pd.DataFrame:  # its labelled rows
     "The golden set. Raises `InputError` when it was changed, or cannot be what it should be."
     path, place = project.path / file, project.path / FOLDER / SEAL
+    if path.is_dir():
+        raise InputError(f"The golden set {file} is a folder. Name one file of rows in records/retraining.yaml (golden_set: FILE).")
     if not path.is_file():
         raise MissingError(f"The golden set {file} is not there. Put the file back, or name another one in records/retraining.yaml (golden_set: FILE).")
     table = open_table(path, name=f"the golden set {path.name}").like(project.table())

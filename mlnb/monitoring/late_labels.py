@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['WORDS', 'LEAST_KS', 'SURE', 'Joined', 'known_labels', 'join_labels']
+__all__ = ['WORDS', 'LEAST_KS', 'SURE', 'Joined', 'known_labels', 'as_known', 'join_labels']
 
 # %% ../../nbs/07fg_monitoring.late_labels.ipynb #4d8eab54
 WORDS = {  # what was counted -> how it is said
@@ -213,6 +213,15 @@ def known_labels(
         except InputError:
             continue
     return labels.map(fits)
+
+
+def as_known(
+    labels: pd.Series,  # outcomes
+    classes: Sequence[Any],  # labels that the model knows; none for numbers
+) -> pd.Series:  # as the model writes them; as they came where it does not know them
+    "Labels as the model writes them, and all others as they came."
+    known = known_labels(labels, classes)
+    return labels if known is labels else known.where(known.notna(), labels).infer_objects()
 
 # %% ../../nbs/07fg_monitoring.late_labels.ipynb #051db007
 def join_labels(

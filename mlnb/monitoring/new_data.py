@@ -16,6 +16,7 @@ from ..data.twins import twins
 from ..evaluation.rate_differences import rate_difference
 from ..experiments.tracking import Experiment
 from .drift import compare
+from .late_labels import known_labels
 from .new_rows import NewRows
 
 # %% auto #0
@@ -83,7 +84,8 @@ def _labels(rows: NewRows, e: Experiment, random_state: int) -> Checked:
         return Checked("check_label_quality", ok, f"{outside:,} of {len(now):,} targets lie further outside the range of before than that range is wide"
                        f"{'' if ok else ', as they do when a unit changes'}.", {"range": [then.min(), then.max()], "outside": outside})
     counts = {str(label): int(n) for label, n in rows.new[e.target].value_counts().items()}
-    unknown = {label: n for label, n in counts.items() if label not in {str(known) for known in e.classes}}
+    strange = rows.new[e.target][known_labels(rows.new[e.target], e.classes).isna()]
+    unknown = {str(label): int(n) for label, n in strange.value_counts().items()}
     judged = {str(label) for label in rows.evaluation[e.target].unique()}
     names = [name for name in e.features_used if not str(rows.new[name].dtype).startswith("datetime")]  # nothing happens twice at one time
     clash = [twins(open_table(frame[[*names, e.target]], name="rows"), names, e.target) for frame in (rows.new, rows.old)]

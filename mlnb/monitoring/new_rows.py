@@ -19,6 +19,7 @@ from ..experiments.columns import dates_of
 from ..experiments.material import trained_rows
 from ..experiments.tracking import Experiment
 from .golden import golden_rows, learned, shared
+from .late_labels import known_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +68,9 @@ def _labelled(table: Table, e: Experiment) -> pd.DataFrame:
         table.check_column(name, "target" if name == e.target else "feature")
     frame = table.frame()
     frame = frame[frame[e.target].notna()].reset_index(drop=True)
+    known = known_labels(frame[e.target], e.classes)
+    if e.classes and known.notna().all():  # 1.0 where the model says 1
+        frame[e.target] = known.infer_objects()
     if e.task == "regression" and (frame[e.target].dtype.kind not in "iuf" or not np.isfinite(frame[e.target].to_numpy(float)).all()):
         raise InputError(f"The target {e.target!r} of {table.name} holds values that are no finite numbers. Correct them, or leave their rows out.")
     return frame

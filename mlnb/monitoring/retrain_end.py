@@ -104,7 +104,8 @@ def notify(
         use_experiment(project, run.challenger)
     registry = _registered(project, run) if "update_model_registry" in asked and run.steps else {}
     logged = log_event(project.path, run, event, now) if "log_retraining_event" in asked else {}
-    words = f"{run.id}: {run.challenger or 'no model'} is {event}. {' '.join(run.reasons[:2])}".strip()
+    what = f"{run.id}: {run.challenger} is {event}." if run.challenger else f"{run.id}: {event} before a model was trained."
+    words = f"{what} {' '.join(run.reasons[:2])}".strip()
     told = _told(project, run, event, words, now)
     return {"end": "passed", "reasons": _reasons(words, registry), "event": logged, "registry": registry, "told": told, "in_use": current_experiment(project).id}
 

@@ -135,9 +135,11 @@ def retrain_plan(
     rollout = {key: value for row in d for key, value in row.items()} if isinstance(d, list) else d
     how = f"with the settings of {e.id}" + (f", or those of a search of {limits['tuning_trials']} trials when the schedule starts it" if limits["tuning_trials"] else "")
     golden = f" and on {settings['golden_set']}, where it may lose {limits['golden_loss']:.0%}" if settings["golden_set"] else ""
+    won = f": it has to win by {e.comparison['primary']}, beyond chance" if "must_beat_production_on_primary_metric" in asked["3_evaluation"] else ": nothing has to be won"
+    back = rollout["auto_rollback_if"] or "errors or latency double, or the metric is down by 5 %"
     stages = (f"{', '.join(asked['1_data_validation']) or 'nothing is checked'}: {counted}", f"{e.model_type} {how}, on {learned}",
-              f"against {e.id} on {judged}: it has to win by {e.comparison['primary']}, beyond chance{golden}",
-              f"{rollout['gradual_rollout']}, {rollout['monitor_for']} and {limits['requests']:,} requests of each model a step; back if {rollout['auto_rollback_if']}",
+              f"against {e.id} on {judged}{won}{golden}",
+              f"{rollout['gradual_rollout']}, {rollout['monitor_for']} and {limits['requests']:,} requests of each model a step; back if {back}",
               ", ".join(asked["5_notification"]) or "nobody is told")
     runs = read_runs(project.path)
     open_run = f"{runs[-1].id} is not over: it goes on with {runs[-1].next.replace('_', ' ')}." if runs and runs[-1].next else ""

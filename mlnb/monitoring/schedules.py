@@ -19,6 +19,9 @@ __all__ = ['FREQUENCIES', 'read_span', 'next_time']
 _SPAN = re.compile(r"(?<![\w.])(?!0+(?:\.0*)?\s*[a-z])\d{1,6}(?:\.\d+)?\s*(?:min(?:ute)?|h(?:our)?|d(?:ay)?|w(?:eek)?)s?\b", re.IGNORECASE)
 
 
+_AROUND = ("", "minimum", "at least", "or more")  # what may stand around a span
+
+
 def read_span(
     words: str,  # such as "24h", "7 days" or "4h minimum"
     what: str = "The span",  # what messages call it
@@ -28,6 +31,9 @@ def read_span(
     if len(found) != 1:
         raise InputError(f"{what} is {words!r}, which {'names more than one span' if len(found) > 1 else 'names no span'}. Allowed is a number above 0 and one of "
                          "min, h, d, w, such as 24h or 7d.")
+    rest = words.replace(found[0], "").strip().lower()
+    if rest not in _AROUND:
+        raise InputError(f"{what} is {words!r}, and {rest!r} in it cannot be read. Allowed is a number above 0 and one of min, h, d, w, such as 24h or 7d.")
     return datetime.timedelta(seconds=span_seconds(found[0], what))
 
 # %% ../../nbs/07h_monitoring.schedules.ipynb #2b450460

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigError, InputError, MlnbError, did_you_mean, listed
@@ -64,6 +64,8 @@ def read_condition(
         span = read_span(said["span"], f"The time of the {kind} trigger").total_seconds() / 3600 if said.get("span") else 0.0
     except InputError as error:
         raise ConfigError(f"records/retraining.yaml: {error}") from error
+    if said.get("most") == "0":
+        raise ConfigError(f"records/retraining.yaml: the {kind} trigger says {words!r}: none of no features can drift. Name a number above 0, such as top-10.")
     return Condition(said["measure"].strip().lower().replace(" ", "_"), said["sign"][0] in ">a", limit, span, int(said.get("most") or 0), said.get("column") or "")
 
 # %% ../../nbs/07hb_monitoring.triggers.ipynb #d5ba9171
@@ -155,7 +157,12 @@ def _performance(words: str, windows: Sequence[Window], primary: str, threshold:
     "Whether the metric was bad for long enough."
     c = read_condition(words, "performance")
     metric = primary if c.measure == "primary_metric" else task_metric(c.measure, primary, "the performance trigger")
+    good = METRICS[metric].greater_is_better if metric in METRICS else True
     limit = threshold if c.limit is None else c.limit
+    if c.limit is not None and c.above == good:
+        raise ConfigError(f"records/retraining.yaml: the performance trigger says {words!r}, and {metric} is better when it is {'higher' if good else 'lower'}: it would "
+                          f"retrain a model because it is good. Write {metric} {'<' if good else '>'} {limit:g}.")
+    c = replace(c, above=not good)  # beyond its threshold is on the bad side of it
     if limit is None:
         raise ConfigError(f"records/retraining.yaml: the performance trigger asks for the threshold of {c.measure}, and records/monitoring.yaml names none. Write it there "
                           "(model_performance, metrics, threshold), or a number here.")

@@ -21,7 +21,7 @@ from .alarms import drift_alarms, feed_alarms, metric_alarms, service_alarms
 from .batch import ANSWER
 from .feed import Feed, service_figures
 from .label_delay import ENOUGH
-from .late_labels import _frame, join_labels, known_labels
+from .late_labels import _frame, as_known, join_labels, known_labels
 from .lens import LEAST_LABELS, Lens, Look, expected_values, look, metric_values
 from .proxies import proxy_metrics
 from .spans import as_moment, as_text
@@ -146,7 +146,8 @@ def _labelled(work: Work, rows: pd.DataFrame, end: str) -> tuple[Any, dict[str, 
     if phase == "early" and share < 1:
         return None, state, [*notes, *([f"{share:.0%} of the labels came before they are due; they are used when all are there, or due"] if known else [])]
     if truth is not None and known and (unknown := truth[truth.notna() & known_labels(truth, work.lens.experiment.classes).isna()]).size:
-        notes = [*notes, f"{unknown.size:,} of {known:,} labels are none that the model knows ({listed(map(repr, unknown.unique()), 3)}): they do not count in the performance"]
+        some = listed(map(repr, unknown.unique().tolist()), 3)
+        notes = [*notes, f"{unknown.size:,} of {known:,} labels are none that the model knows ({some}): they do not count in the performance"]
     if phase and 0 < share < 1 or phase == "overdue" and share < 1:
         notes = [*notes, f"labels joined {known:,} of {len(rows):,} rows ({share:.0%})" + ("; no more are waited for" if phase == "overdue" else "")]
     return truth if known else None, state, notes
@@ -211,7 +212,7 @@ def make_window(
     rows, said, broken = work.feed.rows(start, work.wanted) if work.feed is not None else (pd.DataFrame(), [], [])
     truth, labels, about = _labelled(work, rows, end)
     target = lens.experiment.target
-    frame = rows.drop(columns=target, errors="ignore") if truth is None else rows.assign(**{target: truth})
+    frame = rows.drop(columns=target, errors="ignore") if truth is None else rows.assign(**{target: as_known(truth, lens.experiment.classes)})
     seen = look(lens, frame)
     work.answered[start] = (truth, seen.given)
     metrics, proxies = _performance(work, start), {}
