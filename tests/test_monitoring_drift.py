@@ -461,3 +461,50 @@ def test_pictures_and_html_are_made_for_anything(churn):
     assert "drifted" in repr(report)
     empty = compare(before[["snapshot_date"]], after[["snapshot_date"]])
     assert empty.plot().axes and empty._repr_html_() and empty.findings.get("DRIFT-FEATURE").status is Status.NOT_CHECKED
+
+
+@pytest.mark.parametrize(("levels", "n", "m"), [(1000, 100, 30), (200, 100, 100), (200, 300, 300)])
+def test_a_long_tail_of_rare_categories_does_not_drift_by_itself(levels, n, m):
+    """Values that one side alone has are no evidence, whichever side listed them first: at 5 %, 40 batches raise more than 6 alarms once in 300 times."""
+    rng = np.random.default_rng(5)
+    weights = 1 / np.sqrt(np.arange(1, levels + 1))
+
+    def draw(size):
+        return pd.DataFrame({"c": [f"v{x}" for x in rng.choice(levels, size, p=weights / weights.sum())]})
+
+    assert sum(bool(compare(draw(n), draw(m)).drifted) for _ in range(40)) <= 6
+
+
+@pytest.mark.parametrize("written", ["frame", "csv", "parquet"])
+@pytest.mark.parametrize(("then", "now"), [("int", "bool"), ("bool", "int"), ("bool", "float"), ("bool", "str")])
+def test_yes_and_no_in_another_type_are_the_same_values(tmp_path, written, then, now):
+    rng = np.random.default_rng(1)
+    kinds = {"int": lambda y: y.astype(int), "bool": lambda y: y, "float": lambda y: y.astype(float), "str": lambda y: y.astype(str)}
+    sides = []
+    for kind in (then, now):
+        frame = pd.DataFrame({"x": rng.normal(size=2000), "c": kinds[kind](rng.random(2000) < 0.3)})
+        path = tmp_path / f"{kind}.{written}"
+        if written != "frame":
+            (frame.to_csv(path, index=False) if written == "csv" else frame.to_parquet(path))
+        sides.append(frame if written == "frame" else path)
+    report = compare(*sides)
+    assert report.columns["c"].severity == "none" and report.columns["c"].missing == (0, 0) and report.columns["c"].p is not None
+    assert report.columns["c"].new_share == 0
+
+
+@pytest.mark.parametrize("written", ["frame", "csv", "parquet"])
+def test_dates_where_numbers_were_are_unread(tmp_path, written):
+    then, now = pd.DataFrame({"c": np.arange(200.0)}), pd.DataFrame({"c": pd.date_range("2026-01-01", periods=200)})
+    path = tmp_path / f"now.{written}"
+    if written != "frame":
+        (now.to_csv(path, index=False) if written == "csv" else now.to_parquet(path))
+    report = compare(then, now if written == "frame" else path)
+    assert report.columns["c"].unread == 200 and any("could not be read" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(("more", "words"), [
+    ({"multivariate": True, "entity": "custmer"}, "custmer.*Did you mean"), ({"entity": "customer"}, "multivariate"), ({"metric": "f1"}, "multivariate")])
+def test_what_is_asked_of_rows_is_not_ignored(more, words):
+    frame = pd.DataFrame({"x": np.arange(100.0), "customer": np.arange(100) % 40})
+    with pytest.raises(InputError, match=words):
+        compare(frame, frame, **more)

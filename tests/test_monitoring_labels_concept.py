@@ -249,3 +249,17 @@ def test_outcomes_of_a_year_raise_few_false_alarms_and_scipy_agrees() -> None:
 def test_counts_of_numbers_and_of_classes() -> None:
     assert label_counts([1.0, 0.0, 1.0, None]) == {"0": 1, "1": 2}
     assert label_counts([0.5, 1.5, 2.5, 9.0], edges=[1, 2]) == {"up to 1": 1, "1 to 2": 1, "above 2": 2}
+
+
+def test_an_interval_that_is_narrow_at_the_end_of_its_scale_raises_no_alarm() -> None:
+    """A rate of a tenth over 50 rows is 0 in one window of two hundred, with an interval of which all lies above: 200 windows, 100 times, at 5 %."""
+    from mlnb.evaluation.rates import wilson
+
+    rng = np.random.default_rng(0)
+    alarms = 0
+    for _ in range(100):
+        hits = rng.binomial(50, 0.1, 200)
+        low, high = wilson(hits, 50)
+        windows = [{"start": f"{i:03}", "value": k / 50, "low": float(low[i]), "high": float(high[i]), "rows": 50} for i, k in enumerate(hits)]
+        alarms += any(point.changed for point in performance_over(windows, "recall", (0.1, 0.095, 0.105)).points)
+    assert alarms <= 10

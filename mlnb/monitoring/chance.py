@@ -5,6 +5,9 @@
 # %% ../../nbs/07ad_monitoring.chance.ipynb #e964fdb6
 from __future__ import annotations
 
+from collections.abc import Sequence
+from zlib import crc32
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -36,11 +39,13 @@ def pool(
     current: ArrayLike,  # counts of the later batch
     ordered: bool = True,  # join neighbours; otherwise the rarest bins, whose order means nothing
     least: float = LEAST,  # rows to expect in each bin of the smaller side
+    names: Sequence[str] = (),  # what the bins hold, where their order means nothing: of equally rare ones a hash of the name decides, not which side listed it first
 ) -> np.ndarray:  # for each bin the number of its group, shape (bins,)
     "Join bins until each can be expected to hold enough rows. Only the sum of both sides decides, so that chance is not sorted into drift."
     p, q = _pair(reference, current)
     expected = (p + q) / max(p.sum() + q.sum(), 1e-300) * min(p.sum(), q.sum())
-    order = np.arange(len(p)) if ordered else np.argsort(expected, kind="stable")
+    shuffled = np.array([crc32(name.encode()) for name in names]) if len(names) else np.arange(len(p))
+    order = np.arange(len(p)) if ordered else np.lexsort((shuffled, expected))
     groups, group, filled = np.zeros(len(p), int), 0, 0.0
     for bin_ in order:
         if filled >= least:

@@ -143,7 +143,7 @@ def compare_column(
         empty = "the reference" if not reference.present else "the batch"
         return base.replace(severity="not_compared", why=f"{empty} holds no value")
     labels, p, q = aligned(reference, current, name)
-    groups = pool(p, q, ordered=reference.kind in NUMERIC)
+    groups = pool(p, q, ordered=reference.kind in NUMERIC, names=() if reference.kind in NUMERIC else labels)
     tested_p, tested_q = np.bincount(groups, p), np.bincount(groups, q)
     new = p == 0
     apart = np.where(new, groups.max() + 1, groups)

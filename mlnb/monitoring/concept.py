@@ -183,9 +183,11 @@ def performance_over(
     value, low, high = (np.array([w[key] for w in given], float) for key in ("value", "low", "high"))
     se, floor = (high - low) / (2 * Z95), max((then[2] - then[1]) / (2 * Z95), abs(then[0]) * 1e-6)
     se = np.where(se > 0, se, max(float(se.max(initial=0.0)), floor))
-    p = ndtr(-sign * (then[0] - value) / np.hypot(se, (then[2] - then[1]) / (2 * Z95)))
+    towards = (high - value if sign > 0 else value - low) / Z95  # an interval is narrow at the end of its scale, and wide on the side where the reference lies
+    towards = np.where(towards > 0, towards, se)
+    p = ndtr(-sign * (then[0] - value) / np.hypot(towards, (then[2] - then[1]) / (2 * Z95)))
     worst = then[1] if sign > 0 else then[2]
-    sums, began = cusum((sign * (worst - value) / se).tolist())
+    sums, began = cusum((sign * (worst - value) / towards).tolist())
     points = tuple(Point(str(w.get("start", "")), str(w.get("end", "")), float(w["value"]), float(w["low"]), float(w["high"]), int(w.get("rows") or 0),
                          float(sign * (then[0] - w["value"]) / abs(then[0])), float(p[i]), float(limit), float(sums[i]))
                    for i, (w, limit) in enumerate(zip(given, spent(len(given), alpha), strict=True)))

@@ -204,19 +204,17 @@ def compare(
     "Compare a batch with the reference."
     if epsilon is not None and not 0 < epsilon < 0.1 or not 0 < alpha < 1:
         raise InputError(f"epsilon is {epsilon!r} and alpha {alpha!r}. Allowed are 0 < epsilon < 0.1 and 0 < alpha < 1.")
+    if (entity or metric) and not multivariate:
+        raise InputError(f"{entity or metric!r} is asked of rows, and only columns are compared. Add multivariate=True (--multivariate), or leave it out.")
     first, second = _side(reference, engine), _side(current, engine)
     names = _names(first, second, columns, exclude)
     then, now = _profiles(first, second, names, random_state)
     then = replace(then, target=target or then.target, prediction=prediction or then.prediction)
     has = list(first.columns)
-    for name, role in ((target, "target"), (prediction, "prediction")):
-        if name and name not in has:
-            raise InputError(f"The reference has no column {name!r}, which was given as the {role}.{did_you_mean(name, has)}")
-    weights = importance or {}
+    _roles({"target": target, "prediction": prediction, "entity": entity if reference_rows is None else ""}, has, list(second.columns))
     drift = {name: replace(compare_column(then.columns[name], now.columns[name], name, epsilon), role=then.role(name),
-                           importance=weights.get(name)) for name in names}
-    decides = find_method(method, alert_threshold)
-    drift = _ordered(grade(drift, alpha, decides, int(multivariate), kl_limit))
+                           importance=(importance or {}).get(name)) for name in names}
+    drift = _ordered(grade(drift, alpha, find_method(method, alert_threshold), int(multivariate), kl_limit))
     looked = _look(_rows(first, reference, engine) if reference_rows is None else open_table(reference_rows), _rows(second, current, engine),
                    drift, then, entity, known, metric, alpha, random_state) if multivariate else None
     seen, wanted = list(second.columns), [name for name in (columns or has) if name not in exclude]
@@ -233,6 +231,14 @@ def _side(given: object, engine: str) -> Table | ParquetSource | Profile:
     if isinstance(given, (str, Path)) and str(given).lower().endswith(".json"):
         return Profile.load(given)
     return open_rows(given, engine)
+
+
+def _roles(named: Mapping[str, str], has: Sequence[str], there: Sequence[str]) -> None:
+    "Raises `InputError` for roles that no column plays."
+    for role, name in named.items():
+        for side, names in (("reference", has), ("batch", there if role == "entity" else has)):
+            if name and name not in names:
+                raise InputError(f"The {side} has no column {name!r}, which was given as the {role}.{did_you_mean(name, names)}")
 
 
 def _names(first: Table | ParquetSource | Profile, second: Table | ParquetSource | Profile, columns: Sequence[str] | None, exclude: Sequence[str]) -> list[str]:

@@ -130,7 +130,7 @@ def label_windows(
     for (start, counts), limit in zip(filled.items(), spent(len(filled), alpha), strict=True):
         names = [*reference, *(name for name in counts if name not in reference)]
         before, after = (np.array([side.get(name, 0) for name in names], float) for side in (reference, counts))
-        groups = pool(before, after, ordered=ordered)
+        groups = pool(before, after, ordered=ordered, names=names)
         then, now = np.bincount(groups, before), np.bincount(groups, after)
         chi2, free, p = chi_square(then, now)
         made.append(LabelWindow(start, int(now.sum()), chi2, p if free else 1.0, float(limit), _effect(then, now), dict(counts)))

@@ -102,7 +102,7 @@ def _values(table: Table, kinds: Mapping[str, str], lengths: bool = False, by: s
         if kind == "text":
             column = text.length().cast("float64") if lengths else text
         elif kind == "numeric":
-            column = column.cast("float64") if dtype.is_numeric() else _stripped(text).try_cast("float64")
+            column = column.cast("float64") if dtype.is_numeric() else column.cast("int64").cast("float64") if dtype.is_boolean() else _stripped(text).try_cast("float64")
         elif kind in BY_VALUE:
             column = text
         elif kind == "datetime" and not dtype.is_temporal():
@@ -172,6 +172,24 @@ def count_segments(
     segments: Sequence[str] = (),  # its values that are counted on their own, as texts
 ) -> dict[str, dict[str, ColumnProfile]]:  # "" and each segment -> column -> what is known of it
     "Count the columns of a table, and of some parts of it, in one scan; an engine other than DuckDB scans once for each part."
+    found = _counted(table, questions, distinct, by, segments)
+    return {key: {name: _as_booleans(c) if c.kind == "boolean" else c for name, c in columns.items()} for key, columns in found.items()}
+
+
+_BOOLEANS = {"1": "true", "1.0": "true", "true": "true", "0": "false", "0.0": "false", "false": "false"}
+
+
+def _as_booleans(c: ColumnProfile) -> ColumnProfile:
+    "Ones and zeros of a column that was true and false, and other capitals, by these names."
+    counted: dict[str, int] = {}
+    for value, n in c.values:
+        name = _BOOLEANS.get(value.strip().lower(), value)
+        counted[name] = counted.get(name, 0) + n
+    return replace(c, values=tuple(sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))))
+
+
+def _counted(table: Table | ParquetSource, questions: Mapping[str, Question], distinct: bool, by: str, segments: Sequence[str]) -> dict[str, dict[str, ColumnProfile]]:
+    "The same, as values are written there."
     small = table.rows * len(questions) <= IN_MEMORY
     with translate(table.name):
         if isinstance(table, ParquetSource):
@@ -208,11 +226,13 @@ def _parts(values: pa.Table, questions: Mapping[str, Question], by: str, segment
 
 
 def _unread(table: Table, found: dict[str, ColumnProfile]) -> dict[str, ColumnProfile]:
-    "How many of the missing numbers and dates are text that could not be read."
+    "How many of the missing numbers and dates are values that could not be read."
     schema = table.expr.schema()
-    texts = [name for name, c in found.items() if c.kind in ("numeric", "datetime") and c.missing and schema[name].is_string()]
+    texts = [name for name, c in found.items() if c.kind in ("numeric", "datetime") and c.missing and not (
+        schema[name].is_temporal() if c.kind == "datetime" else schema[name].is_numeric())]
     if texts:
-        filled = table.expr.aggregate(**{f"n{i}": _stripped(table.expr[name]).count() for i, name in enumerate(texts)})
+        columns = {name: table.expr[name] for name in texts}
+        filled = table.expr.aggregate(**{f"n{i}": (_stripped(c) if schema[name].is_string() else c).count() for i, (name, c) in enumerate(columns.items())})
         row = filled.to_pyarrow().to_pylist()[0]
         for i, name in enumerate(texts):
             unread = int(row[f"n{i}"]) - found[name].present

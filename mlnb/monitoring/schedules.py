@@ -19,7 +19,7 @@ __all__ = ['FREQUENCIES', 'read_span', 'next_time']
 _SPAN = re.compile(r"(?<![\w.])(?!0+(?:\.0*)?\s*[a-z])\d{1,6}(?:\.\d+)?\s*(?:min(?:ute)?|h(?:our)?|d(?:ay)?|w(?:eek)?)s?\b", re.IGNORECASE)
 
 
-_AROUND = ("", "minimum", "at least", "or more")  # what may stand around a span
+_AROUND = ("", "minimum", "at least", "or more", "every", "for", "about")  # what may stand around a span
 
 
 def read_span(

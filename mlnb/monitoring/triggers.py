@@ -127,7 +127,7 @@ def _scheduled(words: str, last: datetime.datetime, what: str, now: datetime.dat
     fired = now >= then
     return Seen("scheduled", words, fired, f"{what} was on {last:%Y-%m-%d %H:%M}, so it {'was' if fired else 'is'} due on {then:%Y-%m-%d %H:%M}.", {"last": last, "due": then})
 
-# %% ../../nbs/07hb_monitoring.triggers.ipynb #ba575ecf
+# %% ../../nbs/07hb_monitoring.triggers.ipynb #ba575ec0
 def task_metric(
     name: str,  # of a metric, in any spelling
     primary: str,  # metric of the same task
@@ -140,7 +140,7 @@ def task_metric(
         raise ConfigError(f"records/retraining.yaml: {what} names {name!r}, which is no metric of this task. Allowed are {listed(known, 20)}.{did_you_mean(key, known)}")
     return key
 
-
+# %% ../../nbs/07hb_monitoring.triggers.ipynb #ba575ecf
 def _stretch(windows: Sequence[Window], metric: str, c: Condition, limit: float) -> list[Window]:
     "The latest windows in a row for which the condition holds."
     found: list[Window] = []
