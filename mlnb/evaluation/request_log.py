@@ -162,8 +162,8 @@ _BY_PLACE = r"^\s*(\d{1,2})([./-])(\d{1,2})\2(\d{4})(.*)$"  # day and month, in 
 
 def _in_order(series: pd.Series) -> pd.Series:
     "Text whose day and month stand in an order that a column shows, the year first; missing where it shows none, or both."
-    text = series[series.map(lambda v: isinstance(v, str))].astype(str)
-    parts = text.str.extract(_BY_PLACE).dropna(subset=[0])
+    text = series[[isinstance(v, str) and any(mark in v.lstrip()[1:3] for mark in "./-") for v in series]].astype(str)
+    parts = text.str.extract(_BY_PLACE).dropna(subset=[0]) if len(text) else text
     if parts.empty:
         return series
     first, second = parts[0].astype(int), parts[2].astype(int)
