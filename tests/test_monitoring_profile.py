@@ -9,6 +9,7 @@ import sqlite3
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,9 +17,11 @@ from hypothesis import strategies as st
 from mlnb.core.errors import InputError
 from mlnb.core.tables import open_table
 from mlnb.monitoring import counters, engine, scan
+from mlnb.monitoring import stream as stream_module
 from mlnb.monitoring.column import ColumnProfile, even_cells, merge_columns
 from mlnb.monitoring.profile import Profile, profile
 from mlnb.monitoring.scan import count_numbers, count_values, find_edges
+from mlnb.monitoring.stream import StreamProfile
 
 
 def frame(rows: int = 3000, seed: int = 0) -> pd.DataFrame:
@@ -301,3 +304,98 @@ def test_the_query_compiles_for_engines_that_are_not_here(dialect):
     table = ibis.table({"a": "float64"}, name="t")
     sql = ibis.to_sql(engine.number_query(table, {"a": scan.Question("numeric", (0.5, 1.5))}), dialect=dialect)
     assert sql.upper().count("SUM(") == 4  # two edges, two moments
+
+
+# row by row
+
+
+class Odd:
+    """A cell whose own code fails, whatever it is asked."""
+
+    def __str__(self):
+        raise RuntimeError("no")
+
+    __repr__ = __eq__ = __ne__ = __hash__ = __float__ = __str__
+
+
+ODD = [pd.NA, pd.NaT, 10**400, 10**5000, np.array([1, 2]), np.array([1.0]), "\ud800", b"\xff", 1j, [1, [2]], {"a": 1}, Odd(), True, float("nan"), np.datetime64("2020-01-01")]
+
+
+@pytest.mark.parametrize("cell", ODD, ids=lambda cell: type(cell).__name__)
+@pytest.mark.parametrize("by", ["", "c"])
+def test_one_odd_cell_takes_no_other_row_of_a_stream_away(cell, by):
+    frame = pd.DataFrame({"x": np.arange(500) / 7, "c": ["a", "b"] * 250, "t": pd.date_range("2020", periods=500), "s": [f"some long text {i}" for i in range(500)]})
+    reference = profile(frame, by=by)
+    assert [c.kind for c in reference.columns.values()] == ["numeric", "categorical", "datetime", "text"]
+    good = frame.iloc[0].to_dict()
+    for column in frame:
+        stream = StreamProfile(reference)
+        stream.update([good] * 500)
+        stream.update({**good, column: cell})
+        stream.update([{**good, column: cell}, good])
+        stream.update([good] * 400)
+        made = stream.profile()
+        assert made.rows == 903 and {c.rows for c in made.columns.values()} == {903}
+        assert all(c.missing == 0 for name, c in made.columns.items() if name != column) and made.columns[column].missing in (0, 2)
+        assert Profile.from_json(made.to_json()).rows == 903
+        for part in made.segments.values():
+            assert {c.rows for c in part.columns.values()} == {part.rows}
+        if by:
+            assert made.segments["a"].rows == (901 if column == "c" else 903) and made.segments["b"].rows == 0
+
+
+def test_missing_and_unread_cells_of_a_stream_are_those_of_a_table():
+    frame = pd.DataFrame({"x": [1.0, 2.0, 4.0] * 20, "c": ["a", "b", "c"] * 20})
+    reference = profile(frame)
+    rows = pd.DataFrame({"x": [1.5, "many", None, 10**400, "", "2"], "c": ["a", None, " ", "b", "new", "a"]}, dtype=object)
+    stream, table = StreamProfile(reference), profile(rows, edges_from=reference)
+    stream.update(rows.to_dict("records"))
+    for name, c in stream.profile().columns.items():
+        d = table.columns[name]
+        assert (c.missing, c.unread, c.infinite, c.counts, dict(c.values)) == (d.missing, d.unread, d.infinite, d.counts, dict(d.values))
+
+
+def test_a_frame_that_fails_adds_nothing(monkeypatch):
+    frame = pd.DataFrame({"x": np.arange(50.0), "c": ["a", "b"] * 25})
+    stream = StreamProfile(profile(frame))
+    stream.update(frame)
+
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(stream_module, "_read_column", fail)
+    with pytest.raises(MemoryError):
+        stream.update(frame)
+    monkeypatch.setattr(stream_module, "_read", fail)
+    stream.update(frame.to_dict("records"))
+    with pytest.raises(MemoryError):
+        stream.profile()
+    monkeypatch.undo()
+    made = stream.profile()
+    assert made.rows == 100 and {c.rows for c in made.columns.values()} == {100}
+
+
+def test_zones_and_nested_columns_of_a_stream():
+    frame = pd.DataFrame({"t": pd.date_range("2024-01-01", periods=100, freq="h", tz="Asia/Tokyo"), "x": np.arange(100.0)})
+    reference = profile(frame)
+    assert reference.columns["t"].low == "2023-12-31 15:00:00+00:00"
+    for first, second in ((frame, frame.to_dict("records")), (frame.to_dict("records"), frame)):
+        stream = StreamProfile(reference)
+        stream.update(first)
+        stream.update(second)
+        found = stream.profile().columns["t"]
+        assert (found.rows, found.missing, found.low, found.high) == (200, 0, reference.columns["t"].low, reference.columns["t"].high)
+    for cells in ([[1, 2, i % 3] for i in range(100)], [{"a": i % 3} for i in range(100)], [[i] for i in range(100)]):
+        nested = pa.table({"l": cells, "x": np.arange(100.0)})
+        reference = profile(nested)
+        stream = StreamProfile(reference)
+        stream.update(nested)
+        found, whole = stream.profile().columns["l"], reference.columns["l"]
+        assert (found.kind, found.rows, found.missing, dict(found.values), found.counts) == (whole.kind, 100, 0, dict(whole.values), whole.counts)
+
+
+def test_high_cardinality_with_half_characters_can_still_be_kept():
+    reference = profile(pd.DataFrame({"c": ["a", "b"] * 250}))
+    stream = StreamProfile(reference)
+    stream.update([{"c": f"\ud800{i}"} for i in range(1500)])
+    assert stream.profile().columns["c"].rest and StreamProfile(reference, earlier=stream.profile()).profile().rows == 1500

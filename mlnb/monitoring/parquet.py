@@ -19,8 +19,9 @@ import numpy as np
 
 from ..core.column_kinds import READS_AS, _counts_up, _edges, _kind
 from ..core.readers import translate
+from .cells import as_text
 from .column import ColumnProfile
-from .counters import Question, as_text, counter
+from .counters import Question, counter
 
 if TYPE_CHECKING:
     import pyarrow as pa

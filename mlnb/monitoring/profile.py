@@ -17,7 +17,6 @@ from ..core.render import Raw, panel
 from ..core.render import table as html_table
 from ..core.tables import Table, open_table
 from .column import ColumnProfile, merge_columns, sparkline
-from .counters import as_text
 from .parquet import ParquetSource, open_parquet
 from .scan import Question, count, count_segments, plan
 
@@ -205,7 +204,7 @@ def _segments(table: Table | ParquetSource, by: str, most: int, edges_from: Prof
     if edges_from and edges_from.by == by and edges_from.segments:
         return list(edges_from.segments)
     listed_ = count(table, {by: Question("categorical")}, distinct=False)[by].values[:most]
-    return [as_text(value) for value, _ in listed_]
+    return [value for value, _ in listed_]
 
 # %% ../../nbs/07a_monitoring.profile.ipynb #e98b022b
 def profile(

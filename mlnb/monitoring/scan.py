@@ -15,8 +15,9 @@ import numpy as np
 
 from ..core.readers import translate
 from ..core.tables import Table, open_table
+from .cells import as_text
 from .column import BY_VALUE, NUMERIC, ColumnProfile, finite_or_none
-from .counters import Question, as_numbers, as_text, counter, find_edges, value_profile
+from .counters import Question, as_numbers, counter, find_edges, value_profile
 from .distinct import FULL
 from .parquet import PIECE, ParquetSource, count_parquet, count_pieces, kind_of, segment_places
 
