@@ -399,3 +399,22 @@ def test_high_cardinality_with_half_characters_can_still_be_kept():
     stream = StreamProfile(reference)
     stream.update([{"c": f"\ud800{i}"} for i in range(1500)])
     assert stream.profile().columns["c"].rest and StreamProfile(reference, earlier=stream.profile()).profile().rows == 1500
+
+
+# times of several zones
+
+
+def test_merged_times_are_compared_as_moments_and_kept_in_utc():
+    tokyo = pd.DataFrame({"t": pd.date_range("2024-01-01 01:30", periods=30, freq="min", tz="Asia/Tokyo"), "x": range(30)})
+    utc = pd.DataFrame({"t": pd.date_range("2023-12-31 20:00", periods=30, freq="min", tz="UTC"), "x": range(30)})
+    first = profile(tokyo)
+    second = profile(utc, edges_from=first)
+    for merged in (first.merge(second), second.merge(first)):
+        assert (merged.columns["t"].low, merged.columns["t"].high) == ("2023-12-31 16:30:00+00:00", "2023-12-31 20:29:00+00:00")
+    there = dataclasses.replace(first.columns["t"], low="2024-01-01 01:30:00+09:00", high="2024-01-01 01:59:00+09:00")
+    saved = dataclasses.replace(first, columns={**first.columns, "t": there})
+    assert saved.merge(second).columns["t"] == first.merge(second).columns["t"]  # a profile that was saved in the zone of its data
+    plain = profile(pd.DataFrame({"t": pd.date_range("2023-12-31 20:30", periods=30, freq="min"), "x": range(30)}))
+    assert merge_columns(first.columns["t"], plain.columns["t"]).high == "2023-12-31 20:59:00"
+    day = ColumnProfile("datetime", 1, low="2024-01-02", high="2024-01-02")
+    assert merge_columns(day, ColumnProfile("datetime", 1, low="2024-01-01 12:00:00", high="2024-01-01 12:00:00")).high == "2024-01-02"
