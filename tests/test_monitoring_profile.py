@@ -418,3 +418,58 @@ def test_merged_times_are_compared_as_moments_and_kept_in_utc():
     assert merge_columns(first.columns["t"], plain.columns["t"]).high == "2023-12-31 20:59:00"
     day = ColumnProfile("datetime", 1, low="2024-01-02", high="2024-01-02")
     assert merge_columns(day, ColumnProfile("datetime", 1, low="2024-01-01 12:00:00", high="2024-01-01 12:00:00")).high == "2024-01-02"
+
+
+# segments
+
+
+def cut(made: Profile) -> dict[str, int]:
+    return {value: part.rows for value, part in made.segments.items()}
+
+
+WHOLE = np.arange(300) % 3
+FLAG = np.arange(300) % 4 == 0
+DAYS = pd.to_datetime("2020-01-01") + pd.to_timedelta(np.arange(300) % 3, unit="D")
+TYPES = {
+    "whole numbers with a gap": (WHOLE, np.where(np.arange(300) == 299, np.nan, WHOLE)),
+    "whole numbers as text": (WHOLE, WHOLE.astype(str)),
+    "floats as whole numbers": (WHOLE.astype(float), WHOLE),
+    "floats as text": (WHOLE + 0.5, (WHOLE + 0.5).astype(str)),
+    "flags as numbers": (FLAG, FLAG.astype(int)),
+    "flags as floats": (FLAG, np.where(np.arange(300) == 299, np.nan, FLAG)),
+    "flags as words": (FLAG, np.where(FLAG, "True", "False")),
+    "numbers as flags": (FLAG.astype(int), FLAG),
+    "days as text": (DAYS, DAYS.strftime("%Y-%m-%d")),
+    "days as dates": (DAYS, pd.Series(DAYS.date)),
+    "dates as days": (pd.Series(DAYS.date), DAYS),
+}
+
+
+@pytest.mark.parametrize("case", TYPES)
+@pytest.mark.parametrize("way", ["frame", "csv", "parquet", "passing", "engine", "rows", "arrow"])
+def test_a_later_batch_is_cut_into_the_same_segments_whatever_its_type(case, way, tmp_path, monkeypatch):
+    then, now = (pd.DataFrame({"x": np.arange(300) / 7, "g": cells}) for cells in TYPES[case])
+    reference = profile(then, by="g")
+    true = {value: n - (pd.isna(now["g"].iloc[299]) and value == str(then["g"].iloc[299]).lower()) for value, n in cut(reference).items()}
+    assert sum(true.values()) >= 299
+    if way in ("rows", "arrow"):
+        stream = StreamProfile(reference)
+        stream.update(now.to_dict("records") if way == "rows" else pa.Table.from_pandas(now))
+        assert cut(stream.profile()) == true
+        return
+    if way in ("passing", "engine"):
+        monkeypatch.setattr(scan, "IN_MEMORY", 0)
+        monkeypatch.setattr(scan, "PASSING", ("duckdb",) if way == "passing" else ())
+    path = tmp_path / f"now.{way}"
+    if way in ("csv", "parquet"):
+        (now.to_csv if way == "csv" else now.to_parquet)(path, index=False)
+    assert cut(profile(path if way in ("csv", "parquet") else now, edges_from=reference)) == true
+
+
+def test_texts_that_look_alike_stay_apart_and_empty_segments_are_said():
+    codes = pd.DataFrame({"x": range(60), "g": ["01", "1", "1.0"] * 20})
+    reference = profile(codes, by="g")
+    assert cut(profile(codes, edges_from=reference)) == cut(reference) == {"01": 20, "1": 20, "1.0": 20}
+    for batch, said in ((codes.assign(g="new"), "none of their values"), (codes[["x"]], "no column 'g'")):
+        with pytest.warns(UserWarning, match=said):
+            profile(batch, edges_from=reference)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -231,4 +232,7 @@ def profile(
     found = count_segments(table, questions, distinct, by, values)
     parts = {value: Profile(next(iter(found[value].values())).rows, found[value], f"{table.name}, {by} {value}", target, prediction, model)
              for value in values}
+    if table.rows and edges_from and edges_from.by == by and edges_from.segments and not any(part.rows for part in parts.values()):
+        why = f"its column {by!r} has none of their values" if values else f"it has no column {by!r}"
+        warnings.warn(f"{table.name} has no row in any of the segments of {edges_from.name} ({listed(edges_from.segments)}): {why}.", stacklevel=2)
     return Profile(table.rows, found[""], table.name, target, prediction, model, by, parts)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core.readers import translate
 from ..core.tables import Table, open_table
-from .cells import as_text
+from .cells import as_text, segment_writings
 from .column import BY_VALUE, NUMERIC, ColumnProfile, finite_or_none
 from .counters import Question, as_numbers, counter, find_edges, value_profile
 from .distinct import FULL
@@ -179,7 +179,9 @@ def count_segments(
             return _parts(table.held([*questions, *([by] if segments else [])]), questions, by, segments) if small else count_parquet(
                 table, questions, distinct, by, segments)
         kinds = {name: asked.kind for name, asked in questions.items()}
-        parts = {"": table, **{each: Table(table.expr.filter(table.expr[by].cast("string") == each), table.name) for each in segments}}
+        names = segment_writings(segments)
+        same = {each: [writing for writing, name in names.items() if name == each] for each in segments}
+        parts = {"": table, **{each: Table(table.expr.filter(table.expr[by].cast("string").isin(same[each])), table.name) for each in segments}}
         if not small and table.expr.get_backend().name not in PASSING:
             from mlnb.monitoring.engine import count_by_engine
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import InputError, did_you_mean, listed
-from .cells import as_text, as_texts
+from .cells import as_text, as_texts, segment_writings
 from .column import BY_VALUE, NUMERIC
 from .counters import Question, as_numbers, counter
 from .parquet import segment_places
@@ -86,7 +86,7 @@ class _Rows:
         self.reference, self.names, self.lock = reference, list(names), threading.RLock()
         by = [reference.by] if reference.segments and reference.by not in names else []
         self.wanted = [*self.names, *by]
-        self.parts = {part: part for part in reference.segments}
+        self.parts = segment_writings(reference.segments)
         self.pick = itemgetter(*self.wanted) if len(self.wanted) > 1 else lambda row: (row[self.wanted[0]],)
         self.start()
 
