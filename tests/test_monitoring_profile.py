@@ -473,3 +473,42 @@ def test_texts_that_look_alike_stay_apart_and_empty_segments_are_said():
     for batch, said in ((codes.assign(g="new"), "none of their values"), (codes[["x"]], "no column 'g'")):
         with pytest.warns(UserWarning, match=said):
             profile(batch, edges_from=reference)
+
+
+def fourteen(seed: int, weights: np.ndarray, kind: type) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    codes = rng.choice(14, 4000, p=weights / weights.sum())
+    return pd.DataFrame({"g": [f"s{code:02d}" for code in codes] if kind is str else codes.astype(kind), "x": rng.normal(size=4000)})
+
+
+@pytest.mark.parametrize("kind", [str, int])
+@pytest.mark.parametrize("known", [True, False])
+def test_merged_segments_are_those_of_the_whole_or_left_out(kind, known):
+    weights = np.r_[np.ones(7) * 10, np.ones(7)]
+    parts = [fourteen(0, weights, kind), fourteen(1, weights[::-1], kind), fourteen(2, np.ones(14), kind)]
+    reference = profile(parts[0], columns=["g", "x"] if known else ["x"])
+    made = [profile(part, edges_from=reference, columns=["g", "x"] if known else ["x"], by="g") for part in parts]
+    for order in ((0, 1, 2), (2, 1, 0), (1, 0, 2)):
+        merged = made[order[0]].merge(made[order[1]]).merge(made[order[2]])
+        whole = pd.concat([parts[i] for i in order]).groupby("g")["x"]
+        for value, part in merged.segments.items():
+            rows = whole.get_group(kind(value))
+            assert part.rows == len(rows) == part.columns["x"].rows and part.columns["x"].mean == pytest.approx(rows.mean())
+        if known and kind is str:  # the values of the reference, the same ones in each part
+            assert len(merged.segments) == 10 and merged.partial == ()
+            assert cut(merged) == cut(profile(pd.concat([parts[i] for i in order]), edges_from=reference, by="g"))
+        else:
+            assert set(merged.partial) | set(merged.segments) == {value for each in made for value in each.segments}
+            assert merged.partial and "no segments" in repr(merged) and "no segments" in str(merged._repr_html_())
+            assert not set(merged.partial) & set(merged.segments) and Profile.from_json(merged.to_json()) == merged
+
+
+def test_a_segment_of_one_part_stays_where_the_other_surely_has_no_row_of_it():
+    edges = profile(pd.DataFrame({"x": range(40)}))
+    parts = [profile(pd.DataFrame({"x": range(40), "g": values}), edges_from=edges, columns=["x"], by="g") for values in (["a", "b"] * 20, ["b", "c"] * 20)]
+    merged = parts[0].merge(parts[1])
+    assert cut(merged) == {"a": 20, "b": 40, "c": 20} and merged.partial == ()
+    numbers = [profile(pd.DataFrame({"x": range(40), "g": cells}), edges_from=edges, columns=["x"], by="g") for cells in ([1, 2] * 20, [1.0, 3.0] * 20)]
+    assert cut(numbers[0].merge(numbers[1])) == {"1": 40, "2": 20, "3.0": 20}
+    gaps = [profile(pd.DataFrame({"x": range(40), "g": values}), edges_from=edges, columns=["x"], by="g") for values in (["a", None] * 20, ["b"] * 40)]
+    assert cut(gaps[0].merge(gaps[1])) == {"a": 20} and gaps[0].merge(gaps[1]).partial == ("b",)  # what the first has there is not known
