@@ -512,3 +512,51 @@ def test_a_segment_of_one_part_stays_where_the_other_surely_has_no_row_of_it():
     assert cut(numbers[0].merge(numbers[1])) == {"1": 40, "2": 20, "3.0": 20}
     gaps = [profile(pd.DataFrame({"x": range(40), "g": values}), edges_from=edges, columns=["x"], by="g") for values in (["a", None] * 20, ["b"] * 40)]
     assert cut(gaps[0].merge(gaps[1])) == {"a": 20} and gaps[0].merge(gaps[1]).partial == ("b",)  # what the first has there is not known
+
+
+# small things
+
+
+@pytest.mark.parametrize("way", ["pandas", "arrow", "parquet", "stream"])
+def test_numbers_of_two_bytes(way, tmp_path):
+    plain = pd.DataFrame({"h": np.r_[np.arange(40) / 4, np.nan].astype("float32"), "x": range(41), "k": ["a", "b", "c"] * 13 + ["a", "b"]})
+    frame = plain.astype({"h": "float16"})
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    reference = profile(plain)
+    if way == "stream":
+        for kind in ("numeric", "categorical", "datetime", "id", "text"):
+            columns = {"h": ColumnProfile(kind, 1, edges=(1.0,), counts=(1, 0)) if kind in ("numeric", "text") else ColumnProfile(kind, 1)}
+            stream = StreamProfile(Profile(1, columns))
+            stream.update(table)
+            assert stream.profile().columns["h"].rows == 41
+        return
+    frame.to_parquet(tmp_path / "h.parquet")
+    made = profile({"pandas": frame, "arrow": table, "parquet": tmp_path / "h.parquet"}[way], edges_from=reference)
+    assert made.columns["h"] == reference.columns["h"] and profile(tmp_path / "h.parquet").columns["h"].kind == "numeric"
+
+
+@pytest.mark.parametrize("limit", [0, 10**9])
+def test_a_column_with_the_name_of_the_segments(limit, monkeypatch):
+    monkeypatch.setattr(scan, "IN_MEMORY", limit)
+    frame = pd.DataFrame({"__Segment": ["a", "b"] * 50, "__segment_": range(100), "g": ["u", "v", "w", "w"] * 25})
+    made = profile(frame, by="g")
+    assert cut(made) == {"w": 50, "u": 25, "v": 25} and dict(made.segments["u"].columns["__Segment"].values) == {"a": 25}
+
+
+@pytest.mark.parametrize("damage", [{"counts": [1, 2]}, {"counts": []}, {"missing": 7}, {"cells": [1]}, {"rows": "many"}])
+def test_a_damaged_profile_is_refused_when_it_is_loaded(damage, tmp_path):
+    data = profile(pd.DataFrame({"x": np.arange(100) / 7})).to_dict()
+    data["columns"]["x"].update(damage)
+    (tmp_path / "bad.json").write_text(json.dumps(data))
+    with pytest.raises(InputError, match=r"bad\.json is a damaged profile.*Make it again"):
+        Profile.load(tmp_path / "bad.json")
+
+
+def test_an_empty_file_is_told_in_its_own_words(tmp_path):
+    frame = pd.DataFrame({"x": pd.array([], float)})
+    frame.to_parquet(tmp_path / "z.parquet")
+    frame.to_csv(tmp_path / "z.csv", index=False)
+    with pytest.raises(InputError, match=r"no rows\. At least one row is needed\.$"):
+        profile(tmp_path / "z.parquet")
+    with pytest.raises(InputError, match="below the header"):
+        profile(tmp_path / "z.csv")

@@ -115,7 +115,7 @@ def _is_plain(dtype: pa.DataType) -> bool:
     import pyarrow.types as t
 
     tests = (t.is_floating, t.is_integer, t.is_boolean, t.is_date, t.is_null, _is_text)
-    return any(test(dtype) for test in tests) or (t.is_timestamp(dtype) and dtype.tz is None)
+    return (any(test(dtype) for test in tests) and not t.is_float16(dtype)) or (t.is_timestamp(dtype) and dtype.tz is None)
 
 # %% ../../nbs/07ah_monitoring.parquet.ipynb #bbec7fe1
 def open_parquet(

@@ -18,7 +18,7 @@ from ..core.render import Raw, panel
 from ..core.render import table as html_table
 from ..core.tables import Table, open_table
 from .cells import segment_writings
-from .column import BY_VALUE, ColumnProfile, merge_columns, sparkline
+from .column import BY_VALUE, NUMERIC, ColumnProfile, merge_columns, sparkline
 from .parquet import ParquetSource, open_parquet
 from .scan import Question, count, count_segments, plan
 
@@ -158,13 +158,24 @@ def _read(text: str, name: str) -> Profile:
 def _made(data: Any, name: str) -> Profile:
     "A profile from its plain parts."
     try:
-        columns = {str(key): ColumnProfile.from_dict(column) for key, column in data["columns"].items()}
+        columns = {str(key): _column(str(key), column) for key, column in data["columns"].items()}
         segments = {str(value): _made(part, name) for value, part in data.get("segments", {}).items()}
         return Profile(int(data["rows"]), columns, str(data["name"]), str(data["target"]), str(data["prediction"]), str(data.get("model", "")),
                        str(data.get("by", "")), segments, tuple(str(value) for value in data.get("partial", ())))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{name} is a damaged profile ({type(error).__name__}: {error}). Make it again with profile(data).save(…)."
                          ) from error
+
+
+def _column(name: str, data: Any) -> ColumnProfile:
+    "A column whose counts belong to its edges and add up to its rows."
+    c = ColumnProfile.from_dict(data)
+    if c.kind in NUMERIC and (c.edges or c.counts) and (len(c.counts) != len(c.edges) + 1 or sum(c.counts) != c.present):
+        raise ValueError(f"column {name!r} has {len(c.counts)} counts of {sum(c.counts)} rows; its {len(c.edges)} edges and {c.present} rows with a value "
+                         "need one count more than edges, and as many rows")
+    if len(c.cells) % 2:
+        raise ValueError(f"column {name!r} has {len(c.cells)} numbers of finer counts, which come in pairs")
+    return c
 
 
 def _load(path: Path) -> Profile:

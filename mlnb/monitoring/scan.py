@@ -5,8 +5,9 @@
 # %% ../../nbs/07ab_monitoring.scan.ipynb #2da9e73e
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ __all__ = ['SAMPLE', 'BY', 'PASSING', 'IN_MEMORY', 'count_numbers', 'count_value
 
 # %% ../../nbs/07ab_monitoring.scan.ipynb #9c5ba23a
 SAMPLE = 20_000  # rows that edges are taken from
-BY = "__segment"  # the column of segments among those that are counted
+BY = "__segment"  # the column of segments among those that are counted; longer where one of them has this name
 PASSING = ("duckdb",)  # engines whose rows pass through; others count themselves
 IN_MEMORY = 4_000_000  # cells (rows times columns) up to which a table is taken into memory
 
@@ -94,6 +95,12 @@ def _stripped(column: ir.StringColumn) -> ir.StringColumn:
     return column.strip().nullif("")
 
 
+def _own(columns: Iterable[str]) -> str:
+    "The name of the column of segments: one that no column has."
+    taken = {name.casefold() for name in columns}
+    return next(name for name in (f"{BY}{'_' * i}" for i in itertools.count()) if name not in taken)
+
+
 def _values(table: Table, kinds: Mapping[str, str], lengths: bool = False, by: str = "") -> ir.Table:
     "Each column as it is counted: numbers as float64, categories as text; for an engine that counts, lengths of texts, too."
     schema, columns = table.expr.schema(), {}
@@ -109,7 +116,7 @@ def _values(table: Table, kinds: Mapping[str, str], lengths: bool = False, by: s
         elif kind == "datetime" and not dtype.is_temporal():
             column = _stripped(text).try_cast("timestamp")
         columns[name] = column
-    parts = [table.expr[by].cast("string").name(BY)] if by else []
+    parts = [table.expr[by].cast("string").name(_own(kinds))] if by else []
     return table.expr.select([column.name(name) for name, column in columns.items()] + parts)
 
 # %% ../../nbs/07ab_monitoring.scan.ipynb #f2c44553
@@ -187,11 +194,11 @@ def count_segments(
 
             found = {key: count_by_engine(_values(part, kinds, lengths=True), questions, distinct) for key, part in parts.items()}
         elif small:
-            found = _parts(_values(table, kinds, by=by if segments else "").to_pyarrow(), questions, BY, segments)
+            found = _parts(_values(table, kinds, by=by if segments else "").to_pyarrow(), questions, _own(kinds), segments)
         else:
             pieces = _stream(_values(table, kinds, by=by if segments else ""))
             with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-                found = count_pieces(pieces, questions, distinct, BY, segments, pool)
+                found = count_pieces(pieces, questions, distinct, _own(kinds), segments, pool)
         return {key: _unread(part, found[key]) for key, part in parts.items()}
 
 # %% ../../nbs/07ab_monitoring.scan.ipynb #2f413f46

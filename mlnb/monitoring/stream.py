@@ -221,10 +221,10 @@ def arrow_of(
     rows: object,  # a pandas, polars or Arrow frame
 ) -> pa.Table:  # the same
     "A frame as an Arrow table."
-    from mlnb.core.readers import _plain_frame
+    from mlnb.core.readers import _plain_frame, _without_halves
 
     kind = type(rows).__module__.split(".")[0]
     if kind not in ("pandas", "polars", "pyarrow") or not hasattr(rows, "columns"):
         raise InputError(f"{type(rows).__name__} is no row and no table. Give a mapping, a list of mappings, or a pandas, polars or Arrow frame.")
     found: Any = _plain_frame(rows) if kind == "pandas" else rows.to_arrow() if kind == "polars" else rows  # type: ignore[arg-type, attr-defined]
-    return found
+    return _without_halves(found)
