@@ -355,6 +355,14 @@ def test_missing_and_unread_cells_of_a_stream_are_those_of_a_table():
         assert (c.missing, c.unread, c.infinite, c.counts, dict(c.values)) == (d.missing, d.unread, d.infinite, d.counts, dict(d.values))
 
 
+def test_a_number_among_the_times_of_a_stream_is_unread():
+    times = pd.date_range("2020", periods=50).to_list()
+    stream = StreamProfile(profile(pd.DataFrame({"t": times})))
+    stream.update([{"t": cell} for cell in [*times, 5, None, pd.NaT, "2019-12-31", pd.Timestamp("2021-01-01 09:00", tz="Asia/Tokyo")]])
+    found = stream.profile().columns["t"]
+    assert (found.rows, found.missing, found.unread, found.low, found.high) == (55, 3, 1, "2019-12-31 00:00:00", "2021-01-01 00:00:00")
+
+
 def test_a_frame_that_fails_adds_nothing(monkeypatch):
     frame = pd.DataFrame({"x": np.arange(50.0), "c": ["a", "b"] * 25})
     stream = StreamProfile(profile(frame))

@@ -58,6 +58,8 @@ def _read(kind: str, cells: Sequence[Any]) -> tuple[Any, int]:
     if kind in NUMERIC:
         return _numbers(cells)
     try:
+        if kind == "datetime" and len({type(x) for x in cells if x is not None}) > 1:  # Arrow takes a number among times for one
+            raise TypeError
         return (Tally(cells) if kind in BY_VALUE else pa.array(cells, from_pandas=True)), 0
     except Exception:  # a list, a mapping, several types in one column
         texts = [as_text(x) for x in cells]
