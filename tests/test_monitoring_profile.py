@@ -10,6 +10,7 @@ import sqlite3
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -568,3 +569,11 @@ def test_an_empty_file_is_told_in_its_own_words(tmp_path):
         profile(tmp_path / "z.parquet")
     with pytest.raises(InputError, match="below the header"):
         profile(tmp_path / "z.csv")
+
+
+def test_missing_of_both_sorts_in_a_column_that_was_a_category(tmp_path):
+    reference = profile(pd.DataFrame({"c": ["a", "b"] * 50}))
+    table = pa.table({"c": pa.array([1.5, None, float("nan"), 1.5, None], from_pandas=False)})
+    pa.parquet.write_table(table, tmp_path / "c.parquet")
+    found = profile(tmp_path / "c.parquet", edges_from=reference).columns["c"]
+    assert (found.rows, found.missing, dict(found.values)["1.5"]) == (5, 3, 2)

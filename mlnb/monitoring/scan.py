@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections import Counter as Tally
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -73,8 +74,10 @@ def _in_memory(values: pa.Table, questions: Mapping[str, Question]) -> dict[str,
             found[name] = replace(count_numbers(numbers, asked.edges, asked.kind), unread=unread)
         elif asked.kind in BY_VALUE:
             counts = column.value_counts()
-            pairs = zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True)
-            found[name] = count_values({as_text(value): n for value, n in pairs}, asked.values, asked.kind)
+            texts: Tally[str | None] = Tally()
+            for value, n in zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True):
+                texts[as_text(value)] += n
+            found[name] = count_values(texts, asked.values, asked.kind)
         else:
             counted = counter(asked)
             counted.add(column)
