@@ -9,6 +9,8 @@ import sqlite3
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,9 +18,11 @@ from hypothesis import strategies as st
 from mlnb.core.errors import InputError
 from mlnb.core.tables import open_table
 from mlnb.monitoring import counters, engine, scan
+from mlnb.monitoring import stream as stream_module
 from mlnb.monitoring.column import ColumnProfile, even_cells, merge_columns
 from mlnb.monitoring.profile import Profile, profile
 from mlnb.monitoring.scan import count_numbers, count_values, find_edges
+from mlnb.monitoring.stream import StreamProfile
 
 
 def frame(rows: int = 3000, seed: int = 0) -> pd.DataFrame:
@@ -301,3 +305,275 @@ def test_the_query_compiles_for_engines_that_are_not_here(dialect):
     table = ibis.table({"a": "float64"}, name="t")
     sql = ibis.to_sql(engine.number_query(table, {"a": scan.Question("numeric", (0.5, 1.5))}), dialect=dialect)
     assert sql.upper().count("SUM(") == 4  # two edges, two moments
+
+
+# row by row
+
+
+class Odd:
+    """A cell whose own code fails, whatever it is asked."""
+
+    def __str__(self):
+        raise RuntimeError("no")
+
+    __repr__ = __eq__ = __ne__ = __hash__ = __float__ = __str__
+
+
+ODD = [pd.NA, pd.NaT, 10**400, 10**5000, np.array([1, 2]), np.array([1.0]), "\ud800", b"\xff", 1j, [1, [2]], {"a": 1}, Odd(), True, float("nan"), np.datetime64("2020-01-01")]
+
+
+@pytest.mark.parametrize("cell", ODD, ids=lambda cell: type(cell).__name__)
+@pytest.mark.parametrize("by", ["", "c"])
+def test_one_odd_cell_takes_no_other_row_of_a_stream_away(cell, by):
+    frame = pd.DataFrame({"x": np.arange(500) / 7, "c": ["a", "b"] * 250, "t": pd.date_range("2020", periods=500), "s": [f"some long text {i}" for i in range(500)]})
+    reference = profile(frame, by=by)
+    assert [c.kind for c in reference.columns.values()] == ["numeric", "categorical", "datetime", "text"]
+    good = frame.iloc[0].to_dict()
+    for column in frame:
+        stream = StreamProfile(reference)
+        stream.update([good] * 500)
+        stream.update({**good, column: cell})
+        stream.update([{**good, column: cell}, good])
+        stream.update([good] * 400)
+        made = stream.profile()
+        assert made.rows == 903 and {c.rows for c in made.columns.values()} == {903}
+        assert all(c.missing == 0 for name, c in made.columns.items() if name != column) and made.columns[column].missing in (0, 2)
+        assert Profile.from_json(made.to_json()).rows == 903
+        for part in made.segments.values():
+            assert {c.rows for c in part.columns.values()} == {part.rows}
+        if by:
+            assert made.segments["a"].rows == (901 if column == "c" else 903) and made.segments["b"].rows == 0
+
+
+def test_missing_and_unread_cells_of_a_stream_are_those_of_a_table():
+    frame = pd.DataFrame({"x": [1.0, 2.0, 4.0] * 20, "c": ["a", "b", "c"] * 20})
+    reference = profile(frame)
+    rows = pd.DataFrame({"x": [1.5, "many", None, 10**400, "", "2"], "c": ["a", None, " ", "b", "new", "a"]}, dtype=object)
+    stream, table = StreamProfile(reference), profile(rows, edges_from=reference)
+    stream.update(rows.to_dict("records"))
+    for name, c in stream.profile().columns.items():
+        d = table.columns[name]
+        assert (c.missing, c.unread, c.infinite, c.counts, dict(c.values)) == (d.missing, d.unread, d.infinite, d.counts, dict(d.values))
+
+
+def test_a_number_among_the_times_of_a_stream_is_unread():
+    times = pd.date_range("2020", periods=50).to_list()
+    stream = StreamProfile(profile(pd.DataFrame({"t": times})))
+    stream.update([{"t": cell} for cell in [*times, 5, None, pd.NaT, "2019-12-31", pd.Timestamp("2021-01-01 09:00", tz="Asia/Tokyo")]])
+    found = stream.profile().columns["t"]
+    assert (found.rows, found.missing, found.unread, found.low, found.high) == (55, 3, 1, "2019-12-31 00:00:00", "2021-01-01 00:00:00")
+
+
+def test_a_frame_that_fails_adds_nothing(monkeypatch):
+    frame = pd.DataFrame({"x": np.arange(50.0), "c": ["a", "b"] * 25})
+    stream = StreamProfile(profile(frame))
+    stream.update(frame)
+
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(stream_module, "_read_column", fail)
+    with pytest.raises(MemoryError):
+        stream.update(frame)
+    monkeypatch.setattr(stream_module, "_read", fail)
+    stream.update(frame.to_dict("records"))
+    with pytest.raises(MemoryError):
+        stream.profile()
+    monkeypatch.undo()
+    made = stream.profile()
+    assert made.rows == 100 and {c.rows for c in made.columns.values()} == {100}
+
+
+def test_zones_and_nested_columns_of_a_stream():
+    frame = pd.DataFrame({"t": pd.date_range("2024-01-01", periods=100, freq="h", tz="Asia/Tokyo"), "x": np.arange(100.0)})
+    reference = profile(frame)
+    assert reference.columns["t"].low == "2023-12-31 15:00:00+00:00"
+    for first, second in ((frame, frame.to_dict("records")), (frame.to_dict("records"), frame)):
+        stream = StreamProfile(reference)
+        stream.update(first)
+        stream.update(second)
+        found = stream.profile().columns["t"]
+        assert (found.rows, found.missing, found.low, found.high) == (200, 0, reference.columns["t"].low, reference.columns["t"].high)
+    for cells in ([[1, 2, i % 3] for i in range(100)], [{"a": i % 3} for i in range(100)], [[i] for i in range(100)]):
+        nested = pa.table({"l": cells, "x": np.arange(100.0)})
+        reference = profile(nested)
+        stream = StreamProfile(reference)
+        stream.update(nested)
+        found, whole = stream.profile().columns["l"], reference.columns["l"]
+        assert (found.kind, found.rows, found.missing, dict(found.values), found.counts) == (whole.kind, 100, 0, dict(whole.values), whole.counts)
+
+
+def test_high_cardinality_with_half_characters_can_still_be_kept():
+    reference = profile(pd.DataFrame({"c": ["a", "b"] * 250}))
+    stream = StreamProfile(reference)
+    stream.update([{"c": f"\ud800{i}"} for i in range(1500)])
+    assert stream.profile().columns["c"].rest and StreamProfile(reference, earlier=stream.profile()).profile().rows == 1500
+
+
+# times of several zones
+
+
+def test_merged_times_are_compared_as_moments_and_kept_in_utc():
+    tokyo = pd.DataFrame({"t": pd.date_range("2024-01-01 01:30", periods=30, freq="min", tz="Asia/Tokyo"), "x": range(30)})
+    utc = pd.DataFrame({"t": pd.date_range("2023-12-31 20:00", periods=30, freq="min", tz="UTC"), "x": range(30)})
+    first = profile(tokyo)
+    second = profile(utc, edges_from=first)
+    for merged in (first.merge(second), second.merge(first)):
+        assert (merged.columns["t"].low, merged.columns["t"].high) == ("2023-12-31 16:30:00+00:00", "2023-12-31 20:29:00+00:00")
+    there = dataclasses.replace(first.columns["t"], low="2024-01-01 01:30:00+09:00", high="2024-01-01 01:59:00+09:00")
+    saved = dataclasses.replace(first, columns={**first.columns, "t": there})
+    assert saved.merge(second).columns["t"] == first.merge(second).columns["t"]  # a profile that was saved in the zone of its data
+    plain = profile(pd.DataFrame({"t": pd.date_range("2023-12-31 20:30", periods=30, freq="min"), "x": range(30)}))
+    assert merge_columns(first.columns["t"], plain.columns["t"]).high == "2023-12-31 20:59:00"
+    day = ColumnProfile("datetime", 1, low="2024-01-02", high="2024-01-02")
+    assert merge_columns(day, ColumnProfile("datetime", 1, low="2024-01-01 12:00:00", high="2024-01-01 12:00:00")).high == "2024-01-02"
+
+
+# segments
+
+
+def cut(made: Profile) -> dict[str, int]:
+    return {value: part.rows for value, part in made.segments.items()}
+
+
+WHOLE = np.arange(300) % 3
+FLAG = np.arange(300) % 4 == 0
+DAYS = pd.to_datetime("2020-01-01") + pd.to_timedelta(np.arange(300) % 3, unit="D")
+TYPES = {
+    "whole numbers with a gap": (WHOLE, np.where(np.arange(300) == 299, np.nan, WHOLE)),
+    "whole numbers as text": (WHOLE, WHOLE.astype(str)),
+    "floats as whole numbers": (WHOLE.astype(float), WHOLE),
+    "floats as text": (WHOLE + 0.5, (WHOLE + 0.5).astype(str)),
+    "flags as numbers": (FLAG, FLAG.astype(int)),
+    "flags as floats": (FLAG, np.where(np.arange(300) == 299, np.nan, FLAG)),
+    "flags as words": (FLAG, np.where(FLAG, "True", "False")),
+    "numbers as flags": (FLAG.astype(int), FLAG),
+    "days as text": (DAYS, DAYS.strftime("%Y-%m-%d")),
+    "days as dates": (DAYS, pd.Series(DAYS.date)),
+    "dates as days": (pd.Series(DAYS.date), DAYS),
+}
+
+
+@pytest.mark.parametrize("case", TYPES)
+@pytest.mark.parametrize("way", ["frame", "csv", "parquet", "passing", "engine", "rows", "arrow"])
+def test_a_later_batch_is_cut_into_the_same_segments_whatever_its_type(case, way, tmp_path, monkeypatch):
+    then, now = (pd.DataFrame({"x": np.arange(300) / 7, "g": cells}) for cells in TYPES[case])
+    reference = profile(then, by="g")
+    true = {value: n - (pd.isna(now["g"].iloc[299]) and value == str(then["g"].iloc[299]).lower()) for value, n in cut(reference).items()}
+    assert sum(true.values()) >= 299
+    if way in ("rows", "arrow"):
+        stream = StreamProfile(reference)
+        stream.update(now.to_dict("records") if way == "rows" else pa.Table.from_pandas(now))
+        assert cut(stream.profile()) == true
+        return
+    if way in ("passing", "engine"):
+        monkeypatch.setattr(scan, "IN_MEMORY", 0)
+        monkeypatch.setattr(scan, "PASSING", ("duckdb",) if way == "passing" else ())
+    path = tmp_path / f"now.{way}"
+    if way in ("csv", "parquet"):
+        (now.to_csv if way == "csv" else now.to_parquet)(path, index=False)
+    assert cut(profile(path if way in ("csv", "parquet") else now, edges_from=reference)) == true
+
+
+def test_texts_that_look_alike_stay_apart_and_empty_segments_are_said():
+    codes = pd.DataFrame({"x": range(60), "g": ["01", "1", "1.0"] * 20})
+    reference = profile(codes, by="g")
+    assert cut(profile(codes, edges_from=reference)) == cut(reference) == {"01": 20, "1": 20, "1.0": 20}
+    for batch, said in ((codes.assign(g="new"), "none of their values"), (codes[["x"]], "no column 'g'")):
+        with pytest.warns(UserWarning, match=said):
+            profile(batch, edges_from=reference)
+
+
+def fourteen(seed: int, weights: np.ndarray, kind: type) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    codes = rng.choice(14, 4000, p=weights / weights.sum())
+    return pd.DataFrame({"g": [f"s{code:02d}" for code in codes] if kind is str else codes.astype(kind), "x": rng.normal(size=4000)})
+
+
+@pytest.mark.parametrize("kind", [str, int])
+@pytest.mark.parametrize("known", [True, False])
+def test_merged_segments_are_those_of_the_whole_or_left_out(kind, known):
+    weights = np.r_[np.ones(7) * 10, np.ones(7)]
+    parts = [fourteen(0, weights, kind), fourteen(1, weights[::-1], kind), fourteen(2, np.ones(14), kind)]
+    reference = profile(parts[0], columns=["g", "x"] if known else ["x"])
+    made = [profile(part, edges_from=reference, columns=["g", "x"] if known else ["x"], by="g") for part in parts]
+    for order in ((0, 1, 2), (2, 1, 0), (1, 0, 2)):
+        merged = made[order[0]].merge(made[order[1]]).merge(made[order[2]])
+        whole = pd.concat([parts[i] for i in order]).groupby("g")["x"]
+        for value, part in merged.segments.items():
+            rows = whole.get_group(kind(value))
+            assert part.rows == len(rows) == part.columns["x"].rows and part.columns["x"].mean == pytest.approx(rows.mean())
+        if known and kind is str:  # the values of the reference, the same ones in each part
+            assert len(merged.segments) == 10 and merged.partial == ()
+            assert cut(merged) == cut(profile(pd.concat([parts[i] for i in order]), edges_from=reference, by="g"))
+        else:
+            assert set(merged.partial) | set(merged.segments) == {value for each in made for value in each.segments}
+            assert merged.partial and "no segments" in repr(merged) and "no segments" in str(merged._repr_html_())
+            assert not set(merged.partial) & set(merged.segments) and Profile.from_json(merged.to_json()) == merged
+
+
+def test_a_segment_of_one_part_stays_where_the_other_surely_has_no_row_of_it():
+    edges = profile(pd.DataFrame({"x": range(40)}))
+    parts = [profile(pd.DataFrame({"x": range(40), "g": values}), edges_from=edges, columns=["x"], by="g") for values in (["a", "b"] * 20, ["b", "c"] * 20)]
+    merged = parts[0].merge(parts[1])
+    assert cut(merged) == {"a": 20, "b": 40, "c": 20} and merged.partial == ()
+    numbers = [profile(pd.DataFrame({"x": range(40), "g": cells}), edges_from=edges, columns=["x"], by="g") for cells in ([1, 2] * 20, [1.0, 3.0] * 20)]
+    assert cut(numbers[0].merge(numbers[1])) == {"1": 40, "2": 20, "3.0": 20}
+    gaps = [profile(pd.DataFrame({"x": range(40), "g": values}), edges_from=edges, columns=["x"], by="g") for values in (["a", None] * 20, ["b"] * 40)]
+    assert cut(gaps[0].merge(gaps[1])) == {"a": 20} and gaps[0].merge(gaps[1]).partial == ("b",)  # what the first has there is not known
+
+
+# small things
+
+
+@pytest.mark.parametrize("way", ["pandas", "arrow", "parquet", "stream"])
+def test_numbers_of_two_bytes(way, tmp_path):
+    plain = pd.DataFrame({"h": np.r_[np.arange(40) / 4, np.nan].astype("float32"), "x": range(41), "k": ["a", "b", "c"] * 13 + ["a", "b"]})
+    frame = plain.astype({"h": "float16"})
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    reference = profile(plain)
+    if way == "stream":
+        for kind in ("numeric", "categorical", "datetime", "id", "text"):
+            columns = {"h": ColumnProfile(kind, 1, edges=(1.0,), counts=(1, 0)) if kind in ("numeric", "text") else ColumnProfile(kind, 1)}
+            stream = StreamProfile(Profile(1, columns))
+            stream.update(table)
+            assert stream.profile().columns["h"].rows == 41
+        return
+    frame.to_parquet(tmp_path / "h.parquet")
+    made = profile({"pandas": frame, "arrow": table, "parquet": tmp_path / "h.parquet"}[way], edges_from=reference)
+    assert made.columns["h"] == reference.columns["h"] and profile(tmp_path / "h.parquet").columns["h"].kind == "numeric"
+
+
+@pytest.mark.parametrize("limit", [0, 10**9])
+def test_a_column_with_the_name_of_the_segments(limit, monkeypatch):
+    monkeypatch.setattr(scan, "IN_MEMORY", limit)
+    frame = pd.DataFrame({"__Segment": ["a", "b"] * 50, "__segment_": range(100), "g": ["u", "v", "w", "w"] * 25})
+    made = profile(frame, by="g")
+    assert cut(made) == {"w": 50, "u": 25, "v": 25} and dict(made.segments["u"].columns["__Segment"].values) == {"a": 25}
+
+
+@pytest.mark.parametrize("damage", [{"counts": [1, 2]}, {"counts": []}, {"missing": 7}, {"cells": [1]}, {"rows": "many"}])
+def test_a_damaged_profile_is_refused_when_it_is_loaded(damage, tmp_path):
+    data = profile(pd.DataFrame({"x": np.arange(100) / 7})).to_dict()
+    data["columns"]["x"].update(damage)
+    (tmp_path / "bad.json").write_text(json.dumps(data))
+    with pytest.raises(InputError, match=r"bad\.json is a damaged profile.*Make it again"):
+        Profile.load(tmp_path / "bad.json")
+
+
+def test_an_empty_file_is_told_in_its_own_words(tmp_path):
+    frame = pd.DataFrame({"x": pd.array([], float)})
+    frame.to_parquet(tmp_path / "z.parquet")
+    frame.to_csv(tmp_path / "z.csv", index=False)
+    with pytest.raises(InputError, match=r"no rows\. At least one row is needed\.$"):
+        profile(tmp_path / "z.parquet")
+    with pytest.raises(InputError, match="below the header"):
+        profile(tmp_path / "z.csv")
+
+
+def test_missing_of_both_sorts_in_a_column_that_was_a_category(tmp_path):
+    reference = profile(pd.DataFrame({"c": ["a", "b"] * 50}))
+    table = pa.table({"c": pa.array([1.5, None, float("nan"), 1.5, None], from_pandas=False)})
+    pa.parquet.write_table(table, tmp_path / "c.parquet")
+    found = profile(tmp_path / "c.parquet", edges_from=reference).columns["c"]
+    assert (found.rows, found.missing, dict(found.values)["1.5"]) == (5, 3, 2)

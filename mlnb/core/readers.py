@@ -185,7 +185,15 @@ def read_frame(
         arrow: Any = data.to_arrow() if kind == "polars" else data  # type: ignore[attr-defined]
         data = arrow.rename_columns(unique_names(arrow.column_names, "the frame"))
     with translate("the frame"):
-        return ibis.memtable(data)
+        return ibis.memtable(_without_halves(data))  # type: ignore[arg-type]
+
+
+def _without_halves(table: pa.Table) -> pa.Table:
+    "Numbers of two bytes as numbers of four, which the database knows."
+    import pyarrow as pa
+
+    types = [pa.float32() if pa.types.is_float16(field.type) else field.type for field in table.schema]
+    return table if types == table.schema.types else table.cast(pa.schema([field.with_type(dtype) for field, dtype in zip(table.schema, types, strict=True)]))
 
 
 def _plain_frame(frame: pd.DataFrame) -> pa.Table:

@@ -131,7 +131,7 @@ def open_table(
         raise InputError(f"{table.name} has no columns. A table with at least one column and one row is needed.")
     if table.rows == 0:
         raise InputError(f"{table.name} has {len(table.columns)} columns ({listed(table.columns, 5)}) and no rows. "
-                         "At least one row is needed below the header.")
+                         f"At least one row is needed{'' if table.name.lower().endswith(('.parquet', '.pq')) else ' below the header'}.")
     return table
 
 

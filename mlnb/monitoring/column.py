@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..core.render import LINE, PALETTE, Raw
+from .cells import extreme
 from .distinct import FULL, estimate_distinct, hash_values, merge_marks, pack_marks, set_marks
 from .quantiles import Quantile, open_cells, pack_cells, quantile_of
 
@@ -109,7 +110,7 @@ def merge_columns(
     cells = pack_cells(open_cells(a.cells) + open_cells(b.cells)) if all(x.cells or x.mean is None for x in (a, b)) else ()
     rest = a.present + b.present - sum(n for _, n in values) if a.kind in BY_VALUE else 0
     return ColumnProfile(
-        a.kind, a.rows + b.rows, a.missing + b.missing, a.unread + b.unread, distinct, _extreme(min, a.low, b.low), _extreme(max, a.high, b.high),
+        a.kind, a.rows + b.rows, a.missing + b.missing, a.unread + b.unread, distinct, extreme(min, a.low, b.low), extreme(max, a.high, b.high),
         mean, variance, (a.infinite[0] + b.infinite[0], a.infinite[1] + b.infinite[1]), a.edges,
         tuple(x + y for x, y in zip(a.counts, b.counts, strict=True)), values, rest, short, unlisted, cells, registers, a.hashed or b.hashed if registers else "")
 
@@ -153,11 +154,6 @@ def _distinct(a: ColumnProfile, b: ColumnProfile, listed: int) -> tuple[str, int
         merged = merge_marks(_registers(a), _registers(b))
         return merged, min(max(estimate_distinct(merged), least), max(sum(known), least) if len(known) == 2 else 2**63)
     return "", least if known else None
-
-
-def _extreme(choose: Callable[..., Any], a: object, b: object) -> Any:
-    known = [x for x in (a, b) if x is not None]
-    return choose(known) if known else None
 
 
 def _moments(a: ColumnProfile, b: ColumnProfile) -> tuple[float | None, float | None]:

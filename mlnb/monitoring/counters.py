@@ -5,7 +5,6 @@
 # %% ../../nbs/07ag_monitoring.counters.ipynb #8cf661c1
 from __future__ import annotations
 
-import datetime
 import math
 from collections import Counter as Tally
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .cells import as_text, as_texts, extreme, moment
 from .column import BY_VALUE, NUMERIC, ColumnProfile, finite_or_none
 from .distinct import FULL, estimate_distinct, hash_values, pack_marks, set_marks
 from .quantiles import CELLS, cell_numbers, centre, pack_cells
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 # %% auto #0
-__all__ = ['BINS', 'FEW', 'CHUNK', 'HELD', 'FREQUENT', 'find_edges', 'Question', 'as_numbers', 'as_text', 'value_profile',
-           'counter']
+__all__ = ['BINS', 'FEW', 'CHUNK', 'HELD', 'FREQUENT', 'find_edges', 'Question', 'as_numbers', 'value_profile', 'counter']
 
 # %% ../../nbs/07ag_monitoring.counters.ipynb #1267973e
 BINS = 20  # bins of a number
@@ -74,16 +73,15 @@ def as_numbers(
         column = column.dictionary_decode()
     dtype = column.type
     if kind == "text":
-        texts = column if _is_text(dtype) else column.cast(pa.string())
-        return _plain(pc.utf8_length(texts).cast(pa.float64())), 0
+        return _plain(pc.utf8_length(as_texts(column)).cast(pa.float64())), 0
     if pa.types.is_floating(dtype) or pa.types.is_integer(dtype) or pa.types.is_boolean(dtype) or pa.types.is_decimal(dtype):
         return _plain(column if dtype == pa.float64() else column.cast(pa.float64(), safe=False)), 0
     if pa.types.is_null(dtype):
         return np.full(len(column), np.nan), 0
-    found = column.dictionary_encode()
+    found = (as_texts(column) if pa.types.is_nested(dtype) else column).dictionary_encode()
     read, filled = [], []
     for value in found.dictionary.to_pylist():
-        text = str(as_text(value)).strip()
+        text = (as_text(value) or "").strip()
         read.append(_number(text))
         filled.append(text not in ("", "nan", "NaN"))
     places = _plain(found.indices.cast(pa.float64()))
@@ -93,15 +91,6 @@ def as_numbers(
     return values, int((np.array(filled, bool)[places[there].astype(int)] & np.isnan(values[there])).sum())
 
 # %% ../../nbs/07ag_monitoring.counters.ipynb #06181bab
-def as_text(
-    value: Any,  # a value of a column
-) -> Any:  # text; None and NaN stay what they are
-    "A value as a database writes it."
-    if isinstance(value, str) or value is None or value != value:
-        return value
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _plain(column: pa.Array) -> np.ndarray:
     "A float64 column as an array; NaN where it is null. (Arrow's own way loads pandas.)"
     valid, data = column.buffers()
@@ -203,18 +192,20 @@ class _Values:
     def __init__(self, asked: Question, sketches: bool) -> None:
         self.kind, self.known, self.sketches = asked.kind, frozenset(asked.values), sketches
         self.tally: Tally[str] = Tally()
-        self.rows = self.missing = self.taken = 0
+        self.rows = self.missing = self.unread = self.taken = 0
         self.marks = np.zeros(FULL, bool)
 
     def add(self, column: pa.Array) -> None:
-        pairs = column.value_counts()
+        import pyarrow as pa
+
+        pairs = (as_texts(column) if pa.types.is_nested(column.type) else column).value_counts()
         self.add_counts(dict(zip(pairs.field("values").to_pylist(), pairs.field("counts").to_pylist(), strict=True)))
 
     def add_counts(self, counted: Mapping[Any, int]) -> None:
         "Rows by value; None, NaN and blank text are missing."
         for value, n in counted.items():
             self.rows += n
-            if value is None or value != value or not (text := as_text(value)) or text.isspace():
+            if not (text := as_text(value)) or text.isspace():
                 self.missing += n
             else:
                 self.tally[text] += n
@@ -277,30 +268,24 @@ class _Rest:
         self.rows += len(column)
         if self.kind == "datetime" and not pa.types.is_temporal(column.type) and not pa.types.is_null(column.type):
             column = self._dates(column)
+        elif getattr(column.type, "tz", None):
+            column = column.cast(pa.timestamp(column.type.unit, "UTC"))
         self.missing += column.null_count
         column = column.drop_null()
         if len(column) and self.kind == "datetime":
             found = pc.min_max(column).as_py()
-            self.low = found["min"] if self.low is None else min(self.low, found["min"])
-            self.high = found["max"] if self.high is None else max(self.high, found["max"])
+            self.low, self.high = extreme(min, self.low, found["min"]), extreme(max, self.high, found["max"])
         if self.marks is not None and len(column):
             numbers = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
-            whole = column if numbers or _is_text(column.type) else column.cast(pa.string())
-            set_marks(self.marks, hash_values(_plain(whole.cast(pa.float64(), safe=False))) if numbers else hash_values(whole))
+            set_marks(self.marks, hash_values(_plain(column.cast(pa.float64(), safe=False)) if numbers else as_texts(column)))
 
     def _dates(self, column: pa.Array) -> pa.Array:
         "Texts as times in UTC; what cannot be read is missing."
         import pyarrow as pa
 
-        found: list[datetime.datetime | None] = []
-        for value in column.to_pylist():
-            text = "" if value is None else str(value).strip()
-            try:
-                read = datetime.datetime.fromisoformat(text)
-                found.append(read.astimezone(datetime.UTC).replace(tzinfo=None) if read.tzinfo else read)
-            except ValueError:
-                self.unread += bool(text)
-                found.append(None)
+        texts = [(as_text(value) or "").strip() for value in column.to_pylist()]
+        found = [moment(text) for text in texts]
+        self.unread += sum(bool(text) and read is None for text, read in zip(texts, found, strict=True))
         return pa.array(found, pa.timestamp("us"))
 
     def result(self) -> ColumnProfile:

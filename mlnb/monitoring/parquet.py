@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,9 @@ import numpy as np
 
 from ..core.column_kinds import READS_AS, _counts_up, _edges, _kind
 from ..core.readers import translate
+from .cells import as_text, as_texts, segment_writings
 from .column import ColumnProfile
-from .counters import Question, as_text, counter
+from .counters import Question, counter
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -114,7 +115,7 @@ def _is_plain(dtype: pa.DataType) -> bool:
     import pyarrow.types as t
 
     tests = (t.is_floating, t.is_integer, t.is_boolean, t.is_date, t.is_null, _is_text)
-    return any(test(dtype) for test in tests) or (t.is_timestamp(dtype) and dtype.tz is None)
+    return (any(test(dtype) for test in tests) and not t.is_float16(dtype)) or (t.is_timestamp(dtype) and dtype.tz is None)
 
 # %% ../../nbs/07ah_monitoring.parquet.ipynb #bbec7fe1
 def open_parquet(
@@ -219,13 +220,18 @@ def segment_places(
     segments: Sequence[str],  # the segments, as texts
 ) -> list[pa.Array]:  # one array of booleans for each segment
     "Which rows are in which segment."
+    import pyarrow as pa
     import pyarrow.compute as pc
 
+    column, names = as_texts(column) if pa.types.is_nested(column.type) else column, segment_writings(segments)
     found = column if hasattr(column, "dictionary") else column.dictionary_encode()
-    codes = {as_text(value): code for code, value in enumerate(found.dictionary.to_pylist()) if value is not None}
-    return [pc.fill_null(pc.equal(found.indices, codes.get(segment, -1)), False) for segment in segments]
+    codes: dict[str, list[int]] = {segment: [] for segment in segments}
+    for code, value in enumerate(found.dictionary.to_pylist()):
+        if (segment := names.get(as_text(value) or "")) is not None:
+            codes[segment].append(code)
+    return [reduce(pc.or_, [pc.fill_null(pc.equal(found.indices, code), False) for code in codes[segment] or [-1]]) for segment in segments]
 
-
+# %% ../../nbs/07ah_monitoring.parquet.ipynb #946021c3
 def count_pieces(
     pieces: Iterable[pa.RecordBatch],  # rows, with the columns that are counted and the one that segments are taken from
     questions: Mapping[str, Question],  # column -> how it is counted

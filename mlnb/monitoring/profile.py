@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,8 +17,8 @@ from ..core.files import write_atomic
 from ..core.render import Raw, panel
 from ..core.render import table as html_table
 from ..core.tables import Table, open_table
-from .column import ColumnProfile, merge_columns, sparkline
-from .counters import as_text
+from .cells import segment_writings
+from .column import BY_VALUE, NUMERIC, ColumnProfile, merge_columns, sparkline
 from .parquet import ParquetSource, open_parquet
 from .scan import Question, count, count_segments, plan
 
@@ -43,6 +44,7 @@ class Profile:
     model: str = ""  # which model it belongs to; empty where that is not known
     by: str = ""  # the column that segments are taken from
     segments: Mapping[str, Profile] = field(default_factory=dict)  # value of that column -> profile of its rows
+    partial: tuple[str, ...] = ()  # values that not all parts counted on their own; no segments, since they would lack rows
 
     def role(self, column: str) -> str:
         "label, prediction or feature."
@@ -79,7 +81,7 @@ class Profile:
         return _frame(self)
 
     def __repr__(self) -> str:
-        return f"Profile({self.name}: {self.rows:,} rows, {len(self.columns)} columns)"
+        return f"Profile({self.name}: {self.rows:,} rows, {len(self.columns)} columns{_left_out(self)})"
 
     def _repr_html_(self) -> str:
         return _html(self)
@@ -98,16 +100,44 @@ def _merged(a: Profile, b: Profile) -> Profile:
         raise InputError(f"{a.name} has segments by {a.by or 'no column'!r} and {b.name} by {b.by or 'no column'!r}. Profile both with "
                          "the same by=.")
     merged = {name: merge_columns(column, b.columns[name], name) for name, column in a.columns.items()}
-    segments = {value: a.segments[value].merge(b.segments[value]) if value in a.segments and value in b.segments else
-                a.segments.get(value) or b.segments[value] for value in {**a.segments, **b.segments}}
-    return replace(a, rows=a.rows + b.rows, columns=merged, segments=segments)
+    segments, partial = _merged_segments(a, b)
+    return replace(a, rows=a.rows + b.rows, columns=merged, segments=segments, partial=partial)
 
 
 def _plain(a: Profile) -> dict[str, object]:
     "Plain JSON types."
-    more = {"model": a.model, "by": a.by, "segments": {value: part.to_dict() for value, part in a.segments.items()}}
+    more = {"model": a.model, "by": a.by, "segments": {value: part.to_dict() for value, part in a.segments.items()}, "partial": list(a.partial)}
     return {"version": VERSION, "name": a.name, "rows": a.rows, "target": a.target, "prediction": a.prediction,
             "columns": {name: column.to_dict() for name, column in a.columns.items()}, **{key: value for key, value in more.items() if value}}
+
+# %% ../../nbs/07a_monitoring.profile.ipynb #1a8711df
+def _merged_segments(a: Profile, b: Profile) -> tuple[dict[str, Profile], tuple[str, ...]]:
+    "Segments of both, and the values that would lack rows."
+    names, found = segment_writings(a.segments), dict(a.segments)
+    others: dict[str, Profile] = {}
+    for value, part in b.segments.items():  # 1.0 of one part is 1 of the other
+        name = names.get(value, value)
+        others[name] = others[name].merge(part) if name in others else part
+    partial = {*a.partial, *b.partial, *(value for value in found if value not in others and not _without(b, value)),
+               *(value for value in others if value not in found and not _without(a, value))}
+    for value, part in others.items():
+        found[value] = found[value].merge(part) if value in found else part
+    return {value: part for value, part in found.items() if value not in partial}, tuple(sorted(partial))
+
+
+def _without(part: Profile, value: str) -> bool:
+    "Whether a profile surely has no row of a value that is none of its segments."
+    column, counted = part.columns.get(part.by), sum(each.rows for each in part.segments.values())
+    if value in part.partial:
+        return False
+    if counted == part.rows - (column.missing - column.unread if column else 0):
+        return True
+    return column is not None and column.kind in BY_VALUE and not column.rest and value not in segment_writings(name for name, _ in column.values)
+
+
+def _left_out(profile: Profile) -> str:
+    "What a reader has to know of segments."
+    return f"; not counted by all parts, so no segments: {listed(profile.partial)}" if profile.partial else ""
 
 # %% ../../nbs/07a_monitoring.profile.ipynb #2bc1a51a
 def _read(text: str, name: str) -> Profile:
@@ -128,13 +158,24 @@ def _read(text: str, name: str) -> Profile:
 def _made(data: Any, name: str) -> Profile:
     "A profile from its plain parts."
     try:
-        columns = {str(key): ColumnProfile.from_dict(column) for key, column in data["columns"].items()}
+        columns = {str(key): _column(str(key), column) for key, column in data["columns"].items()}
         segments = {str(value): _made(part, name) for value, part in data.get("segments", {}).items()}
         return Profile(int(data["rows"]), columns, str(data["name"]), str(data["target"]), str(data["prediction"]), str(data.get("model", "")),
-                       str(data.get("by", "")), segments)
+                       str(data.get("by", "")), segments, tuple(str(value) for value in data.get("partial", ())))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{name} is a damaged profile ({type(error).__name__}: {error}). Make it again with profile(data).save(…)."
                          ) from error
+
+
+def _column(name: str, data: Any) -> ColumnProfile:
+    "A column whose counts belong to its edges and add up to its rows."
+    c = ColumnProfile.from_dict(data)
+    if c.kind in NUMERIC and (c.edges or c.counts) and (len(c.counts) != len(c.edges) + 1 or sum(c.counts) != c.present):
+        raise ValueError(f"column {name!r} has {len(c.counts)} counts of {sum(c.counts)} rows; its {len(c.edges)} edges and {c.present} rows with a value "
+                         "need one count more than edges, and as many rows")
+    if len(c.cells) % 2:
+        raise ValueError(f"column {name!r} has {len(c.cells)} numbers of finer counts, which come in pairs")
+    return c
 
 
 def _load(path: Path) -> Profile:
@@ -165,7 +206,7 @@ def _html(profile: Profile) -> Raw:
                      f"{c.missing / c.rows:.1%}" if c.rows else "", c.distinct, c.mean, said,
                      Raw(sparkline(c))))
     shown = html_table(rows, ["column", "kind", "missing", "distinct", "mean", "range or most frequent", "distribution"])
-    return panel(f"Profile of {profile.name}", shown, f"{profile.rows:,} rows, {len(profile.columns)} columns")
+    return panel(f"Profile of {profile.name}", shown, f"{profile.rows:,} rows, {len(profile.columns)} columns{_left_out(profile)}")
 
 # %% ../../nbs/07a_monitoring.profile.ipynb #7395a392
 def open_rows(
@@ -201,11 +242,13 @@ def _kept(table: Table | ParquetSource, edges_from: Profile | None, columns: Seq
 
 
 def _segments(table: Table | ParquetSource, by: str, most: int, edges_from: Profile | None, questions: Mapping[str, Question]) -> list[str]:
-    "The values that are profiled on their own: those of the earlier profile, otherwise the most frequent."
+    "The values that are profiled on their own: the segments of the earlier profile, its most frequent values, otherwise those of the table."
     if edges_from and edges_from.by == by and edges_from.segments:
         return list(edges_from.segments)
+    if edges_from and by in edges_from.columns and edges_from.columns[by].values:
+        return [value for value, _ in edges_from.columns[by].values[:most]]
     listed_ = count(table, {by: Question("categorical")}, distinct=False)[by].values[:most]
-    return [as_text(value) for value, _ in listed_]
+    return [value for value, _ in listed_]
 
 # %% ../../nbs/07a_monitoring.profile.ipynb #e98b022b
 def profile(
@@ -217,7 +260,7 @@ def profile(
     random_state: int = 0,  # seed of the sample that edges are taken from in a large table
     distinct: bool = True,  # keep what quantiles and the number of values are estimated from, too; half the time of a large table
     by: str = "",  # profile the rows of each value of this column, too; that of `edges_from` when empty
-    segments: int = 10,  # how many values, the most frequent ones
+    segments: int = 10,  # how many values, the most frequent ones; those of `edges_from` where it lists the column
     model: str = "",  # which model the profile belongs to
     engine: str = "duckdb",  # where files are read: "duckdb", "spark", or the URL of an Ibis backend
 ) -> Profile:  # a few kilobytes
@@ -232,4 +275,8 @@ def profile(
     found = count_segments(table, questions, distinct, by, values)
     parts = {value: Profile(next(iter(found[value].values())).rows, found[value], f"{table.name}, {by} {value}", target, prediction, model)
              for value in values}
+    expected = values or (list(edges_from.segments) if edges_from and edges_from.by == by else [])
+    if table.rows and edges_from and expected and not any(part.rows for part in parts.values()):
+        why = f"its column {by!r} has none of their values" if values else f"it has no column {by!r}"
+        warnings.warn(f"{table.name} has no row in any of the segments of {edges_from.name} ({listed(expected)}): {why}.", stacklevel=2)
     return Profile(table.rows, found[""], table.name, target, prediction, model, by, parts)

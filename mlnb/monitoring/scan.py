@@ -5,8 +5,10 @@
 # %% ../../nbs/07ab_monitoring.scan.ipynb #2da9e73e
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter as Tally
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,8 +17,9 @@ import numpy as np
 
 from ..core.readers import translate
 from ..core.tables import Table, open_table
+from .cells import as_text, segment_writings
 from .column import BY_VALUE, NUMERIC, ColumnProfile, finite_or_none
-from .counters import Question, as_numbers, as_text, counter, find_edges, value_profile
+from .counters import Question, as_numbers, counter, find_edges, value_profile
 from .distinct import FULL
 from .parquet import PIECE, ParquetSource, count_parquet, count_pieces, kind_of, segment_places
 
@@ -29,7 +32,7 @@ __all__ = ['SAMPLE', 'BY', 'PASSING', 'IN_MEMORY', 'count_numbers', 'count_value
 
 # %% ../../nbs/07ab_monitoring.scan.ipynb #9c5ba23a
 SAMPLE = 20_000  # rows that edges are taken from
-BY = "__segment"  # the column of segments among those that are counted
+BY = "__segment"  # the column of segments among those that are counted; longer where one of them has this name
 PASSING = ("duckdb",)  # engines whose rows pass through; others count themselves
 IN_MEMORY = 4_000_000  # cells (rows times columns) up to which a table is taken into memory
 
@@ -71,8 +74,10 @@ def _in_memory(values: pa.Table, questions: Mapping[str, Question]) -> dict[str,
             found[name] = replace(count_numbers(numbers, asked.edges, asked.kind), unread=unread)
         elif asked.kind in BY_VALUE:
             counts = column.value_counts()
-            pairs = zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True)
-            found[name] = count_values({as_text(value): n for value, n in pairs}, asked.values, asked.kind)
+            texts: Tally[str | None] = Tally()
+            for value, n in zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True):
+                texts[as_text(value)] += n
+            found[name] = count_values(texts, asked.values, asked.kind)
         else:
             counted = counter(asked)
             counted.add(column)
@@ -93,6 +98,12 @@ def _stripped(column: ir.StringColumn) -> ir.StringColumn:
     return column.strip().nullif("")
 
 
+def _own(columns: Iterable[str]) -> str:
+    "The name of the column of segments: one that no column has."
+    taken = {name.casefold() for name in columns}
+    return next(name for name in (f"{BY}{'_' * i}" for i in itertools.count()) if name not in taken)
+
+
 def _values(table: Table, kinds: Mapping[str, str], lengths: bool = False, by: str = "") -> ir.Table:
     "Each column as it is counted: numbers as float64, categories as text; for an engine that counts, lengths of texts, too."
     schema, columns = table.expr.schema(), {}
@@ -108,7 +119,7 @@ def _values(table: Table, kinds: Mapping[str, str], lengths: bool = False, by: s
         elif kind == "datetime" and not dtype.is_temporal():
             column = _stripped(text).try_cast("timestamp")
         columns[name] = column
-    parts = [table.expr[by].cast("string").name(BY)] if by else []
+    parts = [table.expr[by].cast("string").name(_own(kinds))] if by else []
     return table.expr.select([column.name(name) for name, column in columns.items()] + parts)
 
 # %% ../../nbs/07ab_monitoring.scan.ipynb #f2c44553
@@ -196,17 +207,19 @@ def _counted(table: Table | ParquetSource, questions: Mapping[str, Question], di
             return _parts(table.held([*questions, *([by] if segments else [])]), questions, by, segments) if small else count_parquet(
                 table, questions, distinct, by, segments)
         kinds = {name: asked.kind for name, asked in questions.items()}
-        parts = {"": table, **{each: Table(table.expr.filter(table.expr[by].cast("string") == each), table.name) for each in segments}}
+        names = segment_writings(segments)
+        same = {each: [writing for writing, name in names.items() if name == each] for each in segments}
+        parts = {"": table, **{each: Table(table.expr.filter(table.expr[by].cast("string").isin(same[each])), table.name) for each in segments}}
         if not small and table.expr.get_backend().name not in PASSING:
             from mlnb.monitoring.engine import count_by_engine
 
             found = {key: count_by_engine(_values(part, kinds, lengths=True), questions, distinct) for key, part in parts.items()}
         elif small:
-            found = _parts(_values(table, kinds, by=by if segments else "").to_pyarrow(), questions, BY, segments)
+            found = _parts(_values(table, kinds, by=by if segments else "").to_pyarrow(), questions, _own(kinds), segments)
         else:
             pieces = _stream(_values(table, kinds, by=by if segments else ""))
             with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-                found = count_pieces(pieces, questions, distinct, BY, segments, pool)
+                found = count_pieces(pieces, questions, distinct, _own(kinds), segments, pool)
         return {key: _unread(part, found[key]) for key, part in parts.items()}
 
 # %% ../../nbs/07ab_monitoring.scan.ipynb #2f413f46

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import InputError, did_you_mean, listed
+from .cells import as_text, as_texts, segment_writings
 from .column import BY_VALUE, NUMERIC
-from .counters import Question, as_text, counter
+from .counters import Question, as_numbers, counter
 from .parquet import segment_places
 from .profile import Profile
 
@@ -32,47 +33,49 @@ __all__ = ['PENDING', 'StreamProfile', 'arrow_of']
 # %% ../../nbs/07ak_monitoring.stream.ipynb #b6204e18
 def _as_number(value: Any) -> tuple[float, bool]:
     "A cell as a number, and whether it was there and could not be read."
-    if value is None:
-        return math.nan, False
-    try:
-        return float(value), False
-    except (TypeError, ValueError):
-        text = str(as_text(value)).strip() if not hasattr(value, "isoformat") or value == value else ""
-        return math.nan, text not in ("", "nan", "NaN", "<NA>", "NaT")
+    for read in (lambda: value, lambda: (as_text(value) or "").strip()):  # as text for a whole number that no float holds
+        with contextlib.suppress(Exception):  # whatever the code of a cell does
+            return float(read()), False
+    return math.nan, (as_text(value) or "").strip() not in ("", "nan", "NaN", "<NA>", "NaT")
 
 
 def _numbers(cells: Sequence[Any]) -> tuple[np.ndarray, int]:
     "Cells as numbers, and how many could not be read."
-    with contextlib.suppress(TypeError, ValueError):
-        return np.array(cells, np.float64), 0
-    with contextlib.suppress(TypeError, ValueError):
-        return np.array([math.nan if x is None else x for x in cells], np.float64), 0
+    for tried in (lambda: cells, lambda: [math.nan if x is None else x for x in cells]):
+        with contextlib.suppress(Exception):  # whatever the code of a cell does
+            if (found := np.array(tried(), np.float64)).ndim == 1:
+                return found, 0
     read = [_as_number(x) for x in cells]
     return np.array([x for x, _ in read], np.float64), sum(unread for _, unread in read)
 
 
-def _add(counted: Any, cells: Sequence[Any]) -> None:
-    "Add cells of one column to its counter."
+def _read(kind: str, cells: Sequence[Any]) -> tuple[Any, int]:
+    "Cells of one column as its counter takes them, and how many could not be read."
     import pyarrow as pa
 
-    if counted.kind == "text":
-        counted.add_numbers(np.array([math.nan if x is None or x != x else len(x if isinstance(x, str) else str(as_text(x))) for x in cells], np.float64))
-    elif counted.kind in NUMERIC:
-        numbers, unread = _numbers(cells)
-        counted.unread += unread
-        counted.add_numbers(numbers)
-    elif counted.kind in BY_VALUE:
-        try:
-            counted.add_counts(Tally(cells))
-        except TypeError:  # a list or a mapping in a cell
-            counted.add_counts(Tally(x if x is None or (isinstance(x, float) and x != x) else str(as_text(x)) for x in cells))
-    else:
-        try:
-            column = pa.array(cells, from_pandas=True)
-            column = column if getattr(column.type, "tz", None) is None else column.cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us"))
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
-            column = pa.array([None if x is None or x != x else str(x) for x in cells])
-        counted.add(column)
+    if kind == "text":
+        return np.array([len(x) if isinstance(x, str) else math.nan if (text := as_text(x)) is None else len(text) for x in cells], np.float64), 0
+    if kind in NUMERIC:
+        return _numbers(cells)
+    try:
+        if kind == "datetime" and len({type(x) for x in cells if x is not None}) > 1:  # Arrow takes a number among times for one
+            raise TypeError
+        return (Tally(cells) if kind in BY_VALUE else pa.array(cells, from_pandas=True)), 0
+    except Exception:  # a list, a mapping, several types in one column
+        texts = [as_text(x) for x in cells]
+    return (Tally(texts) if kind in BY_VALUE else pa.array(texts, pa.string())), 0
+
+
+def _read_column(kind: str, column: pa.Array) -> tuple[Any, int]:
+    "The same for a column of Arrow."
+    import pyarrow as pa
+
+    if kind in NUMERIC:
+        return as_numbers(column, kind)
+    if kind not in BY_VALUE:
+        return column, 0
+    pairs = (as_texts(column) if pa.types.is_nested(column.type) else column).value_counts()
+    return Tally(dict(zip(pairs.field("values").to_pylist(), pairs.field("counts").to_pylist(), strict=True))), 0
 
 # %% ../../nbs/07ak_monitoring.stream.ipynb #bf39cca6
 PENDING = 1000  # rows that are counted at once
@@ -85,6 +88,7 @@ class _Rows:
         self.reference, self.names, self.lock = reference, list(names), threading.RLock()
         by = [reference.by] if reference.segments and reference.by not in names else []
         self.wanted = [*self.names, *by]
+        self.parts = segment_writings(reference.segments)
         self.pick = itemgetter(*self.wanted) if len(self.wanted) > 1 else lambda row: (row[self.wanted[0]],)
         self.start()
 
@@ -98,11 +102,13 @@ class _Rows:
     def take(self, rows: Sequence[Mapping[str, Any]]) -> None:
         "Put rows down, and count when there are enough."
         try:
-            picked = list(map(self.pick, rows))
-        except KeyError:
-            picked = [tuple(row.get(name) for name in self.wanted) for row in rows]
-        except (TypeError, IndexError) as error:
-            raise InputError(f"A row is a mapping of column names to values; found was a {type(rows[0]).__name__}. Give a mapping, a list of "
+            try:
+                picked = list(map(self.pick, rows))
+            except KeyError:
+                picked = [tuple(row.get(name) for name in self.wanted) for row in rows]
+        except (TypeError, IndexError, AttributeError) as error:
+            odd = next((row for row in rows if not isinstance(row, Mapping)), rows[0])
+            raise InputError(f"A row is a mapping of column names to values; found was a {type(odd).__name__}. Give a mapping, a list of "
                              "mappings, or a frame.") from error
         with self.lock:
             self.put += picked
@@ -110,17 +116,34 @@ class _Rows:
                 self.count()
 
     def count(self) -> None:
-        "Count what was put down."
-        put, self.put = self.put, []
-        if put and len(self.rows) > 1:
-            place = self.wanted.index(self.reference.by)
-            parts = {part: [row for row in put if as_text(row[place]) == part] for part in self.reference.segments}
-        for part, rows in {"": put, **(parts if put and len(self.rows) > 1 else {})}.items():
-            self.rows[part] += len(rows)
-            for name, cells in zip(self.names, zip(*rows, strict=True), strict=False):
-                _add(self.counters[part][name], cells)
+        "Count what was put down: all cells are read before the first one is added, so columns never have different numbers of rows."
+        parts = _cut(self)
+        read = {part: [_read(self.counters[part][name].kind, cells) for name, cells in zip(self.names, zip(*rows, strict=True), strict=False)]
+                for part, rows in parts.items()}
+        self.put = []
+        _add(self, {part: len(rows) for part, rows in parts.items()}, read)
 
 # %% ../../nbs/07ak_monitoring.stream.ipynb #fda8a4e5
+def _cut(rows: _Rows) -> dict[str, list[tuple[Any, ...]]]:
+    "What was put down, and the rows of each segment."
+    parts: dict[str, list[tuple[Any, ...]]] = {part: [] for part in rows.rows} | {"": rows.put}
+    place = rows.wanted.index(rows.reference.by) if rows.parts else 0
+    for row in rows.put if rows.parts else ():
+        if (part := rows.parts.get(as_text(row[place]) or "")) is not None:
+            parts[part].append(row)
+    return parts
+
+
+def _add(rows: _Rows, lengths: Mapping[str, int], read: Mapping[str, Sequence[tuple[Any, int]]]) -> None:
+    "Add what was read, for the whole and for each segment."
+    for part, columns in read.items():
+        rows.rows[part] += lengths[part]
+        for name, (found, unread) in zip(rows.names, columns, strict=False):
+            counted: Any = rows.counters[part][name]
+            counted.unread += unread
+            (counted.add_numbers if isinstance(found, np.ndarray) else counted.add_counts if isinstance(found, Tally) else counted.add)(found)
+
+
 def _take_frame(rows: _Rows, table: pa.Table) -> None:
     "Count a frame, its columns as they are."
     import pyarrow as pa
@@ -128,12 +151,11 @@ def _take_frame(rows: _Rows, table: pa.Table) -> None:
     held = {name: table[name].combine_chunks() if name in table.column_names else pa.nulls(table.num_rows) for name in rows.wanted}
     segments = [part for part in rows.rows if part]
     places = segment_places(held[rows.reference.by], segments) if segments else []
+    cut = {part: held if place is None else {name: held[name].filter(place) for name in rows.wanted} for part, place in zip(rows.rows, [None, *places], strict=True)}
+    read = {part: [_read_column(rows.counters[part][name].kind, columns[name]) for name in rows.names] for part, columns in cut.items()}
     with rows.lock:
         rows.count()
-        for part, place in zip(rows.rows, [None, *places], strict=True):
-            rows.rows[part] += table.num_rows if place is None else sum(place.to_pylist())
-            for name in rows.names:
-                rows.counters[part][name].add(held[name] if place is None else held[name].filter(place))
+        _add(rows, {part: len(columns[rows.wanted[0]]) if rows.wanted else table.num_rows for part, columns in cut.items()}, read)
 
 # %% ../../nbs/07ak_monitoring.stream.ipynb #69b09a6d
 class StreamProfile:
@@ -201,10 +223,10 @@ def arrow_of(
     rows: object,  # a pandas, polars or Arrow frame
 ) -> pa.Table:  # the same
     "A frame as an Arrow table."
-    from mlnb.core.readers import _plain_frame
+    from mlnb.core.readers import _plain_frame, _without_halves
 
     kind = type(rows).__module__.split(".")[0]
     if kind not in ("pandas", "polars", "pyarrow") or not hasattr(rows, "columns"):
         raise InputError(f"{type(rows).__name__} is no row and no table. Give a mapping, a list of mappings, or a pandas, polars or Arrow frame.")
     found: Any = _plain_frame(rows) if kind == "pandas" else rows.to_arrow() if kind == "polars" else rows  # type: ignore[arg-type, attr-defined]
-    return found
+    return _without_halves(found)
