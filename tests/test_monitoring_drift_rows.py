@@ -15,7 +15,7 @@ from mlnb.core.errors import InputError, MlnbError
 from mlnb.core.findings import Status
 from mlnb.evaluation.predictions import predictions
 from mlnb.monitoring.drift import compare
-from mlnb.monitoring.harm import harm
+from mlnb.monitoring.harm import Cost, Harm, harm
 from mlnb.monitoring.moved import moved_segments
 from mlnb.monitoring.multivariate import domain_classifier, fold_area
 from mlnb.monitoring.paired_rows import PairedRows, pair_rows
@@ -127,6 +127,26 @@ def test_the_expected_cost_is_what_happens(metric):
     assert cost.hurts and cost.whole.low - 0.02 <= happened <= cost.whole.high + 0.02
     assert cost.columns["tenure"].change == pytest.approx(cost.whole.change, abs=0.03) and cost.segments
     assert str(cost.why).startswith(measure.title) and cost.plot().axes and len(cost.frame()) == 2 + len(cost.segments)
+
+
+def test_without_drift_no_damage_is_claimed():
+    """The density weights are chance there; left as they are in every resample, 21 of 100 batches "were expected to get worse: -0.000 [-0.000, -0.000]"."""
+    worse, apart = 0, 0
+    for seed in range(120):
+        rows, rng = matrix(1000, 300, 8, seed), np.random.default_rng(seed)
+        score = rows.x[:1000, 0] + 0.5 * rows.x[:1000, 1]
+        cost = harm(rows, domain_classifier(rows), predictions((rng.random(1000) < 1 / (1 + np.exp(-score))).astype(int), y_score=score))
+        worse += cost.hurts
+        apart += not cost.whole.low <= 0 <= cost.whole.high
+        assert cost.told or cost.why.startswith("Nothing tells the batch from the reference")
+    assert worse <= binom.ppf(0.99, 120, 0.025) and apart <= binom.ppf(0.99, 120, 0.05)
+
+
+def test_a_change_that_cannot_be_seen_is_no_damage():
+    for known, change, hurts in ((0.762, -0.0004, False), (0.762, -0.0006, True), (0.001, -0.0004, True)):
+        cost = Harm("roc_auc", "ROC-AUC", known, Cost(change, change * 1.1, change * 0.9), 900.0, 1000)
+        assert cost.hurts is hurts is not ("is not expected" in cost.why)
+        assert not dataclasses.replace(cost, told=False).hurts
 
 
 def test_a_batch_beyond_the_known_rows_cannot_be_weighted():
