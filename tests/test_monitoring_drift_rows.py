@@ -74,6 +74,25 @@ def test_rows_of_few_entities_do_not_pass_for_evidence():
     assert alarms <= 4 < naive
 
 
+def of_entities(n, m, k, j, spread, seed, shift=0.0):
+    """Rows of k and j entities of uneven size; two columns are the entity's own."""
+    rng = np.random.default_rng(seed)
+    sizes = [rng.lognormal(0, spread, count) for count in (k, j)]
+    whom = np.r_[rng.choice(k, n, p=sizes[0] / sizes[0].sum()), k + rng.choice(j, m, p=sizes[1] / sizes[1].sum())]
+    own = np.column_stack([2 * rng.normal(size=k + j) + shift * (np.arange(k + j) >= k), rng.integers(0, 6, k + j)])[whom]
+    x = np.column_stack([own[:, 0] + 0.3 * rng.normal(size=n + m), own[:, 1], rng.normal(size=n + m)])
+    return dataclasses.replace(matrix(n, m, 3, 0), x=x, also=pd.DataFrame({"who": whom}), levels={"c1": tuple("uvwxyz")})
+
+
+def test_a_few_large_entities_do_not_pass_for_drift():
+    """Told apart in 8 to 9 % of such batches as long as every entity counted as much as any other."""
+    for setting in ((1000, 1000, 100, 100, 1.5), (1000, 300, 100, 30, 1.0)):
+        p = np.array([domain_classifier(of_entities(*setting, seed), "who", random_state=seed).p for seed in range(300)])
+        assert (p < 0.05).sum() <= binom.ppf(0.95, 300, 0.05), setting
+    found = [domain_classifier(of_entities(*size, 3.0), "who").severity for size in ((1000, 1000, 100, 100, 0.0, 0), (1000, 300, 100, 40, 1.0, 1))]
+    assert found == ["critical"] * 2
+
+
 def test_a_change_in_what_goes_together_shows_only_together(sides):
     then, same, _, turned = sides
     found = compare(then, turned, columns=["a", "b", "c", "d", "e"], multivariate=True)
