@@ -18,7 +18,7 @@ from ..evaluation.confusion import Weights
 from ..evaluation.measures import Metric, get_metric
 from ..evaluation.predictions import Predictions
 from .moved import Segment, cells
-from .multivariate import DomainReport
+from .multivariate import DomainReport, _margin
 from .paired_rows import PairedRows
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # %% auto #0
-__all__ = ['HIGHEST', 'RESAMPLES', 'ROUNDS', 'Cost', 'Harm', 'harm']
+__all__ = ['NOTHING', 'HIGHEST', 'RESAMPLES', 'ROUNDS', 'Cost', 'Harm', 'harm']
 
 # %% ../../nbs/07bk_monitoring.harm.ipynb #548113af
 @dataclass(frozen=True)
@@ -53,13 +53,14 @@ class Harm:
     rows: int  # rows with known answers
     greater_is_better: bool = True
     apart: float = 0.5  # ROC-AUC of the classifier that tells the sides apart
+    told: bool = True  # whether anything tells the sides apart beyond chance: the classifier, or a column that is said to have drifted
     columns: Mapping[str, Cost] = field(default_factory=dict)  # each column alone, the dearest first
     segments: Mapping[str, Cost] = field(default_factory=dict)  # each segment's share alone
 
     @property
     def hurts(self) -> bool:
-        "Whether the metric is expected to get worse, beyond chance."
-        return self.whole.high < 0 if self.greater_is_better else self.whole.low > 0
+        "Whether the metric is expected to get worse, beyond chance and by more than nothing."
+        return self.told and _worse(self, self.whole)
 
     @property
     def trusted(self) -> bool:
@@ -69,14 +70,7 @@ class Harm:
     @property
     def why(self) -> str:
         "The verdict in a sentence."
-        if not self.trusted:
-            return (f"What drift does to {self.title} cannot be said: the batch is too unlike the {self.rows:,} known rows (told apart with ROC-AUC "
-                    f"{self.apart:.3f}; weighted, they are worth {self.counts:.0f}).")
-        first = next(iter(self.columns.items()), None)
-        worse = first is not None and (first[1].high < 0 if self.greater_is_better else first[1].low > 0)
-        most = f"; drift in {first[0]} alone: {first[1].change:+.3f}" if first and worse else ""
-        said = "is expected to get worse" if self.hurts else "is not expected to get worse beyond chance"
-        return f"{self.title} {said}: {self.known:.3f} {self.whole}{most}."
+        return _why(self)
 
     def to_dict(self) -> dict[str, object]:
         "Plain JSON types."
@@ -97,6 +91,28 @@ class Harm:
         return _html(self)
 
 # %% ../../nbs/07bk_monitoring.harm.ipynb #2ac069b1
+NOTHING = 0.0005  # a change below is shown as 0.000; of a metric below 0.1, in proportion
+
+
+def _worse(self: Harm, cost: Cost) -> bool:
+    "Whether a change is for the worse, beyond chance, and can be seen."
+    beyond = cost.high < 0 if self.greater_is_better else cost.low > 0
+    return beyond and abs(cost.change) >= NOTHING * min(1.0, 10 * abs(self.known))
+
+
+def _why(self: Harm) -> str:
+    "The verdict in a sentence."
+    if not self.trusted:
+        return (f"What drift does to {self.title} cannot be said: the batch is too unlike the {self.rows:,} known rows (told apart with ROC-AUC "
+                f"{self.apart:.3f}; weighted, they are worth {self.counts:.0f}).")
+    if not self.told:
+        return f"Nothing tells the batch from the reference beyond chance, so nothing is said of {self.title}, which was {self.known:.3f}."
+    first = next(iter(self.columns.items()), None)
+    most = f"; drift in {first[0]} alone: {first[1].change:+.3f}" if first and _worse(self, first[1]) else ""
+    said = "is expected to get worse" if self.hurts else "is not expected to get worse beyond chance"
+    return f"{self.title} {said}: {self.known:.3f} {self.whole}{most}."
+
+
 def _frame(cost: Harm) -> pd.DataFrame:
     "One line for all columns, for each column and for each segment."
     import pandas as pd
@@ -110,7 +126,7 @@ def _to_dict(self: Harm) -> dict[str, object]:
     def plain(cost: Cost) -> dict[str, float]:
         return {"change": cost.change, "low": cost.low, "high": cost.high}
 
-    return {"metric": self.metric, "known": self.known, **plain(self.whole), "hurts": self.hurts, "trusted": self.trusted, "why": self.why,
+    return {"metric": self.metric, "known": self.known, **plain(self.whole), "hurts": self.hurts, "told": self.told, "trusted": self.trusted, "why": self.why,
             "rows": self.rows, "worth": self.counts, "apart": self.apart, "columns": {name: plain(c) for name, c in self.columns.items()},
             "segments": {name: plain(c) for name, c in self.segments.items()}}
 
@@ -148,6 +164,7 @@ def harm(
     segments: Sequence[Segment] = (),  # segments to weigh alone
     there: np.ndarray | None = None,  # shape (rows of the reference in `rows`,): which of them count; all when None
     random_state: int = 0,  # seed of the resamples
+    alpha: float = 0.05,  # level at which the classifier counts as telling the sides apart
 ) -> Harm:  # expected changes with intervals
     "Expect the metric under covariate shift by importance weighting (Shimodaira, 2000; Sugiyama et al., 2007)."
     if len(known) not in (rows.totals[0], rows.sizes[0]):
@@ -164,15 +181,18 @@ def harm(
     sides = {name: cells(rows, name, 10) for name in columns}
     shares = {name: _shares(codes[rows.batch], len(words), rng) for name, (codes, words) in sides.items()}
     alone = {name: _cost(_values(measure, p, draws * _ratio(codes[own], shares[name], draws)) - base) for name, (codes, _) in sides.items()}
-    raked = draws * weight
-    for name, (codes, _) in list(sides.items()) * ROUNDS:
-        raked *= _ratio(codes[own], shares[name], raked)
+    margin = found.density if found.features is None else _margin(found.features, found.features.parts, found.weights, found.folds)  # says where density is flat
+    tenth = np.searchsorted(np.unique(np.quantile(margin, np.arange(1, 10) / 10)), margin)
+    raked, aims = draws * weight, [(tenth[own], _shares(tenth[rows.batch], 10, rng)), *((codes[own], shares[name]) for name, (codes, _) in sides.items())]
+    for codes, aim in aims * ROUNDS:
+        raked *= _ratio(codes, aim, raked)
     whole, worth = _cost(_values(measure, p, raked) - base), float(raked[0].sum() ** 2 / (raked[0] ** 2).sum())
     parts = {s.words: _cost(_values(measure, p, draws * _ratio(s.rows[own].astype(np.int64), _shares(s.rows[rows.batch].astype(np.int64), 2, rng), draws)) - base)
              for s in segments}
     worst = 1 if measure.greater_is_better else -1
     ordered = [dict(sorted(costs.items(), key=lambda item: worst * item[1].change)) for costs in (alone, parts)]
-    return Harm(measure.name, measure.title, float(base[0]), whole, worth, int(draws[0].sum()), measure.greater_is_better, found.auc, *ordered)
+    return Harm(measure.name, measure.title, float(base[0]), whole, worth, int(draws[0].sum()), measure.greater_is_better, found.auc,
+                found.p < alpha or bool(columns), *ordered)
 
 # %% ../../nbs/07bk_monitoring.harm.ipynb #0419dd81
 def _usual(known: Predictions) -> Metric:

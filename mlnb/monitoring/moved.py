@@ -5,7 +5,7 @@
 # %% ../../nbs/07bj_monitoring.moved.ipynb #4e6cbf64
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
@@ -54,7 +54,7 @@ def cells(
     return found, (*words, f"{column} is missing")
 
 # %% ../../nbs/07bj_monitoring.moved.ipynb #8a358efe
-LEAST_CHANGE, LEAST_ROWS, MOST_COLUMNS = 0.01, 10, 12  # change of the share; rows that are expected of each side; columns that are paired
+LEAST_CHANGE, LEAST_ROWS, MOST_COLUMNS = 0.01, 10, 12  # change of the share; rows that both together lead one to expect of the smaller side; columns that are paired
 
 
 @dataclass(frozen=True)
@@ -134,29 +134,42 @@ def moved_segments(
 # %% ../../nbs/07bj_monitoring.moved.ipynb #7ab8af06
 def _counts(batch: np.ndarray, codes: np.ndarray, size: int) -> np.ndarray:
     "Rows of both sides in each cell, shape (2, cells)."
-    return np.stack([np.bincount(codes[side], minlength=size) for side in (~batch, batch)]).astype(float)
+    return np.stack([np.bincount(codes[side], minlength=size) for side in (~batch, batch)])
 
 
 def _shares_differ(both: np.ndarray, n: int, m: int) -> np.ndarray:
-    "p-values of the two-sample test of a share, with Yates' correction; 2 where there are too few rows to look."
-    from scipy.special import ndtr
-
-    share = both.sum(axis=0) / (n + m)
-    looked = (share * min(n, m) >= LEAST_ROWS) & (share < 1)
-    error = np.sqrt(np.maximum(share * (1 - share), 1e-12) * (1 / n + 1 / m))
-    gap = np.maximum(np.abs(both[1] / m - both[0] / n) - (1 / n + 1 / m) / 2, 0.0)
-    return np.where(looked, 2 * ndtr(-gap / error), 2.0)
+    "p-values of the exact two-sample test of a share (Fisher, 1935); 2 where there are too few rows to look."
+    p, ways, total = np.full(both.shape[1], 2.0), _ways(n + m), both.sum(axis=0)
+    for i in np.flatnonzero((total * min(n, m) / (n + m) >= LEAST_ROWS) & (total < n + m)):
+        inside = np.arange(max(total[i] - m, 0), min(n, total[i]) + 1)  # of the reference's rows, all that could be
+        p[i] = _tails(ways(n, inside) + ways(m, total[i] - inside), both[0, i] - inside[0])
+    return p
 
 
 def _together_differ(joint: np.ndarray, first: np.ndarray, second: np.ndarray, n: int, m: int) -> np.ndarray:
-    "p-values of how far a pair moved beyond the product of its sides (delta method); 2 where there are too few rows to look."
-    from scipy.special import ndtr
+    "p-values of the exact test of one odds ratio on both sides, given what each alone has (Zelen, 1971); 2 where there are too few rows to look."
+    total, ways = joint.sum(axis=0), _ways(n + m)
+    a, b = (np.broadcast_to(side, joint.shape) for side in (first, second))
+    fewest = np.minimum.reduce([total, (a - joint).sum(axis=0), (b - joint).sum(axis=0), n + m - (a + b - joint).sum(axis=0)])
+    p = np.full(total.shape, 2.0)
+    for at in zip(*np.nonzero(fewest * min(n, m) / (n + m) >= LEAST_ROWS), strict=True):
+        (a0, a1), (b0, b1) = a[:, *at], b[:, *at]
+        inside = np.arange(max(0, a0 + b0 - n, total[at] - min(a1, b1)), min(a0, b0, total[at] - max(0, a1 + b1 - m)) + 1)
+        other = total[at] - inside
+        likely = ways(a0, inside) + ways(n - a0, b0 - inside) + ways(a1, other) + ways(m - a1, b1 - other)
+        p[at] = _tails(likely, joint[0, *at] - inside[0])
+    return p
 
-    sizes = np.array([n, m], float)[:, None, None]
-    share, a, b = joint / sizes, first / sizes, second / sizes
-    looked = (joint >= LEAST_ROWS).all(axis=0) & (a < 1).all(axis=0) & (b < 1).all(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        lift = np.log(share / (a * b))
-        variance = ((1 / share - 1 / a - 1 / b + 2 * share / (a * b) - 1) / sizes).sum(axis=0)
-        p = 2 * ndtr(-np.abs(lift[1] - lift[0]) / np.sqrt(np.maximum(variance, 1e-12)))
-    return np.where(looked, p, 2.0)
+
+def _ways(most: int) -> Callable[[int, np.ndarray], np.ndarray]:
+    "A function that says in how many ways some of the rows can be chosen, as a logarithm."
+    from scipy.special import gammaln
+
+    log = gammaln(np.arange(most + 1) + 1.0)
+    return lambda rows, some: log[rows] - log[some] - log[rows - some]
+
+
+def _tails(likely: np.ndarray, at: int) -> float:
+    "Twice the smaller tail of a distribution that is given as logarithms."
+    share = np.exp(likely - likely.max())
+    return float(min(2 * min(share[: at + 1].sum(), share[at:].sum()) / share.sum(), 1.0))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +33,7 @@ def fold_area(
     score: np.ndarray,  # shape (n,): higher for rows that look like the batch
     whom: np.ndarray | None = None,  # shape (n,): codes of entities whose rows belong together
 ) -> tuple[float, float, float]:  # area; its variance without drift; its variance as it is
-    "ROC-AUC of a fold with its variances (Mann and Whitney, 1947; DeLong et al., 1988; of clusters: Obuchowski, 1997)."
+    "ROC-AUC of a fold with its variances (Mann and Whitney, 1947; DeLong et al., 1988; of clusters: Obuchowski, 1997; Bell and McCaffrey, 2002)."
     from scipy.stats import rankdata
 
     rank = rankdata(score)
@@ -46,8 +45,8 @@ def fold_area(
     apart = (share - area) / np.where(batch, m, n)
     if whom is not None:
         sums = np.bincount(whom, apart)
-        there = int((np.bincount(whom) > 0).sum())
-        variance = float((sums**2).sum()) * there / max(there - 1, 1)
+        held = np.maximum(np.bincount(whom, batch) / m, np.bincount(whom, ~batch) / n)
+        variance = float((sums**2 / np.maximum(1 - held, 1e-12)).sum())
         return area, variance, variance
     _, ties = np.unique(score, return_counts=True)
     rows = m + n
@@ -115,7 +114,7 @@ def domain_classifier(
     random_state: int = 0,  # seed of folds and of what is drawn
 ) -> DomainReport:  # the area with its interval, the verdict, the columns that tell
     "Ask a cross-fitted classifier which side a row comes from (Lopez-Paz and Oquab, 2017)."
-    from scipy.special import chdtrc
+    from scipy.special import chdtrc, ndtri, stdtr, stdtrit
 
     if min(rows.sizes) < FEWEST:
         raise InputError(f"There are {rows.sizes[0]} rows of the reference and {rows.sizes[1]} of the batch; telling them apart takes {FEWEST} of each. "
@@ -126,9 +125,10 @@ def domain_classifier(
     margin = _margin(features, features.parts, weights, folds)
     parts = np.array([fold_area(rows.batch[folds == k], margin[folds == k], None if whom is None else whom[folds == k]) for k in range(FOLDS)])
     auc, null, own = float(parts[:, 0].mean()), *(float(np.sqrt(parts[:, i].mean() / FOLDS)) * WIDER for i in (1, 2))
-    z = (auc - 0.5) / null if null > 0 else 0.0
+    entities = _entities(rows.batch, whom, folds)
+    z = -float(ndtri(stdtr(entities, (0.5 - auc) / null))) if null > 0 else 0.0
     p = float(chdtrc(freedom, max(freedom + z * np.sqrt(2 * freedom), 0.0)))
-    half = NormalDist().inv_cdf(0.975) * own
+    half = float(stdtrit(entities, 0.975)) * own
     drifted = p < alpha and auc > AREA_WARNING
     severity = ("critical" if auc > AREA_CRITICAL else "warning") if drifted else "none"
     columns = _importance(rows, features, folds, weights, random_state) if drifted else {}
@@ -155,6 +155,16 @@ def _codes(rows: PairedRows, entity: str) -> np.ndarray | None:
     return codes
 
 # %% ../../nbs/07bh_monitoring.multivariate.ipynb #211ba848
+def _entities(batch: np.ndarray, whom: np.ndarray | None, folds: np.ndarray) -> float:
+    "How many entities of one size the variance rests on, as if all rows of an entity were alike (Satterthwaite, 1946); no limit for rows of their own."
+    if whom is None:
+        return 1e9
+    part = 2 * folds + batch
+    row = 1 / np.bincount(part)[part]
+    variance = np.bincount(whom, row * batch) ** 2 + np.bincount(whom, row * ~batch) ** 2
+    return float(variance.sum() ** 2 / (variance**2).sum())
+
+
 def _folds(batch: np.ndarray, whom: np.ndarray | None, seed: int) -> np.ndarray:
     "Folds with their share of both sides; rows of an entity together."
     rng = np.random.default_rng(seed)
