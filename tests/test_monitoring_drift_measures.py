@@ -213,3 +213,9 @@ def test_a_number_that_is_nearly_always_zero_has_one_edge_and_a_distance() -> No
     assert len(report.reference.columns["gain"].edges) == 1 and column.severity == "critical"
     exact = stats.wasserstein_distance(before["gain"], after["gain"]) / before["gain"].std(ddof=0)
     assert column.wasserstein_bounds is not None and column.wasserstein_bounds[0] * 0.999 <= exact <= column.wasserstein_bounds[1] * 1.001
+
+
+def test_values_that_floats_hardly_tell_apart_have_a_distance_that_is_a_number() -> None:
+    tiny = pd.DataFrame({"x": np.arange(1, 201) * 5e-324})
+    found = compare(tiny, tiny * 3).columns["x"]
+    assert (found.wasserstein is None or np.isfinite(found.wasserstein)) and found.psi is not None

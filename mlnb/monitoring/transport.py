@@ -87,8 +87,10 @@ def wasserstein(
     points = np.unique(np.r_[x, y])
     if not np.isfinite(points[-1] - points[0]):
         return None
-    value = _between(points, np.interp(points, x, f) - np.interp(points, y, g))
+    with np.errstate(over="ignore", invalid="ignore"):
+        value = _between(points, np.interp(points, x, f) - np.interp(points, y, g))
     low, high = _bounds(reference, current)
+    value = value if np.isfinite(value) else (low + high) / 2  # slopes between values that floats hardly tell apart overflow
     return Transport(min(max(value, low), high), low, high)
 
 # %% ../../nbs/07bd_monitoring.transport.ipynb #2c03ca23
