@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import math
 import threading
 from collections import Counter as Tally
@@ -60,6 +61,8 @@ def _read(kind: str, cells: Sequence[Any]) -> tuple[Any, int]:
     try:
         if kind == "datetime" and len({type(x) for x in cells if x is not None}) > 1:  # Arrow takes a number among times for one
             raise TypeError
+        if kind == "datetime" and getattr(next((x for x in cells if x is not None), None), "tzinfo", None):  # what Arrow makes of a zone hangs on the environment
+            return pa.array([x if x is None else x.astimezone(datetime.UTC).replace(tzinfo=None) for x in cells], pa.timestamp("us", "UTC")), 0
         return (Tally(cells) if kind in BY_VALUE else pa.array(cells, from_pandas=True)), 0
     except Exception:  # a list, a mapping, several types in one column
         texts = [as_text(x) for x in cells]
