@@ -15,6 +15,7 @@ from ..core.form_editors import STYLE, note_html
 from ..core.form_keys import keep_keys
 from ..core.forms import watch
 from ..core.optional import require
+from ..core.panel_parts import Quiet
 from .labelling import LabellingPanel
 from .panel_parts import comparable, groups_html, model_page, pair_html, skew_page
 from .panel_state import EvaluationState
@@ -62,18 +63,6 @@ class EvaluationPanel:
         return {**live, "text/plain": repr(self), "text/html": self._repr_html_()}
 
 # %% ../../nbs/04z_evaluation.panel.ipynb #1a3e4816
-class _Held:
-    "Whether the panel itself moves the slider."
-
-    held = False
-
-    def __enter__(self) -> None:
-        self.held = True
-
-    def __exit__(self, *_: object) -> None:
-        self.held = False
-
-
 def _round_limits(low: float, high: float) -> tuple[float, float, int]:
     "Ends and decimals of the slider: a few hundred round steps, so that a number that is typed is kept."
     digits = max(0, -math.floor(math.log10(max(high - low, 1e-6) / 200)))
@@ -84,7 +73,7 @@ def _round_limits(low: float, high: float) -> tuple[float, float, int]:
 def _controls(owner: EvaluationPanel, call: Any) -> Any:
     "Threshold and costs, above every page they move."
     w: Any = require("ipywidgets", why="to move a threshold in a panel")
-    state, wrong, moving = owner.state, w.HTML(), _Held()
+    state, wrong, moving = owner.state, w.HTML(), Quiet()
     wide = {"description_width": "initial"}
     slider = w.FloatSlider(description="Threshold", min=0.0, max=1.0, step=0.001, readout_format=".3f", style=wide, layout={"flex": "1 1 380px"})
     costs = {name: w.FloatText(description=words, style=wide, layout={"width": "190px"}) for name, words in (("fp_cost", "A false alarm costs"), ("fn_cost", "A miss costs"))}

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from ..core.checklist_state import ChecklistState
-from ..core.errors import MlnbError, words_of
+from ..core.errors import MlnbError
+from ..core.panel_parts import do_alone
 from .files import folder_of, read_experiments
 from .reproduction import Reproduction
 from .runs import Runs
@@ -109,15 +110,7 @@ class _Working(_Browsed):
 
     def _do(self, words: str, work: Any) -> None:
         "Something slow; what went wrong is said where its result would be."
-        if not self._busy.acquire(blocking=False):
-            return
-        self.running, self.doing = True, words
-        try:
-            said = words_of(work)
-        finally:
-            self._busy.release()
-        self.refresh()
-        self.running, self.doing = False, said
+        do_alone(self, self._busy, words, work)
 
 # %% ../../nbs/03za_experiments.panel_state.ipynb #c64624ed
 class ExperimentsState(_Working):

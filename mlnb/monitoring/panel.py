@@ -17,11 +17,11 @@ from ..core.form_keys import keep_keys
 from ..core.form_state import FormState
 from ..core.forms import Form, watch
 from ..core.optional import require
+from ..core.panel_parts import Quiet, field, note
 from ..core.record_types import record_model
 from ..core.render import details, esc
 from .alert_view import short_time
 from .board import PERIODS, board_pages
-from .panel_parts import Quiet, field, note
 from .panel_retraining import RetrainDesk, retraining_html, retraining_page
 from .panel_state import SEVERITIES, BoardState
 from .panel_view import episode_words, feature_html, still_html

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
-from ..core.errors import MlnbError, words_of
+from ..core.errors import MlnbError
 from ..core.form_editors import note_html
 from ..core.optional import require
+from ..core.panel_parts import Quiet, do_alone, field, note
 from ..core.render import Raw, esc, panel, table
-from .panel_parts import Quiet, field, note
 from .retrain_back import roll_back
 from .retrain_plan import RetrainPlan, retrain_plan
 from .retrain_runs import FOLDER, Run, read_runs
@@ -75,15 +75,7 @@ class RetrainDesk(RetrainState):
     "The same, with hands."
 
     def _do(self, words: str, work: Callable[[], str]) -> None:
-        if not self._busy.acquire(blocking=False):
-            return
-        self.running, self.doing = True, words
-        try:
-            said = words_of(work)
-        finally:
-            self._busy.release()
-        self.refresh()
-        self.running, self.doing = False, said
+        do_alone(self, self._busy, words, work)
 
     def look_ahead(self) -> None:
         "Say what would happen now, and write nothing."
