@@ -17,6 +17,7 @@ from ..core.form_editors import note_html
 from ..core.optional import require
 from ..core.panel_parts import Quiet, do_alone, field, note
 from ..core.render import Raw, esc, panel, table
+from .panel_state import _utc
 from .retrain_back import roll_back
 from .retrain_plan import RetrainPlan, retrain_plan
 from .retrain_runs import FOLDER, Run, read_runs
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
 __all__ = ['RetrainState', 'RetrainDesk', 'retraining_html', 'retraining_page']
 
 # %% ../../nbs/07zc_monitoring.panel_retraining.ipynb #d2424f07
-def _utc() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
-
-
 class RetrainState(traitlets.HasTraits):
     "The retrainings of a project, and what is done with them."
 
