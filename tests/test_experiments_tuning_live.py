@@ -206,3 +206,12 @@ def test_dask_cluster_keeps_the_study_and_shares_the_budget():
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster, distributed.Client(cluster) as client:
         found = tune_together(problem(), "random_forest", on="dask", client=client, trials=6, folds=3, space=SMALL, patience=0)
     assert len(found.finished) == 6 and found.stopped == "6 trials"
+
+
+def test_a_look_between_a_new_model_and_its_ranges(project):
+    state = TuningState(project)
+    for model in ("random_forest", "neural_net"):
+        state.choose(model)
+        ranges, state.model = state.ranges, "xgboost"  # what a thread that looks may find
+        state.refresh()
+        assert state.now is None and state.ranges == ranges

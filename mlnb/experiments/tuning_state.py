@@ -82,8 +82,8 @@ class _Chosen(traitlets.HasTraits):
 
     def changes(self) -> dict[str, Any]:
         "Ranges that differ from the usual ones."
-        usual = {p.name: p for p in SPACES[self.model]}
-        return {name: range_from(usual[name], text) for name, text in self.ranges.items() if text.strip() != shown_range(usual[name])}
+        texts = self.ranges  # a thread that looks may come between a new model and its ranges
+        return {p.name: range_from(p, texts[p.name]) for p in SPACES[self.model] if texts.get(p.name, shown_range(p)).strip() != shown_range(p)}
 
     @property
     def name(self) -> str:

@@ -169,6 +169,16 @@ class Notebook:
         self.page.evaluate(change, name)
         self.page.wait_for_function("theme => document.body.dataset.jpThemeName === theme", arg=name)
 
+    def shown(self) -> str:
+        """Where it stands, as text: the kernel, and all that the cells show, with what is in their fields."""
+        state = "() => window.jupyterapp?.shell?.currentWidget?.context?.sessionContext?.session?.kernel"
+        fields = "all => all.map(each => `[${each.disabled ? 'disabled ' : ''}${each.ariaLabel ?? each.labels?.[0]?.innerText}: ${each.value}]`).join(' ')"
+        try:
+            kernel = self.page.evaluate(f"({state})()?.status + ', ' + ({state})()?.connectionStatus")
+            return f"kernel {kernel}\n{self.output.inner_text()}\n{self.output.locator('input, select').evaluate_all(fields)}"[-4000:]
+        except Exception as error:  # it only helps to find out why the test failed, and must not hide that
+            return f"cannot be read: {error}"
+
     def close(self) -> None:
         """End the kernel, then the page."""
         shut = "async () => await window.jupyterapp?.shell?.currentWidget?.context?.sessionContext?.shutdown()"
@@ -178,10 +188,24 @@ class Notebook:
             self.page.context.close()
 
 
+OPENED = pytest.StashKey[list[Notebook]]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """A test that fails here says what was on the page and what the server wrote: nobody else will see either again."""
+    report = yield
+    if report.when == "call" and report.failed:
+        for book in item.stash.get(OPENED, []):
+            report.sections.append(("the page", book.shown()))
+            report.sections.append(("the server", (book.lab.folder.parent / "server.log").read_text()[-2000:]))
+    return report
+
+
 @pytest.fixture
-def notebook(lab: Lab, browser: Any) -> Iterator[Callable[..., Notebook]]:
+def notebook(lab: Lab, browser: Any, request: pytest.FixtureRequest) -> Iterator[Callable[..., Notebook]]:
     """`notebook(cell, cell, …)` opens a new notebook with these cells; afterwards nothing may have asked the outside."""
-    opened: list[Notebook] = []
+    opened = request.node.stash[OPENED] = []
 
     def make(*cells: str) -> Notebook:
         name = f"{secrets.token_hex(4)}.ipynb"

@@ -57,6 +57,7 @@ def test_search_is_watched_cancelled_killed_and_gone_on_with(notebook: Callable,
     book.run()
     page = book.output
     page.get_by_label("Model", exact=True).select_option("random_forest")
+    page.get_by_label("min_samples_leaf", exact=True).wait_for()  # the other model has n_estimators too
     page.get_by_label("n_estimators", exact=True).fill("deep")
     page.get_by_role("button", name="Start").click()
     page.get_by_role("alert").filter(has_text="'deep' is no range of n_estimators").wait_for()
