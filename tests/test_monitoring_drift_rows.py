@@ -161,6 +161,24 @@ def test_without_drift_no_damage_is_claimed():
     assert worse <= binom.ppf(0.99, 120, 0.025) and apart <= binom.ppf(0.99, 120, 0.05)
 
 
+def test_rows_about_the_same_customers_are_drawn_together():
+    """Twenty copies of every row tell no more than the rows: as rows of one customer they leave the interval as it is, as rows of their own they narrow it."""
+    def sides(copies):
+        rng = np.random.default_rng(0)
+        frames = [pd.DataFrame({"tenure": rng.exponential(scale, 400), "who": [f"{side}{i}" for i in range(400)]}) for side, scale in (("old", 1.0), ("new", 1.6))]
+        y, score = rng.integers(0, 2, 400), rng.normal(size=400)
+        p = predictions(np.repeat(y, copies), y_score=np.repeat(score + y * np.minimum(frames[0]["tenure"], 2), copies))
+        return p, pair_rows(*(frame.loc[frame.index.repeat(copies)] for frame in frames), exclude=["who"], also=["who"])
+
+    def width(copies, entity):
+        p, rows = sides(copies)
+        cost = harm(rows, domain_classifier(rows, entity), p, "roc_auc", ["tenure"], entity=entity)
+        return [each.high - each.low for each in (cost.whole, cost.columns["tenure"])]
+
+    alone, copied, narrow = np.array([width(1, ""), width(20, "who"), width(20, "")])
+    assert copied == pytest.approx(alone, rel=0.25) and (narrow < alone / 3).all()
+
+
 def test_a_change_that_cannot_be_seen_is_no_damage():
     for known, change, hurts in ((0.762, -0.0004, False), (0.762, -0.0006, True), (0.001, -0.0004, True)):
         cost = Harm("roc_auc", "ROC-AUC", known, Cost(change, change * 1.1, change * 0.9), 900.0, 1000)

@@ -80,12 +80,12 @@ def look_at_rows(
         return RowDrift(notes=(f"All columns together could not be looked at: {error}",))
     segments = moved_segments(rows, alpha=alpha)
     named = [name for name in drifted if name in rows.names]
-    cost, note = _cost(rows, found, known, target, prediction, metric, named, segments, random_state, alpha)
+    cost, note = _cost(rows, found, known, target, prediction, metric, named, segments, random_state, alpha, entity)
     return RowDrift(found, unlike_rows(rows, found) if found.severity != "none" else None, segments, cost, (note,) if note else ())
 
 # %% ../../nbs/07bl_monitoring.drift_rows.ipynb #50cc9a5e
 def _cost(rows: PairedRows, found: DomainReport, known: Predictions | None, target: str, prediction: str, metric: str, drifted: Sequence[str],
-          segments: MovedSegments, seed: int, alpha: float) -> tuple[Harm | None, str]:
+          segments: MovedSegments, seed: int, alpha: float, entity: str) -> tuple[Harm | None, str]:
     "What drift costs, or why that cannot be said."
     there = np.ones(rows.sizes[0], bool)
     if known is None:
@@ -98,7 +98,7 @@ def _cost(rows: PairedRows, found: DomainReport, known: Predictions | None, targ
         except InputError as error:
             return None, f"What drift costs cannot be said: {error}"
     try:
-        return harm(rows, found, known, metric, drifted, segments.segments[:5], there, seed, alpha), ""
+        return harm(rows, found, known, metric, drifted, segments.segments[:5], there, seed, alpha, entity), ""
     except InputError as error:
         return None, f"What drift costs cannot be said: {error}"
 

@@ -18,7 +18,7 @@ from ..evaluation.confusion import Weights
 from ..evaluation.measures import Metric, get_metric
 from ..evaluation.predictions import Predictions
 from .moved import Segment, cells
-from .multivariate import DomainReport, _margin
+from .multivariate import DomainReport, _codes, _margin
 from .paired_rows import PairedRows
 
 if TYPE_CHECKING:
@@ -165,6 +165,7 @@ def harm(
     there: np.ndarray | None = None,  # shape (rows of the reference in `rows`,): which of them count; all when None
     random_state: int = 0,  # seed of the resamples
     alpha: float = 0.05,  # level at which the classifier counts as telling the sides apart
+    entity: str = "",  # column of `rows.also` that names whom a row is about; rows are independent when empty
 ) -> Harm:  # expected changes with intervals
     "Expect the metric under covariate shift by importance weighting (Shimodaira, 2000; Sugiyama et al., 2007)."
     if len(known) not in (rows.totals[0], rows.sizes[0]):
@@ -174,20 +175,21 @@ def harm(
         raise InputError(f"{measure.title} counts whole lists and cannot be weighted by rows. Choose a metric of rows.")
     rng, own = np.random.default_rng(random_state), np.flatnonzero(~rows.batch)
     p = known.take(rows.place[own]) if len(known) == rows.totals[0] else known
-    draws = np.vstack([np.ones((1, len(own))), rng.multinomial(len(own), np.full(len(own), 1 / len(own)), RESAMPLES)]).astype(float)
+    whom = _codes(rows, entity)
+    draws, again = (_draws(np.arange(side.sum()) if whom is None else whom[side], rng) for side in (~rows.batch, rows.batch))
     draws = draws if there is None else draws * there
     base = _values(measure, p, draws)
     weight = np.exp(np.clip(found.density[own], -20, np.log(HIGHEST)))
     sides = {name: cells(rows, name, 10) for name in columns}
-    shares = {name: _shares(codes[rows.batch], len(words), rng) for name, (codes, words) in sides.items()}
+    shares = {name: _shares(codes[rows.batch], len(words), again) for name, (codes, words) in sides.items()}
     alone = {name: _cost(_values(measure, p, draws * _ratio(codes[own], shares[name], draws)) - base) for name, (codes, _) in sides.items()}
     margin = found.density if found.features is None else _margin(found.features, found.features.parts, found.weights, found.folds)  # says where density is flat
     tenth = np.searchsorted(np.unique(np.quantile(margin, np.arange(1, 10) / 10)), margin)
-    raked, aims = draws * weight, [(tenth[own], _shares(tenth[rows.batch], 10, rng)), *((codes[own], shares[name]) for name, (codes, _) in sides.items())]
+    raked, aims = draws * weight, [(tenth[own], _shares(tenth[rows.batch], 10, again)), *((codes[own], shares[name]) for name, (codes, _) in sides.items())]
     for codes, aim in aims * ROUNDS:
         raked *= _ratio(codes, aim, raked)
     whole, worth = _cost(_values(measure, p, raked) - base), float(raked[0].sum() ** 2 / (raked[0] ** 2).sum())
-    parts = {s.words: _cost(_values(measure, p, draws * _ratio(s.rows[own].astype(np.int64), _shares(s.rows[rows.batch].astype(np.int64), 2, rng), draws)) - base)
+    parts = {s.words: _cost(_values(measure, p, draws * _ratio(s.rows[own].astype(np.int64), _shares(s.rows[rows.batch].astype(np.int64), 2, again), draws)) - base)
              for s in segments}
     worst = 1 if measure.greater_is_better else -1
     ordered = [dict(sorted(costs.items(), key=lambda item: worst * item[1].change)) for costs in (alone, parts)]
@@ -206,15 +208,21 @@ def _values(measure: Metric, p: Predictions, weights: np.ndarray) -> np.ndarray:
     return np.concatenate([measure.formula(statistic(Weights(part).arranged(statistic.order))) for part in np.array_split(weights, max(len(weights) // 25, 1))])
 
 
-def _shares(codes: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    "Shares of the cells in the batch, shape (1 + resamples, cells); the first as they are, the others drawn."
-    now = np.bincount(codes, minlength=size)
-    return np.vstack([now[None], rng.multinomial(now.sum(), now / now.sum(), RESAMPLES)]) / now.sum()
+def _draws(whom: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    "How often each row is in a resample, shape (1 + resamples, rows), the first as they are; all rows of one entity come together."
+    different, of = np.unique(whom, return_inverse=True)
+    n = len(different)
+    return np.vstack([np.ones((1, n)), rng.multinomial(n, np.full(n, 1 / n), RESAMPLES)])[:, of]
+
+
+def _shares(codes: np.ndarray, size: int, weights: np.ndarray) -> np.ndarray:
+    "Shares of the cells in weighted rows, shape (draws, cells)."
+    return np.stack([np.bincount(codes, draw, size) for draw in weights]) / np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
 
 
 def _ratio(codes: np.ndarray, shares: np.ndarray, weights: np.ndarray) -> np.ndarray:
     "What weights are multiplied by to give their rows these shares of the cells, shape (draws, rows)."
-    own = np.stack([np.bincount(codes, draw, shares.shape[1]) for draw in weights]) / np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
+    own = _shares(codes, shares.shape[1], weights)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(own > 0, np.minimum(shares / own, HIGHEST), 0.0)
     return ratio[:, codes]
