@@ -192,3 +192,64 @@ def test_a_value_of_a_csv_file_is_the_same_text_in_every_query(tmp_path: Path) -
     alone = rows.select(**texts).to_pandas()
     beside = rows.select(**texts, **{f"{name}_": rows[name] for name in rows.columns}).to_pandas()
     assert set(alone["y"]) == set(beside["y"]) == {"true", "false"} and alone["n"].tolist() == beside["n"].tolist() and alone["n"][0] == "0.5"
+
+
+# types that no engine knows
+
+
+def unusual() -> dict[str, tuple[object, list[object]]]:
+    """Columns as pandas or Arrow hold them, and the values that every reader has to see."""
+    import uuid
+
+    import pyarrow as pa
+
+    ids = [uuid.UUID(int=i) for i in range(3)]
+    return {
+        "nanoseconds": (pa.array([90 * 10**9, None, 1500 * 10**6], pa.duration("ns")), [90.0, None, 1.5]),
+        "milliseconds": (pa.array([90_000, None, 1500], pa.duration("ms")), [90.0, None, 1.5]),
+        "seconds": (pa.array([90, None, 2], pa.duration("s")), [90.0, None, 2.0]),
+        "months": (pa.array([pa.MonthDayNano([1, 1, 10**9]), None, pa.MonthDayNano([0, 1, 0])]), [31 * 86400 + 1.0, None, 86400.0]),
+        "wide decimals": (pa.array([1, None, 3], pa.int32()).cast(pa.decimal256(40, 2)), [1.0, None, 3.0]),
+        "fixed bytes": (pa.array([b"ab", None, b"cd"], pa.binary(2)), [b"ab", None, b"cd"]),
+        "runs": (pa.RunEndEncodedArray.from_arrays(pa.array([2, 3], pa.int32()), pa.array(["a", "b"])), ["a", "a", "b"]),
+        "identifiers": (pa.ExtensionArray.from_storage(pa.uuid(), pa.array([ids[0].bytes, None, ids[2].bytes], pa.binary(16))), [str(ids[0]), None, str(ids[2])]),
+        "bins": (pd.cut(pd.Series([5, None, 15]), [0, 10, 20]), ["(0, 10]", None, "(10, 20]"]),
+        "intervals": (pd.Series(pd.arrays.IntervalArray.from_tuples([(0, 1), None, (1, 2)])), ["(0.0, 1.0]", None, "(1.0, 2.0]"]),
+        "periods": (pd.Series(pd.PeriodIndex(["2025-01", None, "2025-03"], freq="M")), ["2025-01", None, "2025-03"]),
+        "differences": (pd.Series(pd.to_timedelta([1, None, 3], unit="D")), [86400.0, None, 259200.0]),
+        "categories of differences": (pd.Series(pd.Categorical(pd.to_timedelta([1, None, 3], unit="D"))), [86400.0, None, 259200.0]),
+        "categories of all sorts": (pd.Series(pd.Categorical([1, None, "a"])), ["1", None, "a"]),
+        "sparse": (pd.Series(pd.arrays.SparseArray([1, 0, 1])), [1, 0, 1]),
+        "complex": (pd.Series([1j, 2j, 3j]), ["1j", "2j", "3j"]),
+    }
+
+
+@pytest.mark.parametrize("name", unusual())
+def test_types_that_no_engine_knows_are_read_as_what_they_hold(name: str, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    held, wanted = unusual()[name]
+    tables: list[object] = [pa.table({"x": held})] if isinstance(held, pa.Array) else [pd.DataFrame({"x": held})]
+    if name in ("nanoseconds", "milliseconds", "seconds", "wide decimals", "fixed bytes", "identifiers"):
+        pq.write_table(tables[0], tmp_path / "x.parquet")
+        tables.append(tmp_path / "x.parquet")
+    for data in tables:
+        table = open_table(data)
+        assert table.expr.to_pyarrow()["x"].to_pylist() == wanted
+        assert set(table.kinds) == {"x"} and len(table.expr.to_pandas()) == 3
+
+
+def test_spans_of_time_of_a_database_and_of_files_in_several_units(tmp_path: Path) -> None:
+    import ibis
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    connection = ibis.duckdb.connect()
+    connection.raw_sql("CREATE TABLE waits AS SELECT to_minutes(i) AS waited, uuid() AS key FROM range(300) t(i)")
+    table = open_table(connection.table("waits"))
+    assert dict(table.kinds) == {"waited": "numeric", "key": "id"} and table.expr["waited"].max().to_pyarrow().as_py() == 299 * 60
+    for unit in ("s", "ms"):
+        pq.write_table(pa.table({"waited": pa.array([1, 2], pa.duration(unit))}), tmp_path / f"{unit}.parquet")
+    with pytest.raises(InputError, match=r"times of waited in different units\. Write them with one"):
+        open_table(str(tmp_path / "*.parquet"))

@@ -529,6 +529,19 @@ def test_a_segment_of_one_part_stays_where_the_other_surely_has_no_row_of_it():
 # small things
 
 
+def test_a_span_of_time_is_seconds_in_a_frame_a_file_and_a_stream(tmp_path):
+    spans = pd.DataFrame({"waited": pd.to_timedelta(np.r_[np.arange(99) * 7.5, np.nan], unit="s")})
+    seconds = profile(spans.assign(waited=spans["waited"].dt.total_seconds()))
+    spans.to_parquet(tmp_path / "spans.parquet")
+    assert profile(spans).columns == profile(tmp_path / "spans.parquet").columns == seconds.columns and seconds.columns["waited"].high == 98 * 7.5
+    stream = StreamProfile(seconds)
+    stream.update(spans)
+    stream.update(spans.to_dict("records"))
+    stream.update(spans.assign(waited=spans["waited"].astype(object).map(lambda x: x.to_pytimedelta(), na_action="ignore")).to_dict("records"))
+    found = stream.profile().columns["waited"]
+    assert found.counts == tuple(3 * n for n in seconds.columns["waited"].counts) and found.missing == 3 and found.unread == 0
+
+
 @pytest.mark.parametrize("way", ["pandas", "arrow", "parquet", "stream"])
 def test_numbers_of_two_bytes(way, tmp_path):
     plain = pd.DataFrame({"h": np.r_[np.arange(40) / 4, np.nan].astype("float32"), "x": range(41), "k": ["a", "b", "c"] * 13 + ["a", "b"]})

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ibis.backends import BaseBackend
 
 # %% auto #0
-__all__ = ['HINTS', 'backend', 'translate', 'read_files', 'read_frame']
+__all__ = ['HINTS', 'backend', 'translate', 'known_types', 'read_files', 'read_frame']
 
 # %% ../../nbs/00hb_core.readers.ipynb #ca91efa5
 def backend(
@@ -91,6 +91,66 @@ def _first(text: str) -> str:
         return " ".join([f"line {place[1]}:", *lines[2:3]])
     return lines[0] if lines else ""
 
+# %% ../../nbs/00hb_core.readers.ipynb #5d1ab7e0
+def _parts(dtype: pa.DataType) -> int:
+    "Parts of a second that a span of time is counted in; 0 for other types."
+    import pyarrow as pa
+
+    return {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[dtype.unit] if pa.types.is_duration(dtype) else 0
+
+
+def known_types(
+    table: pa.Table,  # any types
+) -> pa.Table:  # types that every engine knows
+    "Numbers as numbers of four or eight bytes, spans of time as seconds, identifiers as text, and types of a library's own as what they are stored as."
+    for i, field in enumerate(table.schema):
+        known = _known(table[i])
+        table = table if known is table[i] else table.set_column(i, field.name, known)
+    return table
+
+
+def _known(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as t
+
+    dtype = column.type
+    if t.is_float16(dtype) or t.is_decimal256(dtype):
+        return column.cast(pa.float32() if t.is_float16(dtype) else pa.float64())
+    if parts := _parts(dtype):
+        return pc.divide(column.cast(pa.int64()).cast(pa.float64(), safe=False), float(parts))
+    if dtype == pa.month_day_nano_interval():
+        return pa.chunked_array([[x and (30 * x.months + x.days) * 86400 + x.nanoseconds / 1e9 for x in column.to_pylist()]], pa.float64())
+    if t.is_run_end_encoded(dtype):
+        return _known(pa.chunked_array([pc.run_end_decode(part) for part in column.chunks], dtype.value_type))
+    if t.is_fixed_size_binary(dtype):
+        return column.cast(pa.binary())
+    if isinstance(dtype, pa.BaseExtensionType):
+        if dtype.extension_name == "arrow.uuid":
+            return pa.chunked_array([[x and str(x) for x in column.to_pylist()]], pa.string())
+        return _known(pa.chunked_array([part.storage for part in column.chunks], dtype.storage_type))
+    return _known(column.cast(dtype.value_type)) if t.is_dictionary(dtype) and _parts(dtype.value_type) else column
+
+
+def _known_columns(expr: ir.Table) -> ir.Table:
+    "The same for a table of a database."
+    import ibis
+
+    words = [name for name, dtype in expr.schema().items() if dtype.is_uuid()]
+    expr = expr.mutate(**{name: expr[name].cast("string") for name in words}) if words else expr
+
+    spans = [name for name, dtype in expr.schema().items() if dtype.is_interval()]
+    if not spans:
+        return expr
+    if expr.get_backend().name != "duckdb":
+        raise InputError(f"{listed(spans)} of the table are spans of time. Give them as numbers, such as seconds.")
+    seconds: Any = ibis.udf.scalar.builtin(_epoch, name="epoch", signature=(("interval('us')",), "float64"))
+    return expr.mutate(**{name: seconds(expr[name]) for name in spans})
+
+
+def _epoch(span: Any) -> Any:
+    "Seconds of a span; the database has the code."
+
 # %% ../../nbs/00hb_core.readers.ipynb #faa783c4
 def read_files(
     files: Sequence[str],  # CSV (also .gz, .tsv, .txt) or Parquet files, all of one format
@@ -113,16 +173,23 @@ def _read_parquet(files: Sequence[str], engine: str, name: str) -> ir.Table:
     import pyarrow.parquet as pq
 
     with translate(name):
-        found = {file: pq.read_schema(file).names for file in files}
-        names = unique_names(found[files[0]], name)
+        schemas = {file: pq.read_schema(file) for file in files}
+        names = unique_names(schemas[files[0]].names, name)
         for file in files[1:]:
-            if differ := sorted({*names} ^ {*found[file]}):
+            if differ := sorted({*names} ^ {*schemas[file].names}):
                 raise InputError(f"{Path(file).name} and {name} differ in the columns {listed(differ)}. Give files with the same columns.")
+        units = {column: {str(schema.field(column).type) for schema in schemas.values()} for column in names}
+        if differ := [column for column in names if len(units[column]) > 1 and any(unit.startswith("duration") for unit in units[column])]:
+            raise InputError(f"{name} and the files beside it measure the times of {listed(differ)} in different units. Write them with one.")
         connection = backend(engine)
         if engine == "spark":  # reads one path at a time
             parts = [connection.read_parquet(file).select(names) for file in files]
-            return parts[0].union(*parts[1:]) if parts[1:] else parts[0]
-        return connection.read_parquet(list(files))
+            expr = parts[0].union(*parts[1:]) if parts[1:] else parts[0]
+        else:
+            expr = connection.read_parquet(list(files))
+        spans = {column: _parts(schemas[files[0]].field(column).type) for column in names}
+        spent = {column: expr[column] / float(parts) for column, parts in spans.items() if parts and expr[column].type().is_integer()}
+        return _known_columns(expr.mutate(**spent) if spent else expr)
 
 # %% ../../nbs/00hb_core.readers.ipynb #b7c41d2e
 def _read_csv(files: Sequence[str], engine: str, name: str, columns: Sequence[str] | None) -> ir.Table:
@@ -174,7 +241,7 @@ def read_frame(
     import ibis
 
     if isinstance(data, ibis.expr.types.Table):
-        return data
+        return _known_columns(data)
     kind = type(data).__module__.split(".")[0]
     if kind not in ("pandas", "polars", "pyarrow") or not hasattr(data, "columns"):
         raise InputError(f"{type(data).__name__} is no table. Give a path to CSV or Parquet files, a pandas, polars or Arrow frame, "
@@ -185,29 +252,33 @@ def read_frame(
         arrow: Any = data.to_arrow() if kind == "polars" else data  # type: ignore[attr-defined]
         data = arrow.rename_columns(unique_names(arrow.column_names, "the frame"))
     with translate("the frame"):
-        return ibis.memtable(_without_halves(data))  # type: ignore[arg-type]
-
-
-def _without_halves(table: pa.Table) -> pa.Table:
-    "Numbers of two bytes as numbers of four, which the database knows."
-    import pyarrow as pa
-
-    types = [pa.float32() if pa.types.is_float16(field.type) else field.type for field in table.schema]
-    return table if types == table.schema.types else table.cast(pa.schema([field.with_type(dtype) for field, dtype in zip(table.schema, types, strict=True)]))
+        return ibis.memtable(known_types(data))  # type: ignore[arg-type]
 
 
 def _plain_frame(frame: pd.DataFrame) -> pa.Table:
-    import pandas as pd
     import pyarrow as pa
 
     names = unique_names([str(name) for name in frame.columns], "the frame")
     if not names:
         raise InputError("the frame has no columns. A table with at least one column and one row is needed.")
     frame = frame.set_axis(names, axis=1)
-    mixed = [name for name in names if frame[name].dtype == object
-             and pd.api.types.infer_dtype(frame[name], skipna=True).startswith("mixed")]
-    if mixed:
-        frame = frame.copy(deep=False)
-        for name in mixed:
-            frame[name] = frame[name].map(str, na_action="ignore")
+    frame = frame.copy(deep=False)
+    for name in names:
+        frame[name] = _plain_column(frame[name])
     return pa.Table.from_pandas(frame, preserve_index=False)  # not-a-number becomes missing
+
+
+def _plain_column(column: pd.Series[Any]) -> pd.Series[Any]:
+    "A column of a type that Arrow takes; mixed values, complex numbers, bins and periods as text."
+    import pandas as pd
+
+    dtype, types = column.dtype, pd.api.types
+    if isinstance(dtype, pd.SparseDtype):
+        return _plain_column(column.sparse.to_dense())
+    if isinstance(dtype, pd.CategoricalDtype):
+        values = dtype.categories
+        return column.cat.rename_categories(values.map(str)) if types.infer_dtype(values).startswith(("mixed", "interval", "period", "complex")) else column
+    odd = types.is_object_dtype(dtype) and types.infer_dtype(column, skipna=True).startswith("mixed")
+    if odd or types.is_complex_dtype(dtype) or isinstance(dtype, (pd.IntervalDtype, pd.PeriodDtype)):
+        return column.map(str, na_action="ignore")
+    return column

@@ -30,7 +30,7 @@ def as_text(
             if value != value:
                 return None
         try:
-            text = str(value)
+            text = value.decode() if isinstance(value, bytes) else str(value)
         except Exception:  # whatever the value's own code does; a whole number of more digits than Python writes, too
             return None
         text = text.lower() if type(value).__name__ in ("bool", "bool_") else text

@@ -34,7 +34,7 @@ __all__ = ['PENDING', 'StreamProfile', 'arrow_of']
 # %% ../../nbs/07ak_monitoring.stream.ipynb #b6204e18
 def _as_number(value: Any) -> tuple[float, bool]:
     "A cell as a number, and whether it was there and could not be read."
-    for read in (lambda: value, lambda: (as_text(value) or "").strip()):  # as text for a whole number that no float holds
+    for read in (lambda: value.total_seconds(), lambda: value, lambda: (as_text(value) or "").strip()):  # as text for a whole number that no float holds
         with contextlib.suppress(Exception):  # whatever the code of a cell does
             return float(read()), False
     return math.nan, (as_text(value) or "").strip() not in ("", "nan", "NaN", "<NA>", "NaT")
@@ -226,10 +226,10 @@ def arrow_of(
     rows: object,  # a pandas, polars or Arrow frame
 ) -> pa.Table:  # the same
     "A frame as an Arrow table."
-    from mlnb.core.readers import _plain_frame, _without_halves
+    from mlnb.core.readers import _plain_frame, known_types
 
     kind = type(rows).__module__.split(".")[0]
     if kind not in ("pandas", "polars", "pyarrow") or not hasattr(rows, "columns"):
         raise InputError(f"{type(rows).__name__} is no row and no table. Give a mapping, a list of mappings, or a pandas, polars or Arrow frame.")
     found: Any = _plain_frame(rows) if kind == "pandas" else rows.to_arrow() if kind == "polars" else rows  # type: ignore[arg-type, attr-defined]
-    return _without_halves(found)
+    return known_types(found)
