@@ -91,6 +91,26 @@ def _first(text: str) -> str:
         return " ".join([f"line {place[1]}:", *lines[2:3]])
     return lines[0] if lines else ""
 
+# %% ../../nbs/00hb_core.readers.ipynb #6c20b4f1
+def _known_columns(expr: ir.Table) -> ir.Table:
+    "The same for a table of a database."
+    import ibis
+
+    words = [name for name, dtype in expr.schema().items() if dtype.is_uuid()]
+    expr = expr.mutate(**{name: expr[name].cast("string") for name in words}) if words else expr
+
+    spans = [name for name, dtype in expr.schema().items() if dtype.is_interval()]
+    if not spans:
+        return expr
+    if expr.get_backend().name != "duckdb":
+        raise InputError(f"{listed(spans)} of the table are spans of time. Give them as numbers, such as seconds.")
+    seconds: Any = ibis.udf.scalar.builtin(_epoch, name="epoch", signature=(("interval('us')",), "float64"))
+    return expr.mutate(**{name: seconds(expr[name]) for name in spans})
+
+
+def _epoch(span: Any) -> Any:
+    "Seconds of a span; the database has the code."
+
 # %% ../../nbs/00hb_core.readers.ipynb #5d1ab7e0
 def _parts(dtype: pa.DataType) -> int:
     "Parts of a second that a span of time is counted in; 0 for other types."
@@ -130,26 +150,6 @@ def _known(column: pa.ChunkedArray) -> pa.ChunkedArray:
             return pa.chunked_array([[x and str(x) for x in column.to_pylist()]], pa.string())
         return _known(pa.chunked_array([part.storage for part in column.chunks], dtype.storage_type))
     return _known(column.cast(dtype.value_type)) if t.is_dictionary(dtype) and _parts(dtype.value_type) else column
-
-
-def _known_columns(expr: ir.Table) -> ir.Table:
-    "The same for a table of a database."
-    import ibis
-
-    words = [name for name, dtype in expr.schema().items() if dtype.is_uuid()]
-    expr = expr.mutate(**{name: expr[name].cast("string") for name in words}) if words else expr
-
-    spans = [name for name, dtype in expr.schema().items() if dtype.is_interval()]
-    if not spans:
-        return expr
-    if expr.get_backend().name != "duckdb":
-        raise InputError(f"{listed(spans)} of the table are spans of time. Give them as numbers, such as seconds.")
-    seconds: Any = ibis.udf.scalar.builtin(_epoch, name="epoch", signature=(("interval('us')",), "float64"))
-    return expr.mutate(**{name: seconds(expr[name]) for name in spans})
-
-
-def _epoch(span: Any) -> Any:
-    "Seconds of a span; the database has the code."
 
 # %% ../../nbs/00hb_core.readers.ipynb #faa783c4
 def read_files(
