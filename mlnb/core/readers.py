@@ -124,8 +124,9 @@ def known_types(
 ) -> pa.Table:  # types that every engine knows
     "Numbers as numbers of four or eight bytes, spans of time as seconds, identifiers as text, and types of a library's own as what they are stored as."
     for i, field in enumerate(table.schema):
-        known = _known(table[i])
-        table = table if known is table[i] else table.set_column(i, field.name, known)
+        column = table[i]
+        if (known := _known(column)) is not column:
+            table = table.set_column(i, field.name, known)
     return table
 
 
@@ -262,23 +263,23 @@ def _plain_frame(frame: pd.DataFrame) -> pa.Table:
     if not names:
         raise InputError("the frame has no columns. A table with at least one column and one row is needed.")
     frame = frame.set_axis(names, axis=1)
-    frame = frame.copy(deep=False)
-    for name in names:
-        frame[name] = _plain_column(frame[name])
+    changed = {name: plain for name in names if (plain := _plain_column(frame[name])) is not None}
+    frame = frame.assign(**changed) if changed else frame
     return pa.Table.from_pandas(frame, preserve_index=False)  # not-a-number becomes missing
 
 
-def _plain_column(column: pd.Series[Any]) -> pd.Series[Any]:
-    "A column of a type that Arrow takes; mixed values, complex numbers, bins and periods as text."
+def _plain_column(column: pd.Series[Any]) -> pd.Series[Any] | None:
+    "A column in a type that Arrow takes, None where it has one; mixed values, complex numbers, bins and periods become text."
     import pandas as pd
 
     dtype, types = column.dtype, pd.api.types
     if isinstance(dtype, pd.SparseDtype):
-        return _plain_column(column.sparse.to_dense())
+        dense = column.sparse.to_dense()
+        return dense if (plain := _plain_column(dense)) is None else plain
     if isinstance(dtype, pd.CategoricalDtype):
         values = dtype.categories
-        return column.cat.rename_categories(values.map(str)) if types.infer_dtype(values).startswith(("mixed", "interval", "period", "complex")) else column
+        return column.cat.rename_categories(values.map(str)) if types.infer_dtype(values).startswith(("mixed", "interval", "period", "complex")) else None
     odd = types.is_object_dtype(dtype) and types.infer_dtype(column, skipna=True).startswith("mixed")
     if odd or types.is_complex_dtype(dtype) or isinstance(dtype, (pd.IntervalDtype, pd.PeriodDtype)):
         return column.map(str, na_action="ignore")
-    return column
+    return None
