@@ -18,24 +18,32 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
 
 NUMBERS, CATEGORIES = 20, 10
-SHIFTS = ("none", "mean +0.1", "mean +0.2", "mean +0.5", "spread x1.5", "a category's share", "missing +10 %", "new category 5 %")
+SHIFTS = ("none", "mean +0.1", "mean +0.2", "mean +0.5", "mean +0.1 of any", "mean +0.2 of any", "spread x1.5", "a category's share", "missing +10 %", "new category 5 %")
 REFERENCE, BATCH = 10_000, (200, 1000)  # of the real batches
 EVIDENTLY = ["evidently>=0.7,<0.8", "pandas<3", "pyarrow"]
 NANNYML = ["nannyml>=0.13", "pandas<2.3", "numpy<2", "pyarrow>=14", "fastparquet", "setuptools<81", "statsmodels"]
 
 
 def rows(count: int, seed: int, shift: str = "none"):
-    """Numbers of five shapes, some with gaps, and categories of 2 to 40 levels; the shift is in n0 or c0 only."""
+    """Numbers of five shapes, some with gaps, and categories of 2 to 40 levels; the shift is in n0 or c2 only, "of any" in a number of any shape.
+
+    Shifts of a mean are in standard deviations of the column. Counts move by one, none above the largest.
+    """
     import numpy as np
     import pandas as pd
 
     rng = np.random.default_rng(seed)
     columns: dict[str, object] = {}
+    moved = int(np.random.default_rng([seed, 1]).integers(NUMBERS)) if shift.endswith("any") else 0
+    by = float(shift.split("+")[1].split()[0]) if shift.startswith("mean") else 0.0
     for i in range(NUMBERS):
         z = rng.normal(size=count)
-        if i == 0:
-            z = z * (1.5 if shift.startswith("spread") else 1) + (float(shift.split("+")[1]) if shift.startswith("mean") else 0)
+        if i == 0 and shift.startswith("spread"):
+            z *= 1.5
         values = (z, np.exp(z), rng.exponential(size=count), rng.integers(0, 6, count) * 1.0, rng.uniform(size=count))[i % 5]
+        if i == moved and by:
+            spread = (1.0, 2.1612, 1.0, 1.7078, 0.2887)[i % 5]
+            values = np.minimum(values + (rng.random(count) < by * spread * 6 / 5), 5.0) if i % 5 == 3 else values + by * spread
         gap = 0.15 if i == 0 and shift.startswith("missing") else 0.05 if i % 5 in (0, 1) else 0.0
         columns[f"n{i}"] = np.where(rng.random(count) < gap, np.nan, values)
     for i in range(CATEGORIES):
