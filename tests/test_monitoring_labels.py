@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import ks_2samp
+from scipy.stats import binom, ks_2samp
 
 from mlnb.core.errors import InputError
 from mlnb.evaluation.measures import METRICS
@@ -125,8 +125,9 @@ def test_ranges_cover_what_comes() -> None:
 
 
 def test_numbers_cover_what_comes() -> None:
+    """With the same trees in every replicate 89 and 87 of a hundred ranges did, now 95 and 94."""
     inside = []
-    for k in range(15):
+    for k in range(40):
         rng = np.random.default_rng(k)
         x = rng.uniform(0, 10, 900)
         truth = x + rng.laplace(0, 0.3 + 0.3 * x)
@@ -135,7 +136,7 @@ def test_numbers_cover_what_comes() -> None:
         rest = np.setdiff1d(np.arange(900), late)
         estimator = fit_estimator(truth[rest], x[rest], task="regression", features=frame.iloc[rest], metrics=["mae", "rmse"])
         inside.append([h.inside for h in hold(estimator, x[late], truth[late], frame.iloc[late]).values()])
-    assert np.all(np.mean(inside, axis=0) >= 0.75), np.mean(inside, axis=0)
+    assert np.all(np.sum(inside, axis=0) >= binom.ppf(0.01, 40, 0.95)), np.mean(inside, axis=0)
 
 
 def test_inputs_that_became_harder_lower_the_estimate_and_the_truth_alike(binary: Estimator) -> None:
@@ -170,7 +171,7 @@ def test_an_estimator_survives_a_file(binary: Estimator, multi: Estimator) -> No
     numbers = fit_estimator(value + rng.normal(0, 0.2 + 0.2 * value), value, task="regression", features=frame)
     for estimator, answers, features in ((binary, world(300, 1)[1], None), (multi, three(300, 1)[1], None), (numbers, value, frame)):
         text = json.dumps(estimator.to_dict())
-        assert len(text) < 400_000
+        assert len(text) < 800_000
         again = read_estimator(json.loads(text)).estimate(answers, features)
         now = estimator.estimate(answers, features)
         assert list(again) == list(now)

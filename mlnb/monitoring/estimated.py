@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['NUMBERS', 'MOST_ROWS', 'FEW_ROWS', 'Estimator', 'read_estimator', 'fit_estimator']
+__all__ = ['NUMBERS', 'MOST_ROWS', 'Estimator', 'read_estimator', 'fit_estimator']
 
 # %% ../../nbs/07fd_monitoring.estimated.ipynb #58c55ea3
 NUMBERS = ("mae", "rmse", "medae", "r2")  # metrics of regression that are estimated
@@ -127,14 +127,11 @@ def _numbers(e: Estimator, value: np.ndarray, features: pd.DataFrame | None, dra
     if len(value) > MOST_ROWS:
         some = np.sort(rng.choice(len(value), MOST_ROWS, replace=False))
         value, features = value[some], features.iloc[some] if features is not None else None
-    predicted = m.predicted(value, features)
-    found = drawn_errors(value, predicted, m.main, 60, rng, names).mean(axis=0)
-    shapes = m.replicates or (m.main,)
-    samples = np.concatenate([drawn_errors(value, predicted, shape, -(-draws // (2 * len(shapes))), rng, names) for shape in shapes])
+    found = drawn_errors(value, m.predicted(value, features), m.main, 60, rng, names).mean(axis=0)
+    each = -(-draws // (2 * max(len(m.replicates), 1)))
+    samples = np.concatenate([drawn_errors(value, predicted, shape, each, rng, names) for predicted, shape in m.ideas(value, features)])
     return dict(zip(names, found.tolist(), strict=True)), samples
 
-
-FEW_ROWS = 10_000  # rows of the reference below which the ranges of a regression are too narrow by what its error model does not know
 
 
 def _notes(e: Estimator, usable: np.ndarray) -> tuple[str, ...]:
@@ -142,8 +139,6 @@ def _notes(e: Estimator, usable: np.ndarray) -> tuple[str, ...]:
     notes = [f"{int((~usable).sum()):,} rows had no usable answer and are left out."] if not usable.all() else []
     if e.errors is not None and usable.sum() > MOST_ROWS:
         notes.append(f"Truths were drawn for a sample of {MOST_ROWS:,} rows.")
-    if e.errors is not None and e.rows < FEW_ROWS:
-        notes.append(f"What is known of the errors comes from {e.rows:,} rows: some nine in ten of such ranges hold what comes, not 95 of a hundred.")
     check = e.check.get(e.primary)
     if check and not check["low"] <= check["realised"] <= check["high"]:
         notes.append(f"On the reference itself {METRICS[e.primary].title} was {check['realised']:.4g} where {check['low']:.4g} to {check['high']:.4g} was expected.")

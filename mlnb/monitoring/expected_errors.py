@@ -5,8 +5,11 @@
 # %% ../../nbs/07fb_monitoring.expected_errors.ipynb #305eb873
 from __future__ import annotations
 
+import base64
+import itertools
 import json
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -21,8 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['EVEN', 'GROUPS', 'FEWEST', 'CUTS', 'LEVELS', 'ROUNDS', 'SETTINGS', 'Shape', 'fit_shape', 'encoders', 'ErrorModel',
-           'fit_errors', 'drawn_errors']
+__all__ = ['EVEN', 'GROUPS', 'FEWEST', 'CUTS', 'LEVELS', 'ROUNDS', 'SETTINGS', 'FEW_ROWS', 'Shape', 'fit_shape', 'encoders',
+           'ErrorModel', 'fit_errors', 'drawn_errors']
 
 # %% ../../nbs/07fb_monitoring.expected_errors.ipynb #49e35895
 EVEN = 65_536  # places that the factors of a group share, as many as there are numbers of 16 bits
@@ -122,11 +125,19 @@ def _matrix(value: np.ndarray, features: pd.DataFrame | None, columns: Mapping[s
             parts.append(np.where(codes < 0, np.nan, codes))
     return np.column_stack(parts).astype(np.float32)
 
+# %% ../../nbs/07fb_monitoring.expected_errors.ipynb #b71e04aa
+def _said(boosters: Iterable[str], scale: float, matrix: np.ndarray) -> Iterator[np.ndarray]:
+    "What several trees say of the absolute error; a text that is empty says the scale."
+    import xgboost as xgb
+
+    held = xgb.DMatrix(matrix)
+    for text in boosters:
+        booster = xgb.Booster({"nthread": 1})
+        if text:
+            booster.load_model(bytearray(text, "utf-8"))
+        yield booster.predict(held).astype(float) * scale if text else np.full(len(matrix), scale)
+
 # %% ../../nbs/07fb_monitoring.expected_errors.ipynb #c9e68693
-ROUNDS, SETTINGS = 60, {"objective": "reg:tweedie", "tweedie_variance_power": 1.6, "max_depth": 3, "eta": 0.1, "min_child_weight": 10, "subsample": 0.8,
-                        "nthread": 1, "verbosity": 0}
-
-
 @dataclass(frozen=True, eq=False)
 class ErrorModel:
     "How large errors are, and how they are distributed."
@@ -136,6 +147,7 @@ class ErrorModel:
     booster: str = field(repr=False)  # boosted trees in XGBoost's own JSON; empty when all errors are alike
     main: Shape = field(repr=False)
     replicates: tuple[Shape, ...] = field(repr=False)
+    boosters: tuple[str, ...] = field(default=(), repr=False)  # trees of each replicate; they share those above when there are none
 
     def predicted(
         self,
@@ -143,27 +155,49 @@ class ErrorModel:
         features: pd.DataFrame | None = None,  # of the same rows
     ) -> np.ndarray:  # sizes before they are corrected, shape (n,)
         "What the trees say of the absolute error."
-        matrix = _matrix(value, features, self.columns)
-        if not self.booster:
-            return np.full(len(value), self.scale)
-        import xgboost as xgb
+        return next(_said([self.booster], self.scale, _matrix(value, features, self.columns)))
 
-        booster = xgb.Booster({"nthread": 1})
-        booster.load_model(bytearray(self.booster, "utf-8"))
-        return booster.predict(xgb.DMatrix(matrix)).astype(float) * self.scale
+    def ideas(
+        self,
+        value: np.ndarray,  # predictions, shape (n,)
+        features: pd.DataFrame | None = None,  # of the same rows
+    ) -> Iterator[tuple[np.ndarray, Shape]]:  # sizes before they are corrected, shape (n,), and how they become errors
+        "What trees and shapes learned from resampled rows say."
+        matrix = _matrix(value, features, self.columns)
+        said = _said(self.boosters, self.scale, matrix) if self.boosters else itertools.repeat(next(_said([self.booster], self.scale, matrix)))
+        return zip(said, self.replicates or (self.main,), strict=False)  # the same trees again and again have no end
 
     def to_dict(self) -> dict[str, Any]:
         "Plain JSON types."
         return {"columns": {k: None if v is None else list(v) for k, v in self.columns.items()}, "scale": self.scale,
-                "booster": json.loads(self.booster) if self.booster else None, "main": self.main.to_dict(), "replicates": [r.to_dict() for r in self.replicates]}
+                "booster": json.loads(self.booster) if self.booster else None, "main": self.main.to_dict(), "replicates": [r.to_dict() for r in self.replicates],
+                "boosters": [base64.b64encode(zlib.compress(b.encode())).decode() for b in self.boosters]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ErrorModel:
         "What was kept."
         booster = json.dumps(data["booster"]) if data["booster"] else ""
-        return cls(data["columns"], float(data["scale"]), booster, Shape.from_dict(data["main"]), tuple(map(Shape.from_dict, data["replicates"])))
+        return cls(data["columns"], float(data["scale"]), booster, Shape.from_dict(data["main"]), tuple(map(Shape.from_dict, data["replicates"])),
+                   tuple(zlib.decompress(base64.b64decode(b)).decode() for b in data.get("boosters", ())))
+
+# %% ../../nbs/07fb_monitoring.expected_errors.ipynb #a3d9c6e2
+def _again(errors: np.ndarray, matrix: np.ndarray, scale: float, rng: np.random.Generator) -> tuple[Shape, str]:
+    "A shape and its trees from resampled rows: the trees from the rows that were drawn, the shape from draws of those that were not."
+    import xgboost as xgb
+
+    rows = rng.integers(0, len(errors), len(errors))
+    others = np.setdiff1d(np.arange(len(errors)), rows)
+    trees = _trees(matrix[rows], np.abs(errors[rows]) / scale, int(rng.integers(0, 2**31)))
+    seen = trees.predict(xgb.DMatrix(matrix[others])).astype(float) * scale
+    drawn = rng.integers(0, len(others), len(others))
+    return fit_shape(errors[others][drawn], seen[drawn]), trees.save_raw("json").decode()
 
 # %% ../../nbs/07fb_monitoring.expected_errors.ipynb #bcaeee64
+ROUNDS, SETTINGS = 60, {"objective": "reg:tweedie", "tweedie_variance_power": 1.6, "max_depth": 3, "eta": 0.1, "min_child_weight": 10, "subsample": 0.8,
+                        "nthread": 1, "verbosity": 0}
+FEW_ROWS = 10_000  # rows below which trees hang on the rows that they happened to be learned from: replicates have trees of their own
+
+
 def _trees(matrix: np.ndarray, sizes: np.ndarray, random_state: int) -> Any:
     import xgboost as xgb
 
@@ -174,7 +208,7 @@ def fit_errors(
     truth: np.ndarray,  # shape (n,)
     value: np.ndarray,  # predictions by a model that had not seen the rows, shape (n,)
     features: pd.DataFrame | None = None,  # of the same rows
-    replicates: int = 20,  # resampled shapes
+    replicates: int = 20,  # resampled shapes; of fewer than `FEW_ROWS` rows with trees of their own
     random_state: int = 0,  # seed
 ) -> tuple[ErrorModel, np.ndarray]:  # the model, and the predicted size for each row by trees that had not seen it
     "Learn how wrong predictions are."
@@ -192,11 +226,12 @@ def fit_errors(
         crossed[held] = _trees(matrix[~held], relative[~held], random_state).predict(xgb.DMatrix(matrix[held]))
     crossed *= scale
     booster = _trees(matrix, relative, random_state).save_raw("json").decode()
-    shapes = []
-    for _ in range(replicates):
-        rows = rng.integers(0, len(truth), len(truth))
-        shapes.append(fit_shape(errors[rows], crossed[rows]))
-    return ErrorModel(columns, scale, booster, fit_shape(errors, crossed), tuple(shapes)), crossed
+    main = fit_shape(errors, crossed)
+    if len(truth) < FEW_ROWS:
+        shapes, boosters = zip(*(_again(errors, matrix, scale, rng) for _ in range(replicates)), strict=True)
+        return ErrorModel(columns, scale, booster, main, shapes, boosters), crossed
+    drawn = (rng.integers(0, len(truth), len(truth)) for _ in range(replicates))
+    return ErrorModel(columns, scale, booster, main, tuple(fit_shape(errors[rows], crossed[rows]) for rows in drawn)), crossed
 
 # %% ../../nbs/07fb_monitoring.expected_errors.ipynb #99ff2fa9
 def drawn_errors(
