@@ -285,20 +285,40 @@ def alarm(day: int, subject: str = "income", severity: str = "critical") -> Aler
     return Alert("DRIFT-FEATURE", subject, severity, f"{subject} drifted", f"2026-03-{day:02}T00:00:00+00:00", f"2026-03-{day + 1:02}T00:00:00+00:00")
 
 
+class Slow:
+    """Takes a message when it is let, or after a while."""
+
+    name = "webhook"
+
+    def __init__(self, done: threading.Event, seconds: float = 20, longest: float = 0.0) -> None:
+        self.done, self.seconds, self.longest = done, seconds, longest
+        self.keys: list[str] = []
+
+    def send(self, message: dict[str, str]) -> None:
+        self.keys.append(message["key"])
+        self.done.wait(self.seconds)
+
+    def has(self, key: str) -> None: ...
+
+
+def test_a_slow_sink_gets_no_message_twice_and_all_of_them_in_some_turns(tmp_path: Path) -> None:
+    slow, all_ = Slow(threading.Event(), 0.1, 5.0), [Notice("raised", alarm(day), alarm(day).start) for day in range(1, 10)]
+    found = [deliver(tmp_path / JOURNAL, all_, [slow], "now", budget=0.25) for _ in range(9)]
+    assert slow.keys == [n.key for n in all_] and not found[-1].waiting and not any(turn.problems for turn in found) and len([t for t in found if t.sent]) > 1
+
+
 def test_a_dripping_sink_ends_with_the_budget_and_a_refused_message_blocks_no_other(tmp_path: Path) -> None:
-    class Drip:
-        name = "webhook"
-        held = threading.Event()
-
-        def send(self, message: object) -> None:
-            self.held.wait(20)
-
-        def has(self, key: str) -> None: ...
-
+    drip = Slow(threading.Event())
     both = [Notice("raised", alarm(day), alarm(day).start) for day in (1, 2)]
-    found = deliver(tmp_path / JOURNAL, both, [Drip(), FileSink(tmp_path / "f")], "now", budget=0.3)
-    Drip.held.set()
+    found = deliver(tmp_path / JOURNAL, both, [drip, FileSink(tmp_path / "f")], "now", budget=0.3)
     assert found.sent == {"file": 2} and found.waiting == {"webhook": 2} and "hangs" in found.problems[0]
+    assert "still at a message of an earlier turn" in deliver(tmp_path / JOURNAL, both, [drip], "now").problems[0] and len(drip.keys) == 1
+    drip.done.set()
+    for _ in range(100):
+        if not (found := deliver(tmp_path / JOURNAL, both, [drip], "now")).waiting:
+            break
+        threading.Event().wait(0.05)
+    assert not found.waiting and drip.keys == [n.key for n in both]
     with Hook(status=400) as hook:
         found = deliver(tmp_path / "other.jsonl", both, [WebhookSink(hook.url, "s3cret", pauses=())], "now")
         assert len(hook.keys) == 2 and found.waiting == {"webhook": 2} and hook.bodies[0]["token"] == "Bearer s3cret"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,7 +59,8 @@ class Journal:
             append_line(self.path, {"sink": sink, "state": state, "time": now, **more})
 
 # %% ../../nbs/07dh_monitoring.deliveries.ipynb #e2d54fa7
-BUDGET = 60.0  # seconds that all sinks together have
+BUDGET = 60.0  # seconds in which sinks begin messages
+_BUSY: dict[tuple[Path, str], threading.Thread] = {}  # sinks that are still at a message of an earlier turn
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,11 @@ class Delivery:
 
 
 def _send(sink: Sink, due: list[Notice], journal: Journal, states: Mapping[tuple[str, str], str], now: str, about: Mapping[str, Any],
-          taken: list[str], wrong: list[str]) -> None:
+          taken: list[str], wrong: list[str], over: threading.Event) -> None:
     "One sink's turn."
     for notice in due:
+        if over.is_set():
+            return
         key, state = notice.key, states.get((sink.name, notice.key))
         if state is not None and sink.has(key):  # it was taken, and we were killed before writing that down
             journal.add(sink.name, "sent", now, key=key, note="found there")
@@ -112,22 +116,28 @@ def deliver(
     sinks: Sequence[Sink],  # where it goes
     now: str,  # what time it is, ISO 8601 in UTC
     about: Mapping[str, Any] | None = None,  # more for each message, such as the name of the project
-    budget: float = BUDGET,  # seconds that all sinks together have
+    budget: float = BUDGET,  # seconds in which sinks begin messages
 ) -> Delivery:  # what became of it
-    "Send what was not sent yet. Never raises for a sink, and never waits longer than the budget."
-    journal = Journal(path)
+    "Send what was not sent yet. Never raises for a sink, and waits for no more than the message that a sink is at when the budget is over."
+    path = path.absolute()
+    journal, end, over = Journal(path), time.monotonic() + budget, threading.Event()
+    busy = [sink.name for sink in sinks if (path, sink.name) in _BUSY and _BUSY[path, sink.name].is_alive()]
     states = journal.states()
     due = {sink.name: _due(sink, notices, journal, states, now) for sink in sinks}
     taken: dict[str, list[str]] = {sink.name: [] for sink in sinks}
-    wrong: list[str] = []
-    threads = [threading.Thread(target=_send, args=(sink, due[sink.name], journal, states, now, about or {}, taken[sink.name], wrong), daemon=True)
-               for sink in sinks if due[sink.name]]
+    wrong: list[str] = [f"{name}: is still at a message of an earlier turn; its messages wait" for name in busy]
+    asked = [sink for sink in sinks if due[sink.name] and sink.name not in busy]
+    threads = [threading.Thread(target=_send, args=(sink, due[sink.name], journal, states, now, about or {}, taken[sink.name], wrong, over), daemon=True)
+               for sink in asked]
     for thread in threads:
         thread.start()
-    for thread, sink in zip(threads, [sink for sink in sinks if due[sink.name]], strict=True):
-        thread.join(budget)
+    for thread in threads:
+        thread.join(max(end - time.monotonic(), 0.0))
+    over.set()
+    for thread, sink in zip(threads, asked, strict=True):
+        thread.join(sink.longest if thread.is_alive() else 0.0)  # a process that ended now would not know whether the message was taken
         if thread.is_alive():
-            wrong.append(f"{sink.name}: hangs for more than {budget:g} s; its messages wait")
-            budget = 0.0
+            _BUSY[path, sink.name] = thread
+            wrong.append(f"{sink.name}: hangs for more than {budget + sink.longest:g} s; its messages wait")
     waiting = {name: len(notices) - len(taken[name]) for name, notices in due.items()}
     return Delivery({name: len(keys) for name, keys in taken.items() if keys}, {name: n for name, n in waiting.items() if n}, tuple(dict.fromkeys(wrong)))

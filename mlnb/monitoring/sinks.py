@@ -5,6 +5,7 @@
 # %% ../../nbs/07dg_monitoring.sinks.ipynb #b8fc1c98
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import json
@@ -44,6 +45,10 @@ class Sink(Protocol):
     def name(self) -> str:
         "What the deliveries call it: file, webhook or email."
 
+    @property
+    def longest(self) -> float:
+        "Seconds that a message usually takes at the most."
+
     def send(self, message: Mapping[str, Any]) -> None:
         "Deliver a message, a mapping with `key`, `title` and whatever else; raises `SinkError` when it was not taken."
 
@@ -75,6 +80,7 @@ class FileSink:
 
     path: Path  # the file
     name: str = "file"  # in the deliveries
+    longest: float = 5.0  # seconds that a message takes at the most
 
     def send(self, message: Mapping[str, Any]) -> None:
         "Append a message."
@@ -122,6 +128,9 @@ def _wire(host: str, port: int, timeout: float, implicit: bool) -> smtplib.SMTP:
     return smtplib.SMTP_SSL(host, port, timeout=timeout, context=ssl.create_default_context()) if implicit else smtplib.SMTP(host, port, timeout=timeout)
 
 
+_SHOWN = ("message", "response", "start", "end", "value", "threshold", "first", "evidence", "key")  # what a mail says of an alarm
+
+
 def _unsent(host: str, error: Exception) -> str:
     "What to say when a mail server did not take a mail."
     import smtplib
@@ -148,6 +157,11 @@ class WebhookSink:
     name: str = "webhook"  # in the deliveries
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)  # waits
 
+    @property
+    def longest(self) -> float:
+        "Seconds that a message takes at the most."
+        return self.timeout * (len(self.pauses) + 1) + sum(self.pauses)
+
     def has(self, key: str) -> None:
         "What a receiver took cannot be known from here; its key lets it drop a repetition."
 
@@ -170,13 +184,10 @@ class WebhookSink:
         kind: Any = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         headers = {"Content-Type": "application/json", "Idempotency-Key": _ascii(str(message["key"])), "User-Agent": "mlnb"}
         try:
-            wire = kind(parts.hostname, parts.port, timeout=self.timeout, **secure)
-            try:
+            with contextlib.closing(kind(parts.hostname, parts.port, timeout=self.timeout, **secure)) as wire:
                 wire.request("POST", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), json.dumps(message).encode(),
                              headers | ({"Authorization": f"Bearer {self.token}"} if self.token else {}))
                 status = wire.getresponse().status
-            finally:
-                wire.close()
         except ssl.SSLCertVerificationError as error:
             raise SinkError(_distrusted(f"the webhook at {parts.hostname}", error)) from None
         except (OSError, ValueError, http.client.HTTPException) as error:
@@ -202,6 +213,11 @@ class MailSink:
     name: str = "email"  # in the deliveries
     implicit: bool = False  # encrypted from the first byte, as on port 465 (RFC 8314), instead of STARTTLS
 
+    @property
+    def longest(self) -> float:
+        "Seconds that a message usually takes at the most: connecting, encrypting, and handing over."
+        return 3 * self.timeout
+
     def has(self, key: str) -> None:
         "What a server took cannot be known from here; the Message-ID lets mail programs drop a repetition."
 
@@ -212,11 +228,9 @@ class MailSink:
         made = EmailMessage()
         made["Subject"] = " ".join(f"{self.project}: {message.get('title', message['key'])}".split())[:180]
         made["From"], made["To"] = self.sender, ", ".join(self.to)
-        identity = hashlib.blake2b(f"{self.project}/{message['key']}".encode(), digest_size=16).hexdigest()
-        made["Message-ID"] = f"<{identity}@mlnb.invalid>"
+        made["Message-ID"] = f"<{hashlib.blake2b('/'.join((self.project, str(message['key']))).encode(), digest_size=16).hexdigest()}@mlnb.invalid>"
         made["Date"] = datetime.datetime.fromisoformat(str(message.get("sent") or message.get("end") or "1970-01-01T00:00:00+00:00"))
-        shown = ("message", "response", "start", "end", "value", "threshold", "first", "evidence", "key")
-        made.set_content("\n".join(f"{name}: {message[name]}" for name in shown if message.get(name) not in (None, "")) + "\n")
+        made.set_content("\n".join(f"{name}: {message[name]}" for name in _SHOWN if message.get(name) not in (None, "")) + "\n")
         return made
 
     def send(self, message: Mapping[str, Any]) -> None:
