@@ -21,6 +21,7 @@ from mlnb.monitoring.nulls import js_chance, ks_chance, score_chance, transport_
 from mlnb.monitoring.playbook import METHODS, find_method, grade
 from mlnb.monitoring.profile import profile
 from mlnb.monitoring.scan import count_numbers, count_values, find_edges
+from mlnb.monitoring.stream import StreamProfile
 from mlnb.monitoring.transport import spread, wasserstein
 
 # other measures: how far, and what chance gives
@@ -219,3 +220,36 @@ def test_values_that_floats_hardly_tell_apart_have_a_distance_that_is_a_number()
     tiny = pd.DataFrame({"x": np.arange(1, 201) * 5e-324})
     found = compare(tiny, tiny * 3).columns["x"]
     assert (found.wasserstein is None or np.isfinite(found.wasserstein)) and found.psi is not None
+
+
+# categories of more values than are listed
+
+
+def zips(levels: int, rows: int, seed: int, letter: str = "k") -> pd.DataFrame:
+    return pd.DataFrame({"zip": np.random.default_rng(seed).choice([f"{letter}{i}" for i in range(levels)], rows)})
+
+
+@pytest.mark.parametrize("way", ["tables", "profile", "stream"])
+@pytest.mark.parametrize(("levels", "rows", "batch"), [(300, 10_000, 3000), (200, 60_000, 20_000), (110, 20_000, 5000)])
+def test_values_that_are_all_new_are_seen_beyond_the_list(way: str, levels: int, rows: int, batch: int) -> None:
+    """The batch was not asked for the values that the reference lists; they were taken to be there, unlisted, as often as before."""
+    then, now = zips(levels, rows, 0), zips(levels, batch, 1, "new")
+    known, later = profile(then), now
+    if way == "stream":
+        stream = StreamProfile(known)
+        stream.update(now)
+        later = stream.profile()
+    found = compare(then if way == "tables" else known, later).columns["zip"]
+    assert found.severity == "critical" and found.psi > 0.5, found
+
+
+def test_a_value_that_takes_the_place_of_all_that_are_not_listed_is_seen() -> None:
+    then, now = zips(300, 10_000, 0), zips(300, 3000, 1)
+    listed = {value for value, _ in profile(then).columns["zip"].values}
+    assert compare(then, now.where(now["zip"].isin(listed), "one")).columns["zip"].severity == "critical"
+
+
+def test_values_that_came_on_the_list_by_luck_are_no_drift() -> None:
+    """Of 300 equally frequent values the hundred that are listed were lucky: 19 of 40 batches had p below 0.05."""
+    found = [compare(profile(zips(300, 10_000, 2 * k)), zips(300, 3000, 2 * k + 1)).columns["zip"] for k in range(40)]
+    assert sum(c.p < 0.05 for c in found) <= stats.binom.ppf(0.99, 40, 0.05) and all(c.severity == "none" for c in found)

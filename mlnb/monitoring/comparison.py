@@ -50,7 +50,7 @@ class ColumnDrift:
     missing_p: float | None = None  # probability that chance gives this change
     unread: int = 0  # values of the batch that could not be read as a number or date
     new_values: tuple[tuple[str, int], ...] = ()  # values the reference does not have, with their rows
-    new_share: float = 0.0  # share of present rows that hold them
+    new_share: float = 0.0  # share of present rows that are known to hold them
     new_p: float | None = None  # probability that values this frequent were missed by the reference; None where each bin has rows of it
     means: tuple[float | None, float | None] = (None, None)  # mean in the reference and in the batch (numbers only)
     importance: float | None = None  # weight of the feature in the model, as given
@@ -95,12 +95,32 @@ def aligned(
         return labels, np.array([p[group].sum() for group in bins]), np.array([q[group].sum() for group in bins])
     old, seen = dict(reference.values), dict(current.values)
     listed = [value for value, rows in old.items() if not reference.rest or rows >= LISTED]
-    if not reference.rest:
-        listed += [value for value in seen if value not in old]
-    then = [old.get(value, 0) for value in listed]
+    strange = {value: rows for value, rows in seen.items() if value not in old}
+    if reference.rest:  # what is so frequent in the batch that the reference cannot have had as many of it unlisted
+        strange = {value: rows for value, rows in strange.items()
+                   if rows >= LISTED and (rows - 2 * rows**0.5) * reference.present > reference.unlisted * current.present}
+    then = [_settled(old[value], reference, seen.get(value), current) for value in listed]
+    left = max(reference.present - sum(then), 0)
+    for _ in strange:
+        then.append(min(reference.unlisted, left) if reference.rest else 0)
+        left -= then[-1]
+    listed += strange
     now = _counts_of(listed, then, reference.present, current)
     rest = (reference.present - sum(then), current.present - sum(now))
     return (*listed, "all others"), np.array([*then, rest[0]]), np.array([*now, rest[1]])
+
+
+def _between(ends: list[str], first: int, last: int) -> str:
+    "A bin in words."
+    low, high = ends[first - 1] if first else "", ends[last] if last < len(ends) else ""
+    return f"{low} to {high}" if low and high else f"up to {high}" if high else f"above {low}" if low else "all"
+
+# %% ../../nbs/07ba_monitoring.comparison.ipynb #d15e0c77
+def _settled(rows: int, reference: ColumnProfile, there: int | None, current: ColumnProfile) -> int:
+    "Rows of the reference; of a value that came on its list by a narrow margin, and so perhaps by luck, fewer if that fits the batch."
+    if not reference.rest or rows >= reference.unlisted + 2 * reference.unlisted**0.5 or there is None and current.rest:
+        return rows
+    return int(min(rows, max(rows - 2 * rows**0.5, (there or 0) * reference.present / current.present)))
 
 
 def _counts_of(listed: list[str], then: list[int], present: int, current: ColumnProfile) -> list[int]:
@@ -114,12 +134,6 @@ def _counts_of(listed: list[str], then: list[int], present: int, current: Column
         left -= guess
         found.append(seen.get(value, guess))
     return found
-
-
-def _between(ends: list[str], first: int, last: int) -> str:
-    "A bin in words."
-    low, high = ends[first - 1] if first else "", ends[last] if last < len(ends) else ""
-    return f"{low} to {high}" if low and high else f"up to {high}" if high else f"above {low}" if low else "all"
 
 # %% ../../nbs/07ba_monitoring.comparison.ipynb #bd8c646e
 def compare_column(

@@ -243,6 +243,7 @@ def value_profile(
     kept = frequent[:FREQUENT] + [pair for pair in frequent[FREQUENT:] if pair[0] in wanted]
     left = next((n for value, n in frequent[FREQUENT:] if value not in wanted), 0)
     rest, registers = rows - missing - sum(n for _, n in kept), ""
+    kept += [(value, 0) for value in sorted(wanted - counted.keys()) if rest]  # to know that it does not occur is more than not to know
     if rest and marks is not None:
         marks = marks.copy()
         set_marks(marks, hash_values(pa.array(counted)))

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -255,7 +254,7 @@ def _names(first: Table | ParquetSource | Profile, second: Table | ParquetSource
 
 def _profiles(first: Table | ParquetSource | Profile, second: Table | ParquetSource | Profile, names: list[str],
               random_state: int) -> tuple[Profile, Profile]:
-    "Profiles of both sides on the same edges; two tables of their own are counted at the same time."
+    "Profiles of both sides on the same edges; the batch counts what the reference lists."
     known = first.columns if isinstance(first, Profile) else {}
     if isinstance(second, Profile) and not isinstance(first, Profile):
         known, asked = second.columns, plan(first, names, second.columns, random_state)
@@ -267,13 +266,10 @@ def _profiles(first: Table | ParquetSource | Profile, second: Table | ParquetSou
             return replace(side, columns={name: side.columns[name] for name in names})
         return Profile(side.rows, count(side, asked, distinct=False), side.name)
 
-    apart = isinstance(first, Table) and isinstance(second, Table) and first.expr.get_backend() is not second.expr.get_backend()
-    if apart:
-        with ThreadPoolExecutor(2) as pool:
-            then, now = pool.map(counted, (first, second))
-    else:
-        then, now = counted(first), counted(second)
-    return then, now
+    then = counted(first)
+    listed_ = {name: tuple(value for value, _ in c.values) for name, c in then.columns.items() if c.rest}  # the batch has to know them, however rare they are there
+    asked = {name: replace(question, values=listed_.get(name, question.values)) for name, question in asked.items()}
+    return then, counted(second)
 
 # %% ../../nbs/07b_monitoring.drift.ipynb #ea650785
 def _rows(side: Table | ParquetSource | Profile, given: object, engine: str) -> Table | Profile:
