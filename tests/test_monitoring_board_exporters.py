@@ -198,7 +198,7 @@ def queries(name: str) -> list[str]:
     made = grafana_dashboard(name, limits)
     asked = [target["expr"] for panel in made["panels"] for target in panel.get("targets", ())]
     asked += [variable["definition"] for variable in made["templating"]["list"] if variable["type"] == "query"]
-    return asked + [rule["expr"] for group in alert_rules(name, limits, ["f1"])["groups"] for rule in group["rules"]]
+    return asked + [rule["expr"] for group in alert_rules(name, limits)["groups"] for rule in group["rules"]]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -252,7 +252,7 @@ def test_two_projects_have_two_dashboards() -> None:
     assert grafana_dashboard("a")["uid"] != grafana_dashboard("b")["uid"] and grafana_dashboard("a") == grafana_dashboard("a")
 
 
-def test_rules_hold_the_limits_of_the_record(project: Project, tmp_path: Path) -> None:
+def test_rules_on_the_service_and_lines_hold_the_limits_of_the_record(project: Project, tmp_path: Path) -> None:
     record = project.path / "records" / "monitoring.yaml"
     record.parent.mkdir(exist_ok=True)
     record.write_text("monitoring:\n  model_performance:\n    metrics: [{name: roc_auc, threshold: 0.77}, {name: rmse, threshold: 4},\n"
@@ -261,22 +261,23 @@ def test_rules_hold_the_limits_of_the_record(project: Project, tmp_path: Path) -
     read = YAML(typ="safe").load(write_rules(project, tmp_path / "rules.yml").read_text())
     rules = [rule for group in read["groups"] for rule in group["rules"]]
     said = {rule["alert"]: rule["expr"] for rule in rules}
-    for alert, words in (("MlnbFeatureDrift", "> 0.17 and"), ("MlnbPredictionDrift", "> 0.33"), ("MlnbErrorRate", "> 0.07"), ("MlnbLatency", "> 0.125"),
-                         ("MlnbMonitorStopped", "> 259200")):
+    for alert, words in (("MlnbErrorRate", "> 0.07"), ("MlnbLatency", "> 0.125"), ("MlnbMonitorStopped", "> 259200")):
         assert words in said[alert]
-    performance = [rule["expr"] for rule in rules if rule["alert"] == "MlnbPerformance"]
-    assert any('"roc_auc"' in expr and expr.endswith("< 0.77") for expr in performance) and any('"rmse"' in expr and expr.endswith("> 4") for expr in performance)
+    assert len(said) == len(rules)
     assert all(set(rule) == {"alert", "expr", "for", "labels", "annotations"} and rule["labels"]["severity"] for rule in rules)
     lines = {panel["title"]: panel["fieldConfig"]["defaults"].get("thresholds", {}).get("steps", [{}])[-1].get("value")
              for panel in json.loads(write_grafana(project, tmp_path / "g.json").read_text())["panels"] if panel["type"] == "timeseries"}
     assert (lines["Latency"], lines["Share of failed requests"], lines["Divergence of the predictions"]) == (0.125, 0.07, 0.33)
+    assert lines["Population stability index, the ten furthest"] == 0.17
+    index = next(panel for panel in grafana_dashboard(limits=Limits(measure="ks"))["panels"] if panel["title"].startswith("Population"))
+    assert "thresholds" not in index["fieldConfig"]["defaults"]  # no line of PSI where another measure decides
 
 
 def test_rules_are_yaml_whatever_the_name(tmp_path: Path) -> None:
     from mlnb.monitoring.alert_rules import _yaml
 
     for name in NAMES:
-        made = alert_rules(name, Limits(metrics={'f"1': 0.5}))
+        made = alert_rules(name, Limits(latency={"alert_threshold_ms": 250.0}))
         assert YAML(typ="safe").load(_yaml(made)) == made
 
 

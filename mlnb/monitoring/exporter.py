@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -47,6 +48,9 @@ METRICS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "mlnb_windows_waiting": ("Windows that wait for labels", ()),
     "mlnb_labels_share": ("Share of rows with labels in the latest window that has any", ()),
     "mlnb_alert_firing": ("An alarm that goes on", ("code", "subject", "severity", "acknowledged")),
+    "mlnb_alert_value": ("What the alarm measured in its latest window, in the unit of its message", ("code", "subject")),
+    "mlnb_alert_limit": ("What that is held against", ("code", "subject")),
+    "mlnb_alert_response": ("What to do about the alarm, as a label", ("code", "subject", "response")),
     "mlnb_alerts": ("Alarms that go on, by severity", ("severity",)),
 }
 
@@ -116,7 +120,13 @@ def _alarms(b: Board) -> Iterator[tuple[str, str]]:
     for severity in ("warning", "critical"):
         yield _sample("mlnb_alerts", sum(e.latest.severity == severity for e in going), project=b.name, severity=severity)
     for e in going:
-        yield _sample("mlnb_alert_firing", 1, project=b.name, code=e.code, subject=e.subject, severity=e.latest.severity, acknowledged=str(not e.open).lower())
+        which = {"project": b.name, "code": e.code, "subject": e.subject}
+        yield _sample("mlnb_alert_firing", 1, **which, severity=e.latest.severity, acknowledged=str(not e.open).lower())
+        for name, value in (("mlnb_alert_value", e.latest.value), ("mlnb_alert_limit", e.latest.threshold)):
+            if isinstance(value, (int, float)) and math.isfinite(value):
+                yield _sample(name, value, **which)
+        if e.latest.response:
+            yield _sample("mlnb_alert_response", 1, **which, response=e.latest.response)
     last: Window = b.windows[-1]
     yield _sample("mlnb_window_rows", last.rows, project=b.name)
     yield _sample("mlnb_windows_waiting", sum(w.status == "waiting" for w in b.windows), project=b.name)

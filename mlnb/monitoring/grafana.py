@@ -100,9 +100,10 @@ def _inputs(limits: Limits) -> list[dict[str, Any]]:
                 "thresholds": _steps((None, PALETTE["green"]), (1, PALETTE["yellow"]), (2, PALETTE["red"]))},
                options={"showValue": "auto", "mergeValues": True, "rowHeight": 0.9, "legend": {"showLegend": False}}),
         _panel("timeseries", "Population stability index, the ten furthest", 12, 8, _queries((f"topk(10, mlnb_drift_psi{{{_HERE}}})", "{{feature}}")),
-               defaults=_line("short", limits.psi_critical)),
-        _panel("timeseries", "Divergence of the predictions", 6, 8, _queries((f"mlnb_prediction_kl{{{_HERE}}}", "KL")), "From those at training time, nats.",
-               _line("short", limits.kl)),
+               "Beyond the line an alarm rings, for a watched feature and beyond chance." if limits.measure == "psi" else "Another measure decides here.",
+               _line("short", limits.alert if limits.measure == "psi" else None)),
+        _panel("timeseries", "Divergence of the predictions", 6, 8, _queries((f"mlnb_prediction_kl{{{_HERE}}}", "KL")),
+               "From those at training time, nats; rings beyond chance only.", _line("short", limits.kl)),
         _panel("timeseries", "Mean prediction and proxies", 6, 8, _queries((f"mlnb_prediction_mean{{{_HERE}}}", "mean prediction"),
                                                                            (f"mlnb_proxy_value{{{_HERE}}}", "{{proxy}}")), defaults=_line())]
 
