@@ -128,15 +128,22 @@ def leaks_command(
 # %% ../nbs/12ce_cli_data.ipynb #f64dfe27
 def _drift_lines(report: DriftReport, top: int) -> Iterator[str]:
     "The columns that matter or moved most, then the findings."
+    from mlnb.core.errors import listed
+    from mlnb.monitoring.playbook import response
+
     yield f"{report.reference.rows:,} rows against {report.current.rows:,}"
     yield ""
     yield f"{'column':<32}{'PSI':>8}{'KS':>8}{'JS':>8}{'way':>8}  severity"
-    for name, column in list(report.columns.items())[:top]:
+    for name in report.lost[:top]:
+        yield f"{name[:31]:<32}{'–':>8}{'–':>8}{'–':>8}{'–':>8}  critical"
+    for name, column in list(report.columns.items())[:max(top - len(report.lost), 0)]:
         numbers = (f"{value:8.3f}" if value is not None else f"{'–':>8}" for value in (column.psi, column.ks, column.js, column.wasserstein))
         yield f"{name[:31]:<32}{''.join(numbers)}  {column.severity}"
-    if len(report.columns) > top:
-        yield f"… and {len(report.columns) - top} more columns (--top)"
+    if (more := len(report.columns) + len(report.lost) - top) > 0:
+        yield f"… and {more} more columns (--top)"
     yield ""
+    if report.lost:
+        yield from wrapped(f"{listed(report.lost, 5)}: missing from the batch → {response('prediction')}")
     for name in report.drifted:
         yield from wrapped(f"{name}: {report.columns[name].why}")
     yield ""

@@ -22,7 +22,8 @@ from mlnb.monitoring.column import merge_columns
 from mlnb.monitoring.comparison import ColumnDrift, aligned, compare_column
 from mlnb.monitoring.divergence import chi_square, jensen_shannon, kl, ks, psi
 from mlnb.monitoring.drift import compare
-from mlnb.monitoring.playbook import concept, grade
+from mlnb.monitoring.drift_view import columns_html
+from mlnb.monitoring.playbook import concept, grade, response
 from mlnb.monitoring.profile import profile
 from mlnb.monitoring.scan import count_numbers, count_values, find_edges
 
@@ -390,6 +391,11 @@ def test_absent_and_extra_columns(churn):
     assert report.absent == ("age",) and report.extra == ("surprise",)
     found = report.findings.get("DRIFT-FEATURE")
     assert found.status is Status.FAIL and "age" in found.columns and "missing from the batch: age" in found.message
+    assert found.fix.startswith(f"age: {response('prediction')}; what drifted: ")  # as the monitor's alarm says
+    assert compare(before, before.drop(columns="age")).findings.get("DRIFT-FEATURE").fix == f"age: {response('prediction')}"
+    table = columns_html(report.columns, report.lost)
+    assert table.index(">age<") < min(table.index(f">{name}<") for name in report.columns) and table in report._repr_html_()
+    assert "missing: age" in repr(report) and "No column drifted" not in columns_html({}, ["age"])
 
 
 def test_a_batch_without_labels_is_no_failure(churn):

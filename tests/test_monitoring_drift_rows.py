@@ -293,3 +293,8 @@ def test_the_command_takes_its_options(sides, tmp_path):
         assert CliRunner().invoke(app, ["drift", *files, *words]).exit_code == 2
     shown = CliRunner().invoke(app, ["drift", *files, "--multivariate", "--top", "3"])
     assert shown.exit_code == 0 and "more columns" in shown.stdout and "all columns together" in shown.stdout
+    sides[2].drop(columns="d").to_csv(files[1], index=False)
+    lines = CliRunner().invoke(app, ["drift", *files, "--top", "3"]).stdout.splitlines()
+    head = next(i for i, line in enumerate(lines) if line.startswith("column"))
+    assert lines[head + 1].split() == ["d", "–", "–", "–", "–", "critical"] and lines[head + 4].startswith("… and")
+    assert any(line.startswith("d: missing from the batch → ") for line in lines)

@@ -54,6 +54,7 @@ class DriftReport:
 
     multivariate = property(lambda self: self.rows and self.rows.multivariate, doc="All columns together; None where rows were not looked at.")
     segments = property(lambda self: self.rows and self.rows.segments, doc="Segments that grew or shrank; None where rows were not looked at.")
+    lost = property(lambda self: [name for name in self.absent if self.reference.role(name) == "feature"], doc="Features that the batch lacks.")
     harm = property(lambda self: self.rows and self.rows.harm, doc="What drift is expected to cost; None where that cannot be said.")
 
     @cached_property
@@ -85,9 +86,8 @@ class DriftReport:
         return plot_column(name, self.reference.columns[name], self.current.columns[name])
 
     def __repr__(self) -> str:
-        named = f": {listed(self.drifted, 5)}" if self.drifted else ""
-        return (f"DriftReport({self.current.rows:,} rows against {self.reference.rows:,}: {len(self.drifted)} of {len(self.columns)} "
-                f"columns drifted{named})")
+        named = (f": {listed(self.drifted, 5)}" if self.drifted else "") + (f"; missing: {listed(self.lost, 5)}" if self.lost else "")
+        return f"DriftReport({self.current.rows:,} rows against {self.reference.rows:,}: {len(self.drifted)} of {len(self.columns)} columns drifted{named})"
 
     def _repr_html_(self) -> str:
         return _html(self)
@@ -105,12 +105,10 @@ def _findings(report: DriftReport) -> Findings:
 
 def _features(report: DriftReport, features: Mapping[str, ColumnDrift]) -> Finding:
     "DRIFT-FEATURE."
-    rows = min(report.current.rows, report.reference.rows)
-    lost = [name for name in report.absent if report.reference.role(name) == "feature"]
+    rows, lost = min(report.current.rows, report.reference.rows), report.lost
     if rows < FEWEST and not lost:
         return finding("DRIFT-FEATURE", Status.NOT_CHECKED, report.notes[0])
-    critical = [name for name, c in features.items() if c.severity == "critical"]
-    warning = [name for name, c in features.items() if c.severity == "warning"]
+    critical, warning = ([name for name, c in features.items() if c.severity == severity] for severity in ("critical", "warning"))
     compared = {name: c.psi for name, c in features.items() if c.psi is not None}
     worst = max(compared, key=lambda name: compared[name], default=None)
     parts = [f"missing from the batch: {listed(lost, 5)}"] if lost else []
@@ -126,7 +124,9 @@ def _features(report: DriftReport, features: Mapping[str, ColumnDrift]) -> Findi
                 "method": report.method, **({"all columns together": together.why} if together else {}),
                 "rows": {"reference": report.reference.rows, "current": report.current.rows}}
     parts += [report.harm.why.rstrip(".")] if report.harm and parts else []
-    fix = {"fix": response("critical" if critical else "feature")} if status in (Status.FAIL, Status.WARN) and not lost else {}
+    answers = [f"{listed(lost, 5)}: {response('prediction')}"] if lost else []
+    answers += [response("critical" if critical else "feature")] if critical or warning or together else []
+    fix = {"fix": "; what drifted: ".join(answers)} if answers else {}
     said = f"{len(critical + warning)} of {len(features)} features drifted; {'; '.join(parts)}." if parts else calm
     return finding("DRIFT-FEATURE", status, said,
                    value=compared[worst] if worst else None, threshold=DRIFT_LIMITS["psi_critical" if critical else "psi_warning"],
@@ -168,14 +168,14 @@ def _html(report: DriftReport) -> Raw:
     "Verdict, findings, picture and table."
     critical = sum(c.severity == "critical" for c in report.columns.values())
     note = (f"{report.current.rows:,} rows against {report.reference.rows:,} of the reference; {len(report.drifted)} columns drifted, "
-            f"{critical} of them critically")
+            f"{critical} of them critically" + (f"; missing: {listed(report.lost, 5)}" if report.lost else ""))
     said = "".join(f'<div style="margin:4px 0">• {esc(text)}</div>' for text in report.notes)
     image = figure_img(report.plot(), "The measure that decides, of each column, against its limits and against chance")
     pictures = "".join(figure_img(report.plot_column(name), f"{name} in the reference and in the batch")
                        for name in report.drifted[:6] if report.columns[name].psi is not None)
     more = details("How the drifted columns are distributed", pictures) if pictures else ""
     looked = Raw(str(report.rows._repr_html_())) if report.rows else ""
-    return panel("Drift", findings_html(report.findings) + said + image + columns_html(report.columns) + more + looked, note)
+    return panel("Drift", findings_html(report.findings) + said + image + columns_html(report.columns, report.lost) + more + looked, note)
 
 # %% ../../nbs/07b_monitoring.drift.ipynb #30ea37b3
 def compare(

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,7 @@ from ..core.render import PALETTE, Raw, badge, details, esc, figure, legend
 from ..core.render import table as html_table
 from .column import NUMERIC, ColumnProfile, even_cells, few_values
 from .comparison import ColumnDrift
-from .playbook import METHODS, Method
+from .playbook import METHODS, Method, response
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -127,13 +127,16 @@ HEADS = ("verdict", "column", "PSI", "by chance", "KS", "JS", "KL", "way", "miss
 
 def columns_html(
     columns: Mapping[str, ColumnDrift],  # what was found, in the order to show
+    lost: Sequence[str] = (),  # features that the batch lacks
 ) -> Raw:  # HTML
     "Measures and verdicts as a table."
+    gone = Raw(f'missing from the batch<div style="opacity:.85">→ {esc(response("prediction"))}</div>')
+    first_of_all = [(badge(Status.FAIL, "critical"), name, *[None] * 6, "no column", gone) for name in lost]
     rows = {name: (badge(STATUS[c.severity], {"none": "calm", "not_compared": "not compared"}.get(c.severity, c.severity)),
                    name if c.role == "feature" else f"{name} ({c.role})", _round(c.psi), _round(c.psi_limit), _round(c.ks), _round(c.js),
                    _round(c.kl), _round(c.wasserstein), _change(c), Raw(f'<div style="min-width:140px;max-width:320px">{esc(c.why)}{_means(c)}{_response(c)}</div>'))
             for name, c in columns.items()}
-    loud = [row for name, row in rows.items() if columns[name].severity in ("warning", "critical")]
+    loud = [*first_of_all, *(row for name, row in rows.items() if columns[name].severity in ("warning", "critical"))]
     calm = [row for name, row in rows.items() if columns[name].severity not in ("warning", "critical")]
     first = html_table(loud, HEADS) if loud else Raw('<div style="margin:4px 0">No column drifted.</div>')
     return Raw(first + (details(f"{len(calm)} columns without drift", html_table(calm, HEADS)) if calm else ""))
