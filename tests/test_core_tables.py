@@ -253,3 +253,9 @@ def test_spans_of_time_of_a_database_and_of_files_in_several_units(tmp_path: Pat
         pq.write_table(pa.table({"waited": pa.array([1, 2], pa.duration(unit))}), tmp_path / f"{unit}.parquet")
     with pytest.raises(InputError, match=r"times of waited in different units\. Write them with one"):
         open_table(str(tmp_path / "*.parquet"))
+
+
+@pytest.mark.parametrize("cells", [["inf"] * 4, ["inf", "-inf", "Infinity", "nan"], ["-inf", "", "inf", "inf"]])
+def test_a_column_of_nothing_but_infinity_is_no_date(cells: list[str], tmp_path: Path) -> None:
+    table = open_table(write(tmp_path / "i.csv", "a,b\n" + "".join(f"{cell},{i}\n" for i, cell in enumerate(cells))))
+    assert len(table.expr.to_pandas()) == 4 and table.kinds["a"] in ("numeric", "constant")

@@ -82,15 +82,15 @@ def _head(file: str) -> str:
         return head[: error.start].decode("utf-8-sig")
 
 # %% ../../nbs/00haa_core.csv_text.ipynb #e351b416
-_ANSWERS = {"yes", "no", "t", "f"}
+_ANSWERS, _INFINITE = {"yes", "no", "t", "f"}, {"inf", "-inf", "+inf", "infinity", "-infinity"}
 
 
 def csv_words(
     file: str,  # a CSV file, perhaps compressed
     columns: Sequence[str],  # its names
     delimiter: str,  # what stands between values
-) -> list[str]:  # columns that answer with words, by the first rows
-    "The columns that hold yes and no as words."
+) -> list[str]:  # columns that answer with words or hold nothing but infinity, by the first rows
+    "The columns that an engine misreads: yes and no as words, and infinity, which passes for a date."
     rows = csv.reader(io.StringIO(_head(file), newline=""), delimiter=delimiter)
     seen: list[set[str]] = [set() for _ in columns]
     try:
@@ -100,7 +100,7 @@ def csv_words(
                 words.add(value.strip().lower())
     except (csv.Error, StopIteration):  # what is wrong is said when the file is read
         pass
-    return [name for name, words in zip(columns, seen, strict=True) if words & _ANSWERS]
+    return [name for name, words in zip(columns, seen, strict=True) if words & _ANSWERS or words & _INFINITE and not words - _INFINITE - {"", "nan"}]
 
 # %% ../../nbs/00haa_core.csv_text.ipynb #28421d92
 SEARCHED = 1 << 28  # characters of a file that are searched
