@@ -514,3 +514,14 @@ def test_what_is_asked_of_rows_is_not_ignored(more, words):
     frame = pd.DataFrame({"x": np.arange(100.0), "customer": np.arange(100) % 40})
     with pytest.raises(InputError, match=words):
         compare(frame, frame, **more)
+
+
+@pytest.mark.parametrize(("wrong", "words"), [
+    ({"method": "KS-test", "alert_threshold": 5}, "above 0 and below 1, where the measure ends"), ({"method": "JS-divergence", "alert_threshold": 1.0}, "below 1"),
+    ({"alert_threshold": "0.2"}, "is a number above 0"), ({"method": None}, "no method None"), ({"alpha": "x"}, "alpha 'x'"), ({"kl_limit": -1}, "kl_limit -1"),
+    ({"kl_limit": float("nan")}, "kl_limit nan"), ({"random_state": "x"}, "random_state 'x'"), ({"importance": {"a": "much"}}, "found a: 'much'")])
+def test_arguments_that_mean_nothing_are_refused(wrong, words):
+    frame = pd.DataFrame({"a": np.arange(300.0) % 7})
+    with pytest.raises(InputError, match=words):
+        compare(frame, frame, **wrong)
+    assert compare(frame, frame, random_state=np.int64(3), alpha=np.float32(0.05), importance={"a": np.float64(1)}).columns

@@ -21,7 +21,7 @@ from .comparison import ColumnDrift, compare_column
 from .drift_rows import RowDrift, look_at_rows
 from .drift_view import columns_html, plot_column, plot_columns
 from .looks import ALPHA, level_left
-from .playbook import FEWEST, Measured, concept, find_method, grade, notes_on, response
+from .playbook import FEWEST, Measured, _refuse, concept, find_method, grade, notes_on, response
 from .parquet import ParquetSource
 from .profile import Profile, open_rows
 from .scan import count, plan
@@ -201,8 +201,7 @@ def compare(
     engine: str = "duckdb",  # where files are read: "duckdb", "spark", or the URL of an Ibis backend
 ) -> DriftReport:  # measures, verdicts and findings
     "Compare a batch with the reference."
-    if epsilon is not None and not 0 < epsilon < 0.1 or not 0 < alpha < 1:
-        raise InputError(f"epsilon is {epsilon!r} and alpha {alpha!r}. Allowed are 0 < epsilon < 0.1 and 0 < alpha < 1.")
+    _refuse(epsilon, alpha, kl_limit, random_state, importance or {})
     if (entity or metric) and not multivariate:
         raise InputError(f"{entity or metric!r} is asked of rows, and only columns are compared. Add multivariate=True (--multivariate), or leave it out.")
     first, second = _side(reference, engine), _side(current, engine)

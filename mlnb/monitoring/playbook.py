@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from numbers import Real
 
 from ..core import catalog
 from ..core.checks import finding
@@ -62,14 +63,26 @@ def find_method(
 ) -> Method:  # with its limits
     "The measure that a configuration names."
     known = {key.casefold().split("-")[0]: method for key, method in METHODS.items()}
-    found = known.get(name.strip().casefold().replace("_", "-").replace(" ", "-").split("-")[0])
+    found = known.get(str(name).strip().casefold().replace("_", "-").replace(" ", "-").split("-")[0])
     if found is None:
         raise InputError(f"There is no method {name!r} for drift; there are {listed(METHODS)}.{did_you_mean(name, METHODS)}")
     if alert is None:
         return found
-    if not 0 < alert < float("inf"):
-        raise InputError(f"An alert threshold is a number above 0, such as {found.alert:g} for {found.title}; it is {alert!r}.")
+    most = float("inf") if found.key == "psi" else 1.0
+    if not isinstance(alert, Real) or not 0 < alert < most:
+        ends = "above 0" if found.key == "psi" else "above 0 and below 1, where the measure ends"
+        raise InputError(f"An alert threshold is a number {ends}, such as {found.alert:g} for {found.title}; it is {alert!r}.")
     return replace(found, alert=alert, warning=min(found.warning, alert), critical=max(found.critical, alert))
+
+# %% ../../nbs/07bb_monitoring.playbook.ipynb #f1d94b2e
+def _refuse(epsilon: float | None, alpha: float, kl_limit: float, random_state: int, importance: Mapping[str, object]) -> None:
+    "Raise `InputError` for arguments that mean nothing."
+    if odd := [f"{name}: {weight!r}" for name, weight in importance.items() if not isinstance(weight, Real)]:
+        raise InputError(f"Importances are numbers by column; found {listed(odd)}.")
+    numeric = all(isinstance(number, Real) for number in (0 if epsilon is None else epsilon, alpha, kl_limit, random_state))
+    if not numeric or epsilon is not None and not 0 < epsilon < 0.1 or not 0 < alpha < 1 or not 0 < kl_limit < float("inf"):
+        raise InputError(f"epsilon is {epsilon!r}, alpha {alpha!r}, kl_limit {kl_limit!r} and random_state {random_state!r}. Allowed are 0 < epsilon < 0.1, 0 < alpha < 1, "
+                         "a kl_limit above 0, and a whole number.")
 
 # %% ../../nbs/07bb_monitoring.playbook.ipynb #87a64237
 def grade(
