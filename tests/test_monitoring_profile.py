@@ -298,6 +298,20 @@ def test_another_engine_gives_the_same_numbers(monkeypatch, tmp_path):
     assert dict(first.columns["plan"].values) == dict(second.columns["plan"].values)
 
 
+def test_an_engine_without_a_hash_gives_the_same_sample_each_time(monkeypatch, tmp_path):
+    import ibis
+
+    monkeypatch.setattr(scan, "IN_MEMORY", 0)
+    monkeypatch.setattr(scan, "SAMPLE", 800)
+    data = frame()[["normal", "plan"]]
+    with contextlib.closing(sqlite3.connect(tmp_path / "t.sqlite")) as plain:
+        data.to_sql("t", plain, index=False)
+    table = ibis.sqlite.connect(tmp_path / "t.sqlite").table("t")
+    first, again, other = (profile(table, random_state=seed, distinct=False).columns["normal"] for seed in (1, 1, 2))
+    assert first == again and first.edges != other.edges
+    assert max(first.counts) < 2 * min(first.counts)
+
+
 @pytest.mark.parametrize("dialect", ["databricks", "bigquery", "snowflake"])
 def test_the_query_compiles_for_engines_that_are_not_here(dialect):
     import ibis

@@ -7,21 +7,27 @@ import shutil
 from pathlib import Path
 
 import ibis
+import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 import pytest
 import sqlglot
+from ibis.expr.operations import InMemoryTable
+from ibis.expr.types import core
 from sqlglot import exp
 from typer.testing import CliRunner
 
 from mlnb.cli import app
 from mlnb.core.tables import Table, open_table
-from mlnb.monitoring import scan
+from mlnb.data import quality
+from mlnb.monitoring import same_rows, scan
 from mlnb.monitoring.counters import Question
 from mlnb.monitoring.distinct import REGISTERS
 from mlnb.monitoring.drift import compare
 from mlnb.monitoring.engine import number_query, register_query, value_query
+from mlnb.monitoring.paired_rows import pair_rows
 from mlnb.monitoring.profile import Profile, profile
+from mlnb.monitoring.same_rows import sample_rows
 
 
 def frame(seed: int, shift: float = 0.0, rows: int = 1500) -> pd.DataFrame:
@@ -121,6 +127,65 @@ def test_edges_taken_on_spark_are_used_by_both(sides, monkeypatch) -> None:
     same(duck.segments["basic"], spark.segments["basic"])
 
 
+# large tables, of which a sample is taken
+
+
+@pytest.fixture(scope="module")
+def large(spark, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two sides of more rows than edges are taken from, as Parquet files, one of them in two parts, and as CSV."""
+    folder: Path = tmp_path_factory.mktemp("large")
+    for name, seed, shift in (("then", 3, 0.0), ("now", 4, 0.3)):  # the shift is a warning
+        made = frame(seed, shift, rows=24_000)[["usage", "tickets", "plan"]]
+        made.to_csv(folder / f"{name}.csv", index=False)
+        for part, rows in (("a", made[:14_000]), ("b", made[14_000:])):
+            rows.to_parquet(folder / f"{name} {part}.parquet")
+    return folder
+
+
+@pytest.mark.parametrize("kind", [" *.parquet", ".csv"])
+def test_drift_of_large_files_without_a_saved_profile_is_the_same(large, kind, monkeypatch) -> None:
+    monkeypatch.setattr(scan, "IN_MEMORY", 0)  # 24,000 rows, of which 20,000 are drawn
+    then, now = (str(large / f"{name}{kind}") for name in ("then", "now"))
+    assert profile(then, columns=["usage"], distinct=False).columns["usage"].edges != profile(
+        then, columns=["usage"], distinct=False, random_state=1).columns["usage"].edges  # a sample indeed
+    duck, spark = (compare(then, now, engine=engine).to_dict() for engine in ("duckdb", "spark"))
+    assert duck["summary"] == spark["summary"] and [f["message"] for f in duck["findings"]] == [f["message"] for f in spark["findings"]]
+    assert list(duck["columns"]) == list(spark["columns"])
+    for name, c in duck["columns"].items():
+        for measure, value in c.items():
+            assert spark["columns"][name][measure] == (pytest.approx(value) if isinstance(value, (float, list)) else value), (name, measure)
+
+
+def test_the_command_takes_large_files_on_spark(large, monkeypatch) -> None:
+    monkeypatch.setattr(scan, "IN_MEMORY", 0)
+    found = CliRunner().invoke(app, ["drift", str(large / "then a.parquet"), str(large / "now a.parquet"), "--engine", "spark", "--json"])
+    assert found.exit_code == 0 and json.loads(found.stdout)["columns"]["usage"]["severity"] == "warning", found.output
+
+
+def test_rows_of_both_sides_are_the_same(large) -> None:
+    duck, spark = (pair_rows(*(open_table(str(large / f"{name} *.parquet"), engine=engine) for name in ("then", "now"))) for engine in ("duckdb", "spark"))
+    assert duck.sizes == spark.sizes == (10_000, 10_000)
+    np.testing.assert_array_equal(duck.x, spark.x)
+    np.testing.assert_array_equal(duck.place, spark.place)
+
+
+def test_a_large_table_of_spark_gives_the_same_sample_whatever_the_order(large, spark, monkeypatch) -> None:
+    monkeypatch.setattr(scan, "IN_MEMORY", 0)
+    monkeypatch.setattr(scan, "SAMPLE", 2000)
+    table = open_table(str(large / "then *.parquet"), engine="spark").expr
+    turned = table.order_by(ibis.desc("usage"))
+    first, again, other = (profile(Table(t, "t"), columns=["usage", "plan"], distinct=False, random_state=seed).columns["usage"]
+                           for t, seed in ((table, 0), (turned, 0), (table, 1)))
+    assert first.edges == again.edges != other.edges and max(first.counts) < 2 * min(first.counts)
+    drawn = sample_rows(table.select("plan"), 0.1).to_pandas()["plan"].value_counts(dropna=False)  # four values: none is left out, none taken whole
+    whole = frame(3, rows=24_000)["plan"].value_counts(dropna=False)
+    assert all(abs(drawn[value] - 0.1 * n) <= 1 for value, n in whole.items()) and len(drawn) == 4
+    names = ["usage", "tickets", "plan"]
+    rows = pair_rows(Table(table, "then"), frame(4, rows=500)[names], most=1000)
+    np.testing.assert_array_equal(rows.x, pair_rows(Table(table, "then"), frame(4, rows=500)[names], most=1000).x)
+    assert rows.sizes == (1000, 500) and len(np.unique(rows.place[:1000])) > 900
+
+
 # warehouses
 
 DUCKDB_ONLY = ("histogram", "list_value", "map", "approx_count_distinct_duckdb", "try_cast")
@@ -148,3 +213,60 @@ def test_the_queries_are_sql_for_engines_that_are_not_here(dialect, query) -> No
     assert not names & set(DUCKDB_ONLY), names
     if query == "numbers":
         assert sum(isinstance(node, exp.Sum) for node in tree.walk()) == 2 * 2 + 5  # two moments a column, and one sum an edge
+
+
+@pytest.fixture
+def sent(monkeypatch) -> dict[str, ibis.Expr]:
+    """The queries that an engine is sent while a test runs; questions to rows that are in memory already are not among them."""
+    found: dict[str, ibis.Expr] = {}
+    for kind in (core.Expr, ir.Table, ir.Column, ir.Scalar):
+        for name, real in vars(kind).copy().items():
+            def noted(self, *given, real=real, **named):
+                if not self.op().find(InMemoryTable):
+                    found[str(self.op())] = self
+                return real(self, *given, **named)
+
+            if name in ("to_pyarrow", "execute"):
+                monkeypatch.setattr(kind, name, noted)
+    return found
+
+
+WAREHOUSES = ("bigquery", "snowflake", "databricks")
+
+
+def sql_of(query: ibis.Expr, dialect: str) -> str:
+    """SQL that the warehouse's own grammar reads, without what DuckDB alone has."""
+    sql = str(ibis.to_sql(query, dialect=dialect))
+    tree = sqlglot.parse_one(sql, dialect=dialect)
+    names = {(node.name if isinstance(node, exp.Anonymous) else node.sql_name()).lower() for node in tree.find_all(exp.Func)}
+    assert not names & set(DUCKDB_ONLY) - {"try_cast"}, sql
+    assert dialect != "bigquery" or "TRY_CAST" not in sql, sql  # its name there is SAFE_CAST
+    return sql
+
+
+def test_all_that_a_profile_asks_is_sql_for_engines_that_are_not_here(tmp_path, sent, monkeypatch) -> None:
+    for module, name, value in ((scan, "IN_MEMORY", 0), (scan, "SAMPLE", 300), (scan, "PASSING", ()), (same_rows, "SEEDED", ())):
+        monkeypatch.setattr(module, name, value)  # DuckDB is treated as every other engine
+    data = frame(5).assign(length=lambda f: f["usage"].round(2).map(lambda x: f" {x}"), since=lambda f: f["day"].dt.strftime("%Y-%m-%d"), on=lambda f: f["day"].dt.date,
+                           number=range(1500), row=[f"r-{i:05}" for i in range(1500)])  # fmt: skip
+    data.to_parquet(tmp_path / "t.parquet", coerce_timestamps="us")
+    found = profile(Table(open_table(tmp_path / "t.parquet").expr, "t"), by="plan", segments=2)
+    assert {c.kind for c in found.columns.values()} == {"numeric", "boolean", "datetime", "categorical", "text", "id"} and sum(found.columns["odd"].infinite)
+    assert found.columns["length"].kind == "numeric" and found.columns["since"].kind == "datetime" and list(found.segments) == ["basic", "family"]
+    columns = {name for query in sent.values() if isinstance(query, ir.Table) for name in query.columns}
+    assert {same_rows.TIMES, "low", "high", "m", "v", "a0", "z0", "h0_0", "value", "register"} <= columns  # sample, infinities, dates, numbers, values, registers
+    for dialect in WAREHOUSES:
+        made = [sql_of(query, dialect) for query in sent.values()]
+        assert sum("'basic'" in sql and "IN (" in sql or "= 'basic'" in sql for sql in made) > 3  # segments
+        assert any(("SAFE_CAST" if dialect == "bigquery" else "TRY_CAST") in sql for sql in made)  # numbers and dates that are text
+
+
+def test_all_that_the_quality_of_a_table_asks_is_sql_for_engines_that_are_not_here(tmp_path, sent, monkeypatch) -> None:
+    monkeypatch.setattr(quality, "LOOKED", 500)  # as of a larger table
+    data = frame(6).assign(size=lambda f: f["tickets"].map(lambda n: f"{n} oz"), since=lambda f: f["day"].dt.strftime("%Y-%m-%d"))
+    data.to_parquet(tmp_path / "t.parquet", coerce_timestamps="us")
+    found = quality.assess(Table(open_table(tmp_path / "t.parquet").expr, "t"), "paid", "day")
+    assert found.rows == 1500 and len(sent) >= 10
+    for dialect in WAREHOUSES:
+        made = [sql_of(query, dialect) for query in sent.values()]
+        assert any("row__" in sql for sql in made)  # the sample

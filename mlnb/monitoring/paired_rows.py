@@ -16,6 +16,7 @@ from ..core.errors import InputError, listed
 from ..core.readers import translate
 from ..core.tables import Table, open_table
 from .column import BY_VALUE, NUMERIC
+from .same_rows import in_files, sample_rows
 from .scan import _as_kind, _values
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ __all__ = ['MOST', 'LEVELS', 'PairedRows', 'pair_rows']
 # %% ../../nbs/07bf_monitoring.paired_rows.ipynb #a0f2e6b8
 MOST = 10_000  # rows of each side
 LEVELS = 60  # categories with a code of their own
-_ROW = "row number__"
+_ROW = "row_number__"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +72,7 @@ def pair_rows(
     "Read the rows of both sides the same way."
     import pandas as pd
 
-    sides: list[Table] = [open_table(reference), open_table(current)]
+    sides: list[Table] = [in_files(open_table(side)) for side in (reference, current)]
     names = [name for name in (columns or sides[0].columns) if name in sides[0].columns and name in sides[1].columns
              and name not in exclude and name not in also]
     schema = sides[0].expr.schema()
@@ -95,9 +96,7 @@ def _taken(side: Table, kinds: Mapping[str, str], also: Sequence[str], most: int
     kept = [*kinds, *(name for name in also if name in side.columns)]
     with translate(side.name):
         rows = side.expr.select(kept).mutate(**{_ROW: ibis.row_number()})
-        if side.rows > most:
-            rows = rows.sample(min(1.1 * most / side.rows + 1e-4, 1.0), method="row", seed=seed)
-        raw = rows.to_pyarrow()
+        raw = sample_rows(rows, 1.1 * most / side.rows + 1e-4, seed, [_ROW]) if side.rows > most else rows.to_pyarrow()
         if len(raw) > most:
             raw = raw.take(np.sort(np.random.default_rng(seed).choice(len(raw), most, replace=False)))
         return _values(open_table(raw), kinds, lengths=True).to_pyarrow(), raw

@@ -119,17 +119,18 @@ def _is_plain(dtype: pa.DataType) -> bool:
 
 # %% ../../nbs/07ah_monitoring.parquet.ipynb #bbec7fe1
 def open_parquet(
-    data: object,  # whatever was given as data
+    data: object,  # whatever was given as data; a tuple of files, too
 ) -> ParquetSource | None:  # None where it is something else, or has to be looked at by a database
     "Plain Parquet files."
-    if not isinstance(data, (str, Path)) or not str(data).lower().endswith((".parquet", ".pq")):
+    named = data[0] if isinstance(data, tuple) and data else data
+    if not isinstance(named, (str, Path)) or not str(named).lower().endswith((".parquet", ".pq")):
         return None
-    path = str(Path(data).expanduser())
-    files = (path,) if Path(path).is_file() else tuple(sorted(glob.glob(path)))
+    path = str(Path(named).expanduser())
+    files = data if isinstance(data, tuple) else (path,) if Path(path).is_file() else tuple(sorted(glob.glob(path)))
     if not files or not all(Path(file).is_file() for file in files):
         return None
     try:
-        source = ParquetSource(Path(str(data)).name, files)
+        source = ParquetSource(Path(str(named)).name, files)
         plain = all(_is_plain(field.type) for field in source.schema)
         alike = all(source._file(file).schema_arrow.remove_metadata() == source.schema.remove_metadata() for file in files[1:])
         folded = {name.casefold() for name in source.columns}

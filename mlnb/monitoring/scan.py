@@ -21,7 +21,8 @@ from .cells import as_text, segment_writings
 from .column import BY_VALUE, NUMERIC, ColumnProfile, finite_or_none
 from .counters import Question, as_numbers, counter, find_edges, value_profile
 from .distinct import FULL
-from .parquet import PIECE, ParquetSource, count_parquet, count_pieces, kind_of, segment_places
+from .parquet import PIECE, ParquetSource, count_parquet, count_pieces, kind_of, open_parquet, segment_places
+from .same_rows import in_files, sample_rows
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -131,12 +132,19 @@ def plan(
 ) -> dict[str, Question]:  # column -> how it is counted
     "Decide how columns are counted."
     questions = {name: Question(c.kind, c.edges, tuple(value for value, _ in c.values)) for name, c in known.items()}
-    new = [name for name in columns if name not in known]
+    new, large = [name for name in columns if name not in known], table.rows * len(columns) > IN_MEMORY
+    table = _sampled(table) if new and large and isinstance(table, Table) else table
     if new and isinstance(table, ParquetSource):
-        questions |= _planned(table, new, SAMPLE if table.rows * len(columns) > IN_MEMORY else table.rows, random_state)
+        questions |= _planned(table, new, SAMPLE if large else table.rows, random_state)
     elif new and isinstance(table, Table):
-        questions |= _asked(table, new, table.rows * len(columns) > IN_MEMORY, random_state)
+        questions |= _asked(table, new, large, random_state)
     return {name: questions[name] for name in columns}
+
+
+def _sampled(table: Table) -> Table | ParquetSource:
+    "What edges are taken from: files as DuckDB takes them, whichever engine counts."
+    files = in_files(table)
+    return table if files is table else open_parquet(files.source) or files
 
 
 def _asked(table: Table, new: Sequence[str], large: bool, random_state: int) -> dict[str, Question]:
@@ -144,7 +152,7 @@ def _asked(table: Table, new: Sequence[str], large: bool, random_state: int) -> 
     sample, schema = table, table.expr.schema()
     if large:
         with translate(table.name):
-            rows = table.expr.select(new).sample(min(SAMPLE / table.rows, 1.0), method="row", seed=random_state).to_pyarrow()
+            rows = sample_rows(table.expr.select(new), SAMPLE / table.rows, random_state)
             sample = Table(open_table(rows).expr, table.name, given_kinds=table.given_kinds)
     kinds = {name: _as_kind(sample.kinds[name], schema[name]) for name in new}
     numbers = {name: kind for name, kind in kinds.items() if kind in NUMERIC}
