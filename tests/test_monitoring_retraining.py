@@ -14,12 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from retraining_world import LATER, loans, make_project, traffic, write_records
 
 from mlnb.core.errors import ConfigError, InputError, MlnbError
 from mlnb.core.files import write_atomic
+from mlnb.core.findings import plain
 from mlnb.core.project import Project
 from mlnb.deployment.request_stats import RequestStats
 from mlnb.deployment.rollout import FILE, read_rollout
@@ -28,14 +30,17 @@ from mlnb.experiments.runs_compare import answers_of
 from mlnb.experiments.tracking import current_experiment
 from mlnb.monitoring.canary import CanaryPlan, judge, read_plan
 from mlnb.monitoring.canary_steps import take_back
+from mlnb.monitoring.drift import compare
 from mlnb.monitoring.golden import golden_looks
 from mlnb.monitoring.model_registry import read_aliases
+from mlnb.monitoring.playbook import find_method
+from mlnb.monitoring.profile import profile
 from mlnb.monitoring.retrain_dag import airflow_dag
 from mlnb.monitoring.retrain_end import read_events, restore
 from mlnb.monitoring.retrain_plan import retrain_plan
 from mlnb.monitoring.retrain_runs import STAGES, alone, read_runs
 from mlnb.monitoring.retraining import retrain
-from mlnb.monitoring.triggers import _performance, due
+from mlnb.monitoring.triggers import _drift, _performance, due
 from mlnb.monitoring.windows import Window, save_window
 
 HOUR = datetime.timedelta(hours=1)
@@ -388,7 +393,7 @@ def test_a_damaged_stage_is_named(canary: Project) -> None:
 
 def window(day: int, value: float, psi: float = 0.01) -> Window:
     start = datetime.datetime(2026, 2, day, tzinfo=datetime.UTC)
-    columns = {"income": {"psi": psi, "psi_limit": 0.05}}
+    columns = {"income": {"psi": psi, "severity": "critical" if psi > 0.25 else "none", "p_adjusted": 1e-9 if psi > 0.25 else 0.5}}
     return Window(start.isoformat(), (start + 24 * HOUR).isoformat(), 500, columns=columns, metrics={name: {"value": value} for name in ("f1", "pr_auc", "roc_auc")})
 
 
@@ -402,6 +407,33 @@ def test_triggers_fire_with_their_evidence(fresh: Project) -> None:
     assert found["drift"].fired and found["drift"].evidence["hits"][0]["column"] == "income"
     assert not {i.type: i for i in due(fresh, datetime.datetime(2026, 2, 12, tzinfo=datetime.UTC)).items}["drift"].fired  # the window was not over then
     assert {i.type: i for i in due(fresh, LATER).items}["scheduled"].fired
+
+
+@pytest.mark.parametrize(("method", "words"), [("PSI", "PSI > 0.2 on any top-10 feature"), ("KS-test", "KS > 0.2 on any column"), ("JS-divergence", "JS > 0.2 on any column")])
+def test_small_windows_do_not_start_a_retraining_by_chance(method: str, words: str) -> None:
+    rng, names = np.random.default_rng(3), [f"x{i}" for i in range(10)]
+    reference = profile(pd.DataFrame(rng.normal(size=(5000, 10)), columns=names))
+
+    def seen(day: int, shift: float = 0.0, rows: int = 25) -> Window:
+        frame = pd.DataFrame(rng.normal(size=(rows, 10)), columns=names).assign(x3=lambda d: d["x3"] + shift)
+        start = datetime.datetime(2026, 2, day, tzinfo=datetime.UTC)
+        return Window(start.isoformat(), (start + 24 * HOUR).isoformat(), rows, columns=plain(compare(reference, frame, method=method).columns))
+
+    calm = [seen(day) for day in range(1, 26)]
+    fired = [_drift(words, [w], names, names).fired for w in calm]
+    above = sum(any(c[find_method(method).key] > 0.2 for c in w.columns.values()) for w in calm)
+    assert above >= 20 and sum(fired) <= 2  # it was every second window
+    assert not _drift(words, calm[2:], names, names).fired  # nor all of them together
+    assert "chance" in _drift(words, calm[1:2], names, names).why
+    assert not _drift(words, [seen(1, 2.0, rows=12)], names, names).fired  # too few rows to say anything
+    for windows in ([seen(1, 1.5)], [*calm[:10], *(seen(day, 1.5) for day in (11, 12, 13))], [seen(1, 0.7, rows=500)]):
+        planted = _drift(words, windows, names, names)
+        assert planted.fired and {hit["column"] for hit in planted.evidence["hits"]} == {"x3"}, planted.why
+
+
+def test_a_number_below_the_limits_of_the_verdict_counts_too() -> None:
+    column = {"psi": 0.06, "severity": "none", "p_adjusted": 1e-6}
+    assert _drift("PSI > 0.05 on x", [Window("2026-02-01T00:00:00+00:00", "2026-02-02T00:00:00+00:00", 5000, columns={"x": column})], ["x"], []).fired
 
 
 def test_what_started_a_run_does_not_start_the_next(canary: Project) -> None:

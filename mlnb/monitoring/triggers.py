@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from ..core.findings import plain
 from ..core.render import Raw, badge, panel, table
 from ..evaluation.measures import METRICS
 from ..experiments.tracking import Experiment, current_experiment
+from .looks import level_left
+from .playbook import FEWEST
 from .retrain_runs import read_runs
 from .schedules import next_time, read_span
 from .spans import as_moment
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['Condition', 'read_condition', 'Seen', 'Triggers', 'task_metric', 'due']
+__all__ = ['STEADY', 'Condition', 'read_condition', 'Seen', 'Triggers', 'task_metric', 'due']
 
 # %% ../../nbs/07hb_monitoring.triggers.ipynb #439ff406
 _METRIC = re.compile(r"(?P<measure>[a-z][\w@ -]*?)\s*(?P<sign>[<>]=?|below|above)\s*(?P<limit>threshold|-?\d+(?:\.\d+)?)(?:\s+(?:for|over)\s+(?P<span>.+))?", re.IGNORECASE)
@@ -179,6 +182,30 @@ def _performance(words: str, windows: Sequence[Window], primary: str, threshold:
     shown = [{"start": w.start, "end": w.end, **{k: w.metrics[metric].get(k) for k in ("value", "low", "high", "kind")}} for w in run]
     return Seen("performance", words, fired, why, {"metric": metric, "limit": limit, "hours": hours, "windows": shown})
 
+# %% ../../nbs/07hb_monitoring.triggers.ipynb #d71f7a01
+STEADY = 3  # windows in a row in which a feature counts that none of them would be enough for
+
+
+def _hits(windows: Sequence[Window], watched: Sequence[str], c: Condition) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    "Where a feature is above the number beyond chance, and where chance explains it."
+    hits: list[dict[str, Any]] = []
+    passed: list[dict[str, Any]] = []
+    steady: Counter[str] = Counter()
+    for i, window in enumerate((w for w in sorted(windows, key=lambda w: w.start) if w.columns and w.rows >= FEWEST), 1):
+        level = level_left((column.get("role", "feature"), column.get("kind", "")) for column in window.columns.values())
+        for name in watched:
+            column = window.columns.get(name, {})
+            value, p = column.get(c.measure), column.get("p_adjusted")
+            above = value is not None and c.limit is not None and value > c.limit
+            judged = column.get("severity") in ("warning", "critical") and "measure" in column.get("reasons", ("measure",))
+            drifted = judged or p is not None and p < level  # the number may lie below the limits of the verdict
+            steady[name] = steady[name] + 1 if above and drifted else 0
+            if above:
+                enough = drifted and (p is None or p < level / (i * (i + 1)) or steady[name] >= STEADY)  # adds up to the level over all windows
+                (hits if enough else passed).append({"start": window.start, "end": window.end, "column": name, c.measure: value, "p": p})
+    return hits, passed
+
+
 # %% ../../nbs/07hb_monitoring.triggers.ipynb #6b148cd5
 def _drift(words: str, windows: Sequence[Window], features: Sequence[str], ranked: Sequence[str]) -> Seen:
     "Whether a feature drifted far enough."
@@ -186,12 +213,7 @@ def _drift(words: str, windows: Sequence[Window], features: Sequence[str], ranke
     if c.column and c.column not in features:
         raise ConfigError(f"records/retraining.yaml: the drift trigger names {c.column!r}, which is no feature of the model. Features are {listed(features, 12)}.")
     watched = [c.column] if c.column else [name for name in ranked if name in features][:c.most] if c.most and ranked else list(features)
-    hits = []
-    for window in windows:
-        for name, column in window.columns.items():
-            value, chance = column.get(c.measure), column.get(f"{c.measure}_limit")
-            if name in watched and value is not None and c.limit is not None and value > c.limit and (chance is None or value > chance):
-                hits.append({"start": window.start, "end": window.end, "column": name, c.measure: value, "by_chance": chance})
+    hits, passed = _hits(windows, watched, c)
     names = dict.fromkeys(hit["column"] for hit in hits)
     found = [(w.start, name) for w in windows for name in w.columns if name in watched]
     note = f" (the model's importances are not known, so all {len(watched)} features count)" if c.most and not ranked and not c.column else ""
@@ -201,9 +223,13 @@ def _drift(words: str, windows: Sequence[Window], features: Sequence[str], ranke
     elif hits:
         worst = max(hits, key=lambda hit: float(hit[c.measure]))
         why = f"{listed(names, 5)}: {c.measure.upper()} up to {worst[c.measure]:.3g}, above {c.limit:g}, in {len({hit['start'] for hit in hits})} windows{note}."
+    elif passed:
+        worst = max(passed, key=lambda hit: float(hit[c.measure]))
+        why = (f"{listed(dict.fromkeys(hit['column'] for hit in passed), 5)}: {c.measure.upper()} up to {worst[c.measure]:.3g}, above {c.limit:g}, but no more than "
+               f"chance explains at the rows of these {len({start for start, _ in found})} windows{note}.")
     else:
         why = f"{what} is nowhere above {c.limit:g} in {len({start for start, _ in found})} windows{note}."
-    return Seen("drift", words, bool(hits), why, {"limit": c.limit, "watched": watched, "hits": hits[-50:]})
+    return Seen("drift", words, bool(hits), why, {"limit": c.limit, "watched": watched, "hits": hits[-50:], "by chance": passed[-50:]})
 
 # %% ../../nbs/07hb_monitoring.triggers.ipynb #3fadda7f
 def _ranked(project: Project, record: Any) -> list[str]:
