@@ -603,3 +603,30 @@ def test_a_window_kept_before_columns_said_what_decides(tmp_path: Path, psi: flo
     save_window(tmp_path, Window(DAY2, "2026-03-03T00:00:00+00:00", 500, columns={"fee": old}))
     (window,) = read_windows(tmp_path)
     assert [a.message for a in drift_alarms(window, WatchPlan(), ["fee"])] == [f"fee: PSI {psi:g} is above 0.1 and beyond chance"] * rings
+
+
+# ---------------------------------------------------------------- names of the record that lead nowhere
+
+
+def test_a_metric_of_another_task_takes_no_other_with_it(make: Callable[..., Project]) -> None:
+    project = make(model_performance={"metrics": [{"name": "rmse", "threshold": 3.0}, {"name": "recall"}]}, sources={})
+    batch(project, "2026-03-02.csv", loans(400, 5).assign(y=lambda d: d["y"].map({"good": "bad", "bad": "good"})))
+    turn = watch(project, "2026-03-03T06:00")
+    assert {name for name, m in turn.windows[0].metrics.items() if m["kind"] == "measured"} == {"f1", "recall"}
+    assert "DRIFT-CONCEPT" in {alert.code for alert in turn.alerts}
+    assert any("rmse" in note and "not defined for binary" in note and "f1" in note for note in turn.notes)
+
+
+def test_a_misspelt_feature_does_not_silence_the_alarms(make: Callable[..., Project]) -> None:
+    project = make(data_drift={"features_to_monitor": ["regoin"]}, sources={})
+    batch(project, "2026-03-02.csv", loans(400, 5, shift=900).drop(columns="y"))
+    turn = watch(project, "2026-03-03T06:00")
+    rung = {alert.subject: alert for alert in turn.alerts if alert.code == "DRIFT-FEATURE"}
+    assert set(rung) == {"regoin", "income"} and "Did you mean 'region'?" in rung["regoin"].message
+    assert any("'regoin'" in note and "'region'" in note for note in turn.notes)
+
+
+def test_a_misspelt_feature_beside_a_known_one(make: Callable[..., Project]) -> None:
+    project = make(data_drift={"features_to_monitor": ["regoin", "region"]}, sources={})
+    batch(project, "2026-03-02.csv", loans(400, 5, shift=900).drop(columns="y"))
+    assert {alert.subject for alert in watch(project, "2026-03-03T06:00").alerts if alert.code == "DRIFT-FEATURE"} == {"regoin"}  # only region was asked for

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..core.errors import did_you_mean
 from ..core.findings import Finding, Status
 from ..core.items_monitoring import DRIFT_LIMITS
 from .lens import better
@@ -31,6 +32,14 @@ def _column(column: Mapping[str, Any], plan: WatchPlan) -> tuple[str, str, float
     if severity != "critical" and (severity != "warning" or not rings and tuple(column.get("reasons", ("measure",))) == ("measure",)):
         return None
     return severity, column.get("why", ""), value if limit else None, limit, column.get("response") or response("critical" if severity == "critical" else "feature")
+
+
+def _nowhere(window: Window, watched: Sequence[str]) -> Iterator[Alert]:
+    "Watched features that nothing was seen of: a misspelt name would be silence."
+    for name in watched if window.columns else ():
+        if name not in window.columns and name not in window.drift.get("absent", ()):
+            said = f"{name} is to be watched and was not compared: the batch or the training data lacks it.{did_you_mean(name, window.columns)}"
+            yield Alert("DRIFT-FEATURE", name, "warning", said.removesuffix("."), window.start, window.end, response="write its name in records/monitoring.yaml as in the data")
 
 
 def _prediction(window: Window, name: str, plan: WatchPlan) -> tuple[str, float | None, float | None] | None:
@@ -61,6 +70,7 @@ def drift_alarms(
     for name in window.drift.get("absent", ()):
         if name in watched:
             yield alert("DRIFT-FEATURE", name, "critical", f"{name} is missing from the batch", do=response("prediction"))
+    yield from _nowhere(window, watched)
     if window.rows < FEWEST:
         return
     for name in watched:

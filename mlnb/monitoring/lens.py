@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import InputError, MlnbError, listed
+from ..core.errors import InputError, MlnbError, did_you_mean, listed
 from ..core.tables import Table
 from ..data.labels import find_label
 from ..evaluation.intervals import bootstrap
@@ -74,10 +74,10 @@ class _Model:
         from mlnb.core.items_monitoring import TOP_FEATURES
 
         used = [name for name in self.experiment.features_used if name in self.reference.columns]
-        if self.plan.features:
-            return self.plan.features
         ranked = sorted((name for name in used if name in self.importance), key=lambda name: -self.importance[name])
-        return tuple(ranked[:TOP_FEATURES] or used)
+        most = tuple(ranked[:TOP_FEATURES] or used)
+        known = any(name in self.reference.columns for name in self.plan.features)
+        return self.plan.features if known else (*self.plan.features, *most)  # a slip of the pen must not silence every alarm
 
 # %% ../../nbs/07dd_monitoring.lens.ipynb #93d4bcae
 class Lens(_Model):
@@ -118,8 +118,18 @@ def open_lens(
     project: Project,  # a project with a trained model
 ) -> Lens:  # for any number of windows
     "Load what does not change from window to window. Raises `MlnbError` for a project without a model or with nothing to watch."
-    e = current_experiment(project)
-    return Lens(project, watch_plan(project, str(e.comparison["primary"])), e, project_reference(project))
+    e, reference = current_experiment(project), project_reference(project)
+    plan = watch_plan(project, str(e.comparison["primary"]))
+    return Lens(project, replace(plan, notes=(*plan.notes, *_unused(plan, e, reference))), e, reference)
+
+
+def _unused(plan: WatchPlan, e: Experiment, reference: Profile) -> list[str]:
+    "What the record names and the model or its training data do not have."
+    said = [f"data_drift.features_to_monitor names {name!r}, which is no column of training.{did_you_mean(name, reference.columns)}".removesuffix(".")
+            for name in plan.features if name not in reference.columns]
+    fit = [metric.name for metric in plan.metrics if e.task in get_metric(metric.name).tasks]
+    return said + [f"model_performance.metrics names {metric.name}, which is not defined for {e.task} models; measured are {listed(fit) or 'none'}"
+                   for metric in plan.metrics if metric.name not in fit]
 
 # %% ../../nbs/07dd_monitoring.lens.ipynb #d8db8e1f
 def metric_values(
@@ -135,7 +145,7 @@ def metric_values(
     e = lens.experiment
     column = known_labels(pd.Series(truth).reset_index(drop=True), e.classes)
     known = (column.notna() & np.isfinite(given.reshape(len(column), -1)).all(axis=1)).to_numpy()
-    names = list(names) or [metric.name for metric in lens.plan.metrics]
+    names = [name for name in names or [metric.name for metric in lens.plan.metrics] if e.task in get_metric(name).tasks]
     classes = list(e.classes)
     if known.sum() < least or not names or classes and column[known].nunique() < 2:  # F1 is 0 where no positive came, and says nothing of the model
         return {}
