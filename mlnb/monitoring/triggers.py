@@ -232,10 +232,11 @@ def _drift(words: str, windows: Sequence[Window], features: Sequence[str], ranke
     return Seen("drift", words, bool(hits), why, {"limit": c.limit, "watched": watched, "hits": hits[-50:], "by chance": passed[-50:]})
 
 # %% ../../nbs/07hb_monitoring.triggers.ipynb #3fadda7f
-def _ranked(project: Project, record: Any) -> list[str]:
+def _ranked(project: Project, record: Any, features: Sequence[str]) -> list[str]:
     "The features by importance: those that monitoring.yaml names, or those of the model."
-    if record.data_drift.features_to_monitor:
-        return list(record.data_drift.features_to_monitor)
+    named = [name for name in record.data_drift.features_to_monitor if name in features]
+    if named:  # the monitor says which names are unknown
+        return named
     importance: Any = (project.result("errors") or {}).get("importance") or {}
     return sorted(importance, key=lambda name: -float(importance[name])) if isinstance(importance, Mapping) else []
 
@@ -276,5 +277,6 @@ def _seen(trigger: Any, project: Project, e: Experiment, watch: Any, windows: li
     if trigger.type == "performance":
         return _performance(trigger.condition, windows, primary, _threshold(watch, primary))
     if trigger.type == "drift":
-        return _drift(trigger.condition, windows, [name for name in e.features_used if name != project.config.time], _ranked(project, watch))  # time always moves on
+        features = [name for name in e.features_used if name != project.config.time]  # time always moves on
+        return _drift(trigger.condition, windows, features, _ranked(project, watch, features))
     raise ConfigError("records/retraining.yaml: a trigger has no type. Allowed are scheduled, performance, drift.")
