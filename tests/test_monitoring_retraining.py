@@ -436,6 +436,25 @@ def test_a_number_below_the_limits_of_the_verdict_counts_too() -> None:
     assert _drift("PSI > 0.05 on x", [Window("2026-02-01T00:00:00+00:00", "2026-02-02T00:00:00+00:00", 5000, columns={"x": column})], ["x"], []).fired
 
 
+def test_the_monitors_record_says_when_to_retrain_too(fresh: Project) -> None:
+    write_records(fresh, triggers=[{"type": "scheduled", "frequency": "monthly"}])
+    record: Any = fresh.record("monitoring")
+    early = datetime.datetime(2026, 2, 20, tzinfo=datetime.UTC)
+    save_window(fresh.path, window(12, 0.6, 0.3))
+    for words, kind, fires in (("PSI > 0.2 on income", "drift", True), ("PSI > 0.5 on income", "drift", False), ("primary_metric < threshold", "performance", True),
+                               ("1d", "scheduled", True), ("monthly", None, False)):
+        record.concept_drift.retraining_trigger = words
+        fresh.save_record("monitoring", record)
+        more = due(fresh, early).items[1:]
+        assert [(item.type, item.fired) for item in more] == ([(kind, fires)] if kind else []), words
+    for words in ("when it gets bad", "PSI > 0.2 on nothing"):
+        record.concept_drift.retraining_trigger = words
+        fresh.save_record("monitoring", record)
+        with pytest.raises(ConfigError, match=r"concept_drift\.retraining_trigger"):
+            due(fresh, early)
+        assert any("concept_drift.retraining_trigger" in problem for problem in retrain_plan(fresh, early).problems)
+
+
 def test_what_started_a_run_does_not_start_the_next(canary: Project) -> None:
     save_window(canary.path, window(12, 0.5, 0.4))
     assert not [i for i in due(canary, LATER + HOUR).items if i.fired]

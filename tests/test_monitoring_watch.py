@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
 import socket
 import sys
 import threading
@@ -20,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from watched import Hook, batch, copied, loans, trained
 
-from mlnb.core.errors import MlnbError
+from mlnb.core.errors import ConfigError, MlnbError
 from mlnb.core.findings import plain
 from mlnb.core.project import Project
 from mlnb.core.records_operations import Monitoring
@@ -630,3 +631,49 @@ def test_a_misspelt_feature_beside_a_known_one(make: Callable[..., Project]) -> 
     project = make(data_drift={"features_to_monitor": ["regoin", "region"]}, sources={})
     batch(project, "2026-03-02.csv", loans(400, 5, shift=900).drop(columns="y"))
     assert {alert.subject for alert in watch(project, "2026-03-03T06:00").alerts if alert.code == "DRIFT-FEATURE"} == {"regoin"}  # only region was asked for
+
+
+# ---------------------------------------------------------------- what the record says in words
+
+
+@pytest.mark.parametrize(("metric", "words"), [({"alert": "F1 below 0.99"}, "below 0.99"), ({"alert": "< threshold", "threshold": 0.99}, "below 0.99"),
+                                               ({"alert": "drop > 5 %"}, "more than 0.05 of the"), ({"alert": "drop > 5 %", "threshold": 0.1}, "more than 0.05 of the")])
+def test_alerts_in_words_ring(make: Callable[..., Project], metric: dict[str, Any], words: str) -> None:
+    project = make(model_performance={"metrics": [{"name": "primary_metric", **metric}]}, sources={})
+    rng = np.random.default_rng(0)
+    batch(project, "2026-03-02.csv", loans(400, 5).assign(y=lambda d: np.where(rng.random(len(d)) < 0.3, rng.choice(["good", "bad"], len(d)), d["y"])))
+    rung, = (alert for alert in watch(project, "2026-03-03T06:00").alerts if alert.code == "MON-METRIC")
+    assert words in rung.message and rung.value < rung.threshold
+
+
+def test_alerts_in_words_are_calm_on_the_right_side(make: Callable[..., Project]) -> None:
+    project = make(model_performance={"metrics": [{"name": "primary_metric", "alert": "drop > 50 %"}, {"name": "log_loss", "alert": "above 5"}]}, sources={})
+    batch(project, "2026-03-02.csv", loans(400, 5))
+    assert not [alert for alert in watch(project, "2026-03-03T06:00").alerts if alert.code == "MON-METRIC"]
+
+
+@pytest.mark.parametrize(("record", "says"), [
+    ({"concept_drift": {"method": "adwin please"}}, "performance_degradation"), ({"concept_drift": {"retraining_trigger": "nonsense ~~ words"}}, "PSI > 0.2 on any top-10"),
+    ({"model_performance": {"metrics": [{"name": "prediction_distribution", "window": "7d"}]}}, "24 h"),
+    ({"model_performance": {"metrics": [{"name": "primary_metric", "alert": "when it is bad"}]}}, "drop > 5 %"),
+    ({"model_performance": {"metrics": [{"name": "primary_metric", "alert": "above 0.9"}]}}, "better when it is higher"),
+    ({"model_performance": {"metrics": [{"name": "primary_metric", "alert": "below 0.9", "threshold": 0.7}]}}, "one number"),
+    ({"model_performance": {"metrics": [{"name": "f1", "alert": "recall below 0.9"}]}}, "about recall")])
+def test_what_the_monitor_does_not_do_is_refused(make: Callable[..., Project], record: dict[str, Any], says: str) -> None:
+    project = make(sources={}, **record)
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        watch(project, "2026-03-03T06:00")
+    if "better" not in says:  # without a model nobody knows which metric is primary
+        assert any(says in wrong for wrong in project.check("MON-CONFIG")[0].evidence["wrong"])
+
+
+def test_a_window_that_cannot_be_had_is_said(make: Callable[..., Project]) -> None:
+    project = make(model_performance={"metrics": [{"name": "primary_metric", "window": "1h"}, {"name": "prediction_distribution", "window": "1d"}]}, sources={})
+    assert any("1h" in note and "taken over 24 h" in note for note in watch(project, "2026-03-03T06:00", dry_run=True).notes)
+    whole = make_other(project, {"name": "primary_metric", "window": "7d"})
+    assert not any("taken over" in note for note in watch(whole, "2026-03-03T06:00", dry_run=True).notes)
+
+
+def make_other(project: Project, metric: dict[str, Any]) -> Project:
+    project.save_record("monitoring", Monitoring(sources={"batches": "asked"}, model_performance={"metrics": [metric]}))
+    return project

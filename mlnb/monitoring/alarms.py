@@ -15,7 +15,7 @@ from .lens import better
 from .looks import level_left
 from .concept import performance_over
 from .playbook import FEWEST, METHODS, find_method, response
-from .watch_plan import WatchPlan
+from .watch_plan import WatchedMetric, WatchPlan
 from .windows import Alert, Window
 
 # %% auto #0
@@ -122,6 +122,12 @@ def concept_over(
     return performance_over([window], metric, reference).findings.get("DRIFT-CONCEPT") if over is not None and over.status is Status.FAIL and back else over
 
 # %% ../../nbs/07de_monitoring.alarms.ipynb #8c2d90fb
+def _left(value: float, metric: WatchedMetric, more: bool) -> float:
+    "The stricter of a threshold and what a drop leaves of the value in training."
+    left = value - abs(value) * (metric.drop or 0) * (1 if more else -1)
+    return left if metric.threshold is None else (max if more else min)(left, metric.threshold)
+
+
 def metric_alarms(
     window: Window,  # what was seen
     plan: WatchPlan,  # what is watched
@@ -136,12 +142,13 @@ def metric_alarms(
         value, low, high = (float(found[key]) for key in ("value", "low", "high"))
         kind = found.get("kind", "measured")
         said = f"{metric.name} is {value:.4g} ({low:.4g} to {high:.4g}, {kind})"
-        limit = metric.threshold
+        then = before.get(metric.name)
+        limit = metric.threshold if metric.drop is None or not then else _left(then["value"], metric, more)
         if limit is not None and (value < limit if more else value > limit):
             clear = (high < limit if more else low > limit) and kind == "measured"
-            yield Alert("MON-METRIC", metric.name, "critical" if clear else "warning", f"{said}, {'below' if more else 'above'} {limit:g}",
+            lost = f", more than {metric.drop:.3g} of the {then['value']:.4g} of training is lost" if metric.drop is not None and then else ""
+            yield Alert("MON-METRIC", metric.name, "critical" if clear else "warning", f"{said}, {'below' if more else 'above'} {limit:.4g}{lost}",
                         window.start, window.end, value, limit, response("concept"))
-        then = before.get(metric.name)
         if then and kind == "measured":
             over = concept_over(history, window, metric.name, then)
             if over is not None and over.status is Status.FAIL:

@@ -48,6 +48,7 @@ class Limits:
     metrics: Mapping[str, float] = field(default_factory=dict)  # metric -> alarm beyond this
     watched: tuple[str, ...] = ()  # metrics that are watched, the primary one first
     drop: float = DRIFT_LIMITS["performance_drop"]  # share of a metric that may be lost
+    drops: Mapping[str, float] = field(default_factory=dict)  # metric -> the same, where the record says so
     features: tuple[str, ...] = ()  # what is watched; the most important ones when empty
     delay: int | None = None  # seconds until labels come
 
@@ -61,7 +62,7 @@ class Limits:
         thresholds = {m.name: m.threshold for m in plan.metrics if m.threshold is not None}
         watched = tuple(dict.fromkeys([primary, *(m.name for m in plan.metrics)] if primary else [m.name for m in plan.metrics]))
         return cls(measure=plan.measure, alert=plan.limit, kl=plan.kl_limit, error_rate=plan.error_rate, latency=dict(plan.latency), per_second=plan.per_second,
-                   metrics=thresholds, watched=watched, features=tuple(plan.features), delay=plan.delay)
+                   metrics=thresholds, watched=watched, drops={m.name: m.drop for m in plan.metrics if m.drop is not None}, features=tuple(plan.features), delay=plan.delay)
 
     def of_metric(
         self,
@@ -72,7 +73,8 @@ class Limits:
         given = self.metrics.get(metric)
         if given is not None or reference is None:
             return given
-        return reference - abs(reference) * self.drop if more_is_better(metric) else reference + abs(reference) * self.drop
+        lost = abs(reference) * self.drops.get(metric, self.drop)
+        return reference - lost if more_is_better(metric) else reference + lost
 
     def to_dict(self) -> dict[str, Any]:
         "Plain JSON types."

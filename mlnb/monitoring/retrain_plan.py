@@ -73,7 +73,7 @@ def setting_problems(
             task_metric(str(each["metric"]), primary, "a guardrail")
         except ConfigError as error:
             found.append(str(error))
-    unread = [note for note in due(project, now, strict=False).notes if settings["triggers"]]
+    unread = [seen.why for seen in due(project, now, strict=False).items if seen.evidence.get("unread")]
     return list(dict.fromkeys([*found, *unread]))
 
 # %% ../../nbs/07hl_monitoring.retrain_plan.ipynb #f3910fca

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import datetime
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigError, InputError, MlnbError, did_you_mean, listed
 from ..core.findings import plain
+from ..core.records_operations import Trigger
 from ..core.render import Raw, badge, panel, table
 from ..evaluation.measures import METRICS
 from ..experiments.tracking import Experiment, current_experiment
+from .conditions import Condition, read_alert, read_condition, trigger_kind
 from .looks import level_left
 from .playbook import FEWEST
 from .retrain_runs import read_runs
-from .schedules import next_time, read_span
+from .schedules import next_time
 from .spans import as_moment
 from .windows import Window, read_windows
 
@@ -30,46 +31,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['STEADY', 'Condition', 'read_condition', 'Seen', 'Triggers', 'task_metric', 'due']
-
-# %% ../../nbs/07hb_monitoring.triggers.ipynb #439ff406
-_METRIC = re.compile(r"(?P<measure>[a-z][\w@ -]*?)\s*(?P<sign>[<>]=?|below|above)\s*(?P<limit>threshold|-?\d+(?:\.\d+)?)(?:\s+(?:for|over)\s+(?P<span>.+))?", re.IGNORECASE)
-_DRIFT = re.compile(r"(?P<measure>psi|ks|js|kl)\s*(?P<sign>>=?|above)\s*(?P<limit>\d+(?:\.\d+)?)\s+(?:on|for|in)\s+(?:any\s+)?(?:of\s+the\s+)?"
-                    r"(?:(?:top[- ]?(?P<most>\d+)\s+)?(?P<any>features?|columns?)|(?P<column>\S.*))", re.IGNORECASE)
-_FORMS = {"performance": (_METRIC, "'primary_metric < threshold for 24h' or 'roc_auc < 0.8 for 2d'"),
-          "drift": (_DRIFT, "'PSI > 0.2 on any top-10 feature', 'JS > 0.1 on any feature' or 'PSI > 0.25 on tenure'")}
-
-
-@dataclass(frozen=True)
-class Condition:
-    "What has to be true of the windows."
-
-    measure: str  # name of a metric, primary_metric, or psi, ks, js, kl
-    above: bool  # whether it is true above the limit, or below
-    limit: float | None  # None: the threshold in monitoring.yaml
-    hours: float = 0.0  # how long it has to last; 0: one window is enough
-    most: int = 0  # only so many of the most important features; 0: all
-    column: str = ""  # only this one
-
-
-def read_condition(
-    words: str,  # from the record
-    kind: str,  # performance or drift
-) -> Condition:  # what a program can decide
-    "Read a condition. Raises `ConfigError` for words that cannot be read."
-    form, allowed = _FORMS[kind]
-    m = form.fullmatch(" ".join(words.split()))
-    if m is None:
-        raise ConfigError(f"records/retraining.yaml: the {kind} trigger says {words!r}, which cannot be read. Allowed are {allowed}.")
-    said = m.groupdict()
-    limit = None if said["limit"].lower() == "threshold" else float(said["limit"])
-    try:
-        span = read_span(said["span"], f"The time of the {kind} trigger").total_seconds() / 3600 if said.get("span") else 0.0
-    except InputError as error:
-        raise ConfigError(f"records/retraining.yaml: {error}") from error
-    if said.get("most") == "0":
-        raise ConfigError(f"records/retraining.yaml: the {kind} trigger says {words!r}: none of no features can drift. Name a number above 0, such as top-10.")
-    return Condition(said["measure"].strip().lower().replace(" ", "_"), said["sign"][0] in ">a", limit, span, int(said.get("most") or 0), said.get("column") or "")
+__all__ = ['STEADY', 'Seen', 'Triggers', 'task_metric', 'due']
 
 # %% ../../nbs/07hb_monitoring.triggers.ipynb #d5ba9171
 @dataclass(frozen=True)
@@ -231,7 +193,7 @@ def _drift(words: str, windows: Sequence[Window], features: Sequence[str], ranke
         why = f"{what} is nowhere above {c.limit:g} in {len({start for start, _ in found})} windows{note}."
     return Seen("drift", words, bool(hits), why, {"limit": c.limit, "watched": watched, "hits": hits[-50:], "by chance": passed[-50:]})
 
-# %% ../../nbs/07hb_monitoring.triggers.ipynb #3fadda7f
+# %% ../../nbs/07hb_monitoring.triggers.ipynb #3fadda70
 def _ranked(project: Project, record: Any, features: Sequence[str]) -> list[str]:
     "The features by importance: those that monitoring.yaml names, or those of the model."
     named = [name for name in record.data_drift.features_to_monitor if name in features]
@@ -241,11 +203,20 @@ def _ranked(project: Project, record: Any, features: Sequence[str]) -> list[str]
     return sorted(importance, key=lambda name: -float(importance[name])) if isinstance(importance, Mapping) else []
 
 
+def _also(watch: Any, record: Any) -> list[Trigger]:
+    "What monitoring.yaml says of retraining, unless retraining.yaml says it too; its type is read from its words."
+    words = watch.concept_drift.retraining_trigger.strip()
+    said = {each.frequency.strip() for each in record.triggers} | {each.condition.strip() for each in record.triggers}
+    return [Trigger(condition=words)] if words and words not in said else []
+
+
 def _threshold(record: Any, primary: str) -> float | None:
     "The threshold of the primary metric in monitoring.yaml."
-    return next((m.threshold for m in record.model_performance.metrics if m.name in ("primary_metric", primary) and m.threshold is not None), None)
+    named = [m for m in record.model_performance.metrics if m.name in ("primary_metric", primary)]
+    limits = [read_alert(m.alert, primary, m.name, m.threshold)[0] if m.alert.strip() else m.threshold for m in named]
+    return next((limit for limit in limits if limit is not None), None)
 
-
+# %% ../../nbs/07hb_monitoring.triggers.ipynb #3fadda7f
 def due(
     project: Project,  # with a trained model
     now: datetime.datetime | str,  # the moment, with its offset
@@ -257,12 +228,17 @@ def due(
     since = as_moment(runs[-1].started) if runs else as_moment(e.created) if e.created else moment
     windows = [w for w in read_windows(project.path) if w.model in ("", e.id) and (not runs or as_moment(w.end) > since) and as_moment(w.end) <= moment]
     items, notes = [], []
-    for each in record.triggers:  # type: ignore[attr-defined]
+    what, also = "The last run" if runs else "The model's training", _also(watch, record)
+    for each in [*record.triggers, *also]:  # type: ignore[attr-defined]
         try:
-            items.append(_seen(each, project, e, watch, windows, since, "The last run" if runs else "The model's training", moment))
+            kind: Any = trigger_kind(each.condition) if each in also else each.type
+            given = each if each not in also else Trigger(type=kind, frequency=each.condition, condition=each.condition)
+            items.append(_seen(given, project, e, watch, windows, since, what, moment))
         except MlnbError as error:
+            if each in also:
+                error = ConfigError(str(error).replace("records/retraining.yaml", "records/monitoring.yaml, concept_drift.retraining_trigger"))
             if strict:
-                raise
+                raise error from None
             items.append(Seen(each.type, each.frequency or each.condition, False, str(error), {"unread": True}))
             notes.append(str(error))
     if not items:

@@ -17,6 +17,7 @@ from ..core.findings import Finding, Status, plain
 from ..core.items_monitoring import DRIFT_LIMITS
 from ..core.record_model import missing
 from ..evaluation.measures import METRICS, get_metric
+from .conditions import read_alert, trigger_kind
 from .playbook import METHODS, find_method
 from .proxies import BUILT_IN
 from .spans import span_seconds
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from mlnb.core.records_operations import Monitoring
 
 # %% auto #0
-__all__ = ['WatchedMetric', 'WatchPlan', 'read_plan', 'watch_plan']
+__all__ = ['NOTICED_BY', 'WatchedMetric', 'WatchPlan', 'read_plan', 'watch_plan']
 
 # %% ../../nbs/07db_monitoring.watch_plan.ipynb #aa5a1801
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class WatchedMetric:
     name: str  # as METRICS has it
     threshold: float | None  # an alarm on the wrong side of this
     seconds: int  # length of time it is taken over; 0: the window
+    drop: float | None = None  # an alarm when more than this share of its value in training is lost
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class WatchPlan:
         "Plain JSON types."
         return plain(self)  # type: ignore[return-value]
 
-# %% ../../nbs/07db_monitoring.watch_plan.ipynb #01e703af
+# %% ../../nbs/07db_monitoring.watch_plan.ipynb #01e703a0
 def _kl_limit(metric: Any) -> float:
     "The limit for the distribution of predictions."
     if metric.threshold is not None:
@@ -81,12 +83,40 @@ def _metrics(record: Monitoring, primary: str) -> Iterator[WatchedMetric]:
     named = [metric for metric in record.model_performance.metrics if metric.name not in ("", "prediction_distribution")]
     for metric in named:
         name = primary if metric.name == "primary_metric" else get_metric(metric.name).name
+        threshold, drop = read_alert(metric.alert, name, metric.name, metric.threshold) if metric.alert.strip() else (metric.threshold, None)
         if name:
-            yield WatchedMetric(name, metric.threshold, span_seconds(metric.window, f"The window of {metric.name}") if metric.window else 0)
+            yield WatchedMetric(name, threshold, span_seconds(metric.window, f"The window of {metric.name}") if metric.window else 0, drop)
     if primary and not any(metric.name in ("primary_metric", primary) for metric in named):
         yield WatchedMetric(primary, None, 0)
 
+# %% ../../nbs/07db_monitoring.watch_plan.ipynb #01e703a1
+NOTICED_BY = ("performance_degradation",)  # how the monitor notices concept drift
 
+
+def _understood(record: Monitoring, every: int) -> None:
+    "Raises `ConfigError` for what the record asks and the monitor does not do."
+    concept = record.concept_drift
+    if concept.method.strip() and re.sub(r"[\s-]+", "_", concept.method.strip().casefold()) not in NOTICED_BY:
+        raise ConfigError(f"concept_drift.method is {concept.method!r}. Allowed is {listed(NOTICED_BY)}: each metric, against training, over all windows so far.")
+    if concept.retraining_trigger.strip():
+        trigger_kind(concept.retraining_trigger)
+    for metric in record.model_performance.metrics:
+        if metric.name == "prediction_distribution" and metric.window and span_seconds(metric.window, "The window of prediction_distribution") != every:
+            raise ConfigError(f"The window of prediction_distribution is {metric.window!r}, and the answers of each check's own window are compared, {every / 3600:g} h "
+                              "(data_drift.check_frequency). Write the same length for both, or leave window empty.")
+
+
+def _uneven(record: Monitoring, every: int) -> list[str]:
+    "Windows of metrics that no whole number of the check's windows makes."
+    said = []
+    for metric in record.model_performance.metrics:
+        seconds = span_seconds(metric.window, f"The window of {metric.name}") if metric.window and metric.name not in ("", "prediction_distribution") else 0
+        if seconds % every:
+            said.append(f"the window of {metric.name} is {metric.window}, and checks are {every / 3600:g} h apart (data_drift.check_frequency): "
+                        f"it is taken over {max(seconds // every, 1) * every / 3600:g} h")
+    return said
+
+# %% ../../nbs/07db_monitoring.watch_plan.ipynb #01e703af
 def read_plan(
     record: Monitoring,  # the record `monitoring`
     primary: str = "",  # name of the model's primary metric
@@ -99,12 +129,15 @@ def read_plan(
     others = {name: str(value) for name, value in (fallback or {}).items() if value and (name not in ("batches", "requests") or not {"batches", "requests"} & set(given))}
     delay = concept.ground_truth_delay.strip()
     kl = next((_kl_limit(m) for m in service.metrics if m.name == "prediction_distribution"), DRIFT_LIMITS["kl_prediction"])
+    every = span_seconds(drift.check_frequency or "daily", "data_drift.check_frequency")
+    _understood(record, every)
     notes = [] if drift.method else ["data_drift.method is open: PSI is taken"]
     notes += [] if drift.check_frequency else ["data_drift.check_frequency is open: windows are days"]
     notes += [] if drift.alert_threshold is not None else [f"data_drift.alert_threshold is open: {decides.alert:g} is taken"]
     notes += ["concept_drift.ground_truth_delay is open: labels are used as they come, and waited for 30 days"] if not delay and (given | others).get("labels") else []
+    notes += _uneven(record, every)
     return WatchPlan(
-        span_seconds(drift.check_frequency or "daily", "data_drift.check_frequency"), decides.key, decides.alert, tuple(drift.features_to_monitor), kl,
+        every, decides.key, decides.alert, tuple(drift.features_to_monitor), kl,
         tuple(_metrics(record, primary)), {name: value for name, value in service.latency.model_dump().items() if value is not None},
         service.throughput.requests_per_second, service.throughput.error_rate_threshold,
         None if not delay else 0 if delay.lower() in ("0", "none", "no delay") else span_seconds(delay, "concept_drift.ground_truth_delay"),
@@ -128,7 +161,7 @@ def _open_fields(record: Monitoring) -> list[str]:
     "What nobody has decided yet; features may stay open, since the most important ones are taken then."
     found = [path for path in missing(record) if path != "data_drift.features_to_monitor"]
     for i, metric in enumerate(record.model_performance.metrics):
-        if metric.name not in ("", "prediction_distribution") and metric.threshold is None:
+        if metric.name not in ("", "prediction_distribution") and metric.threshold is None and not metric.alert.strip():
             found.append(f"model_performance.metrics.{i}.threshold")
     if not any((record.sources.batches, record.sources.requests, record.sources.prometheus)):
         found.append("sources.batches, sources.requests or sources.prometheus")
