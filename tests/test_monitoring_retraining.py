@@ -516,6 +516,31 @@ def test_the_metric_counts_when_labels_are_there() -> None:
     assert judge(arm(500, 0), arm(9500, 0), 1, CanaryPlan(), bad).act == "back" and judge(arm(500, 0), arm(9500, 0), 5, CanaryPlan(), unsure).act == "on"
 
 
+@pytest.mark.parametrize(("part", "word", "says"), [("2_training", "log_all_metrics", "log_all_metrics"), ("3_evaluation", "compare_vs_production_model", "compare_vs"),
+                                                    ("2_training", "same_hyperparameters_as_production", "tuning_trials")])
+def test_what_every_run_does_cannot_be_left_out(fresh: Project, part: str, word: str, says: str) -> None:
+    pipeline = fresh.record("retraining").model_dump(by_alias=True)["pipeline"]
+    write_records(fresh, pipeline={**pipeline, part: [other for other in pipeline[part] if other != word]})
+    assert any(says in problem and part in problem for problem in retrain_plan(fresh, LATER).problems)
+    with pytest.raises(ConfigError, match=word):
+        retrain(fresh, LATER)
+    assert not read_runs(fresh.path)
+
+
+def test_training_words_have_an_effect(fresh: Project) -> None:
+    record: Any = fresh.record("retraining")
+    pipeline, limits = record.model_dump(by_alias=True)["pipeline"], record.limits.model_dump()
+    write_records(fresh, months=1)
+    latest = retrain_plan(fresh, LATER)
+    write_records(fresh, months=1, pipeline={**pipeline, "2_training": ["log_all_metrics"]}, limits={**limits, "tuning_trials": 3})
+    whole = retrain_plan(fresh, LATER)
+    assert not [problem for problem in whole.problems if "2_training" in problem]
+    assert whole.facts["rows"]["train"] > latest.facts["rows"]["train"] and "all months" in whole.stages["training"] and "latest 1 months" in latest.stages["training"]
+    assert "search of 3 trials" in whole.stages["training"] and "search" not in latest.stages["training"]
+    run = retrain(fresh, LATER, anyway="settings are to be found anew", until="training").run
+    assert run is not None and run.stages["training"]["rows"] == whole.facts["rows"]["train"] and run.stages["training"]["search"]
+
+
 def test_the_plan_is_that_of_the_methodology(fresh: Project) -> None:
     from mlnb.monitoring.retrain_plan import retrain_settings
 

@@ -137,7 +137,8 @@ def _split(new: pd.DataFrame, old: pd.DataFrame, e: Experiment, c: Any, settings
                      "the latest months end now.")
         newest = clock
     both = pd.concat([old, new[~late][list(old.columns)]], ignore_index=True)
-    kept = _recent(both, c.time, newest, settings["months"])
+    asked = settings.get("pipeline", {}).get("2_training", ("use_latest_N_months_data",))
+    kept = _recent(both, c.time, newest if "use_latest_N_months_data" in asked else None, settings["months"])
     facts["older than the latest months"] = int((~kept).sum())
     train, judged = both[kept].reset_index(drop=True), new[late].reset_index(drop=True)
     if c.entity and c.entity in judged:

@@ -31,12 +31,15 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['WORDS', 'retrain_settings', 'setting_problems', 'RetrainPlan', 'retrain_plan']
+__all__ = ['WORDS', 'ALWAYS', 'retrain_settings', 'setting_problems', 'RetrainPlan', 'retrain_plan']
 
 # %% ../../nbs/07hl_monitoring.retrain_plan.ipynb #4236b68f
 WORDS: Mapping[str, tuple[str, ...]] = {
     "1_data_validation": tuple(CHECKS), "2_training": ("use_latest_N_months_data", "same_hyperparameters_as_production", "log_all_metrics"), "3_evaluation": ASKED,
     "5_notification": ("log_retraining_event", "notify_team_on_failure", "notify_team", "update_model_registry")}
+
+
+ALWAYS: Mapping[str, tuple[str, ...]] = {"2_training": ("log_all_metrics",), "3_evaluation": ("compare_vs_production_model",)}  # no run goes without
 
 
 def retrain_settings(
@@ -60,6 +63,12 @@ def setting_problems(
         for word in settings["pipeline"][part]:
             if word not in known:
                 found.append(f"records/retraining.yaml: nothing is known of {word!r} ({part}). Allowed are {listed(known)}.{did_you_mean(str(word), known)}")
+    for part, words in ALWAYS.items():
+        if lacking := [word for word in words if word not in settings["pipeline"][part]]:
+            found.append(f"records/retraining.yaml leaves out what every run does ({part}): {listed(lacking)}. Write it there, so that the record says what happens.")
+    if "same_hyperparameters_as_production" not in settings["pipeline"]["2_training"] and not settings["limits"]["tuning_trials"]:
+        found.append("records/retraining.yaml leaves out same_hyperparameters_as_production (2_training), and nothing says where other settings come from. Give the trials of "
+                     "a search (limits.tuning_trials), or write the word.")
     if "evaluate_on_golden_test_set" in settings["pipeline"]["3_evaluation"] and not settings["golden_set"]:
         found.append("records/retraining.yaml asks for a golden test set and names none. Name a file of rows that no model learns from (golden_set: FILE), or take "
                      "evaluate_on_golden_test_set out of 3_evaluation.")
@@ -116,16 +125,17 @@ def retrain_plan(
     settings, e = retrain_settings(project), current_experiment(project)
     problems, facts = setting_problems(project, settings, now), {"champion": e.id, "primary": e.comparison["primary"], "limits": settings["limits"]}
     asked, limits, d = settings["pipeline"], settings["limits"], settings["pipeline"]["4_deployment"]
+    months = f"the latest {settings['months']} months" if "use_latest_N_months_data" in asked["2_training"] else "all months"
     try:
         rows = gather(project, e, settings, now=as_moment(now)).to_dict()
         problems += rows["notes"] if rows.get("from the future") else []
         facts["rows"] = rows
         counted = f"{rows['new']:,} labelled new rows against {rows['old']:,} known ones"
-        learned = f"{rows['train']:,} rows of the latest {settings['months']} months"
+        learned = f"{rows['train']:,} rows of {months}"
         judged = f"{rows['evaluation']:,} latest rows that neither has seen"
     except MlnbError as error:
         problems.append(str(error))
-        counted, learned, judged = "the new rows against the known ones", f"the latest {settings['months']} months", "the latest rows"
+        counted, learned, judged = "the new rows against the known ones", months, "the latest rows"
     try:
         model_folder(project, e)
     except MlnbError as error:
@@ -133,7 +143,9 @@ def retrain_plan(
     if not log_of(project):
         problems.append("No log of requests is named, so a canary would wait for ever. Name it in records/monitoring.yaml (sources.requests) or mlnb.yaml (requests).")
     rollout = {key: value for row in d for key, value in row.items()} if isinstance(d, list) else d
-    how = f"with the settings of {e.id}" + (f", or those of a search of {limits['tuning_trials']} trials when the schedule starts it" if limits["tuning_trials"] else "")
+    search = f"those of a search of {limits['tuning_trials']} trials"
+    how = f"with {search}" if "same_hyperparameters_as_production" not in asked["2_training"] else (
+        f"with the settings of {e.id}" + (f", or {search} when the schedule starts it" if limits["tuning_trials"] else ""))
     golden = f" and on {settings['golden_set']}, where it may lose {limits['golden_loss']:.0%}" if settings["golden_set"] else ""
     won = f": it has to win by {e.comparison['primary']}, beyond chance" if "must_beat_production_on_primary_metric" in asked["3_evaluation"] else ": nothing has to be won"
     back = rollout["auto_rollback_if"] or "errors or latency double, or the metric is down by 5 %"

@@ -68,9 +68,9 @@ def _validation(project: Project, run: Run, now: datetime.datetime) -> dict[str,
 
 
 def _training(project: Project, run: Run, now: datetime.datetime) -> dict[str, Any]:
-    "Stage 2: production's settings on the latest months."
-    started = [str(each.get("type", "")) for each in run.why]
-    trials = int(run.settings["limits"]["tuning_trials"]) if "scheduled" in started else 0
+    "Stage 2: production's settings on the latest months, unless the record asks for others."
+    anew = "same_hyperparameters_as_production" not in run.settings["pipeline"]["2_training"] or "scheduled" in [str(each.get("type", "")) for each in run.why]
+    trials = int(run.settings["limits"]["tuning_trials"]) if anew else 0
     why = "; ".join(str(each.get("why", "")) for each in run.why)
     made, told = train_challenger(project, _champion(project, run), run.path / "train.parquet", run.id, why, now, trials)
     primary = made.comparison["primary"]
