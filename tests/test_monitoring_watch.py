@@ -185,6 +185,25 @@ def test_the_reference_of_another_model_is_not_taken(make: Callable[..., Project
         watch(project, "2026-03-03T07:00")
 
 
+def standing(project: Project) -> dict[str, str]:
+    "Where the checks of drift stand in the ledger."
+    return {f.code: f.status.value for f in project.findings() if f.code.startswith("DRIFT-")}
+
+
+def test_held_out_rows_say_nothing_of_what_the_windows_found(make: Callable[..., Project]) -> None:
+    project = make()
+    frame = loans(400, 5, shift=900)
+    bad(project, frame.assign(y=frame["y"].map({"good": "bad", "bad": "good"})))
+    found = standing(project)
+    assert found == {"DRIFT-FEATURE": "fail", "DRIFT-LABEL": "warn", "DRIFT-PREDICTION": "warn", "DRIFT-CONCEPT": "fail"}
+    report = project_drift(project, multivariate=False)  # as the report does: no batch is named, so it is of the held-out rows
+    assert "held-out rows" in report.notes[0] and "pass" in {f.status.value for f in report.findings if f.code == "DRIFT-FEATURE"}
+    assert all(f.status.value == "not_checked" for f in project.check("DRIFT-FEATURE"))
+    assert standing(project) == found and "window" in (project.result("drift") or {})
+    project_drift(project, loans(400, 6), multivariate=False)  # a batch that is named is somebody's own choice
+    assert standing(project)["DRIFT-FEATURE"] == "pass"
+
+
 # labels
 
 

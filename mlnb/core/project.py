@@ -48,7 +48,7 @@ PROVIDERS: Mapping[str, str] = {  # part -> function that takes the project
     "selection": "experiments.selected:project_selection",
     "tuning": "experiments.tuned:project_tuning",
     "reference": "monitoring.batch:project_reference",
-    "drift": "monitoring.batch:project_drift",
+    "drift": "monitoring.batch:checked_drift",
     "retraining": "monitoring.retraining:project_retraining",
 }
 DEAR: Mapping[str, str] = {"model_checks": "MODEL"}  # part that is made only when checks of this name are asked for

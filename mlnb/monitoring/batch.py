@@ -30,6 +30,7 @@ from ..experiments.training import load_model
 from .drift import DriftReport, compare
 from .playbook import FEWEST
 from .profile import Profile, profile
+from .windows import read_windows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,10 +38,11 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['ANSWER', 'JUDGED', 'answer_column', 'project_reference', 'batch_table', 'project_drift']
+__all__ = ['ANSWER', 'HELD_OUT', 'JUDGED', 'answer_column', 'project_reference', 'batch_table', 'project_drift', 'checked_drift']
 
 # %% ../../nbs/07c_monitoring.batch.ipynb #5cfb8e70
 ANSWER = "prediction"  # the column that holds the model's answer
+HELD_OUT = "These are the held-out rows, since no later batch is named; the windows of the monitor are newer, so the ledger keeps what they said"
 JUDGED = "evaluation.parquet"  # rows that a retrained model has not seen, beside those it learned from
 
 
@@ -146,6 +148,11 @@ def batch_table(
     return open_holdout(project).rows(why="drift of the latest rows", where="monitoring")
 
 
+def _outdated(project: Project, current: object = None) -> bool:
+    "Whether only held-out rows are there to compare, and the monitor has seen later ones."
+    return not (_named(current) or project.config.current) and any(window.rows for window in read_windows(project.path))
+
+
 def _scored(project: Project, e: Experiment, frame: pd.DataFrame) -> np.ndarray | None:
     "The model's answers, or None when a feature it needs is not there."
     if set(e.features_used) - set(frame):
@@ -197,7 +204,7 @@ def project_drift(
     method: str = "PSI",  # the measure that decides: PSI, KS-test or JS-divergence
     alert_threshold: float | None = None,  # alert above this; None: what stands for PSI 0.2
     multivariate: bool = True,  # look at the rows too: all columns together, segments, what drift costs
-) -> DriftReport:  # what changed; put into the ledger
+) -> DriftReport:  # what changed; put into the ledger, unless windows of the monitor are newer than what was compared
     "Compare a later batch with what the model was trained on."
     e, reference = current_experiment(project), project_reference(project)
     frame = batch_table(project, current).frame()
@@ -214,6 +221,17 @@ def project_drift(
     if not (_named(current) or project.config.current or e.settings.get("rows")) and ANSWER in report.columns:
         known = replace(report.columns[ANSWER], severity="not_compared", alert=False, why="the answers to the held-out rows are what later ones are held against")
         report = replace(report, columns={**report.columns, ANSWER: known})
+    if _outdated(project, current):  # a pass of old rows must not stand for what the windows found
+        return replace(report, notes=(HELD_OUT, *report.notes))
     project.save_result("drift", report.to_dict(), inputs=("model", "current"))
     project.note(report.findings, source="drift", inputs=("model", "current"))
     return report
+
+
+def checked_drift(
+    project: Project,  # the project, with a trained model
+) -> DriftReport:  # for the checks
+    "The comparison that checks rest on. Raises `MissingError` when the monitor has seen later rows than those it would compare."
+    if _outdated(project):
+        raise MissingError("The windows of the monitor say how the model fares, and the ledger keeps what they said. For another batch, name it as current in mlnb.yaml")
+    return project_drift(project)
