@@ -11,20 +11,20 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import MlnbError
 from ..core.files import unwritable, write_atomic
-from ..core.findings import Findings, plain
+from ..core.findings import Finding, Findings, plain
 from ..core.render import Raw, panel, table
 from ..data.labels import find_label
-from .alarms import concept_over
 from .deliveries import JOURNAL, Delivery, Journal, deliver
 from .feed import SCRAPE, open_feed, scraped_figures
-from .lens import Lens, Look, open_lens
+from .lens import open_lens
 from .notices import Notice, notices
 from .sinks import project_sinks
+from .standing import Standing
 from .spans import as_moment, as_text, slot_start, span_seconds
 from .watch_window import Work, label_phase, make_window
 from .windows import Alert, Window, read_windows, save_window
@@ -94,7 +94,7 @@ class Watched:
     due: tuple[tuple[str, str], ...] = ()  # start and reason of what was to be made; those that were not are left for the next turn
     told: tuple[Notice, ...] = ()  # messages that were new in this turn
     delivery: Delivery = field(default_factory=Delivery)  # what became of them
-    findings: Findings = field(default_factory=Findings)  # DRIFT-* of the newest window, as they went into the ledger
+    findings: Findings = field(default_factory=Findings)  # DRIFT-* of the newest windows that can tell, as they went into the ledger
     notes: tuple[str, ...] = ()  # what to know
     failed: tuple[str, ...] = ()  # windows that could not be made, and why
 
@@ -174,22 +174,10 @@ def _beat(project: Project, now: str, status: str, **more: Any) -> None:
     write_atomic(project.path / STATE, json.dumps({"pid": os.getpid(), "host": platform.node(), "began": began, "beat": now, "status": status, **plain(more)}, indent=1))  # type: ignore[dict-item]
 
 # %% ../../nbs/07dk_monitoring.watch.ipynb #89c56012
-def _ledger(project: Project, lens: Lens, window: Window, seen: Look, history: Sequence[Window]) -> Findings:
-    "Put what the newest window says into the ledger and the results."
-    if seen.report is None:
-        return Findings()
-    primary, report = str(lens.experiment.comparison["primary"]), seen.report
-    then = lens.before.get(primary) if window.metrics.get(primary, {}).get("kind") == "measured" else None
-    if then:
-        report = replace(report, performance=concept_over(history, window, primary, then))
-    project.save_result("drift", {**report.to_dict(), "window": [window.start, window.end]}, inputs=("model", "current"))
-    stamped = (f.replace(evidence={**f.evidence, "window": [window.start, window.end]}) for f in report.findings)
-    return project.note(stamped, source="monitor", inputs=("model", "current"))
-
-
-def _make(project: Project, work: Work, due: Sequence[tuple[str, str]], newest: str, stop: Callable[[], bool]) -> tuple[list[Window], Findings, list[str]]:
+def _make(project: Project, work: Work, due: Sequence[tuple[str, str]], stop: Callable[[], bool]) -> tuple[list[Window], Findings, list[str]]:
     "Make windows one after the other; each is on disk before the next begins."
-    made, findings, failed = [], Findings(), []
+    made, failed, standing = [], [], Standing.of(work.lens, work.history)
+    noted: dict[str, Finding] = {}
     longest = max([metric.seconds for metric in work.plan.metrics] + [work.plan.every])
     why = {"late rows": ["made again: its rows have changed since it was first written"], "labels": ["made again: labels came, or their time did"]}
     last = max((start for start, _ in due), default="")
@@ -198,8 +186,8 @@ def _make(project: Project, work: Work, due: Sequence[tuple[str, str]], newest: 
             break
         try:
             window, seen = make_window(work, start, why.get(reason, []))
-            if start == last and start >= newest and window.rows:
-                findings = _ledger(project, work.lens, window, seen, [other for other in work.history if other.start < start])
+            if standing.take(window, seen.report, work.history) or start == last:
+                noted |= {f.code: f for f in standing.note()}
             save_window(project.path, window)
         except Exception as error:  # one window that cannot be made must not hold up the others
             if isinstance(error, MlnbError) and "Cannot write" in str(error):
@@ -211,7 +199,8 @@ def _make(project: Project, work: Work, due: Sequence[tuple[str, str]], newest: 
         first = as_moment(start) - datetime.timedelta(seconds=longest)
         work.answered = {each: kept for each, kept in work.answered.items() if as_moment(each) >= first}
         _beat(project, as_text(work.now), "at work", last_window=start, made=len(made), of=len(due))
-    return made, findings, failed
+    noted |= {f.code: f for f in standing.note()}  # of a turn that did not come to its last window
+    return made, Findings(noted.values()), failed
 
 # %% ../../nbs/07dk_monitoring.watch.ipynb #b4bc1e77
 def _clock(windows: Sequence[Window], now: datetime.datetime) -> list[str]:
@@ -269,7 +258,7 @@ def watch(
         figures, faults, keep_scrape = scraped_figures(project, lens.plan, as_text(moment))
         if figures and due[:limit]:
             work.scraped = (due[:limit][-1][0], figures, faults)
-        made, findings, failed = _make(project, work, due[:limit], max((w.start for w in old), default=""), stop)
+        made, findings, failed = _make(project, work, due[:limit], stop)
         if keep_scrape and (made or not figures):  # until a window has them, the figures go on adding up
             write_atomic(project.path / SCRAPE, keep_scrape)
         told, delivery, wrong = tell(project, moment, environment)
