@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import pytest
 from watched import batch, copied, loans, trained
 
 from mlnb.core.project import Project
+from mlnb.monitoring.label_keys import key_numbers, lacking, turned_up
 from mlnb.monitoring.lens import Lens
 from mlnb.monitoring.watch import watch
+from mlnb.monitoring.watch_window import Work
+from mlnb.monitoring.windows import read_windows
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +61,51 @@ def test_the_ledger_has_each_check_from_the_newest_window_that_can_tell(make: Ca
     batch(project, "2026-03-01-more.csv", loans(20, 9).drop(columns="y"))  # an old window that is made again says nothing new
     entries = (project.path / "ledger.jsonl").read_text()
     assert [w.start[:10] for w in watch(project, "2026-03-06T03:00").windows] == ["2026-03-01"] and (project.path / "ledger.jsonl").read_text() == entries
+
+
+def told(project: Project, subject: str) -> list[tuple[str, str]]:
+    lines = [json.loads(line) for line in (project.path / "told.jsonl").read_text().splitlines()]
+    return [(line["kind"], line["at"][8:10]) for line in lines if line["subject"] == subject]
+
+
+def test_labels_that_come_when_nobody_waits_for_them_make_their_windows_anew(make: Callable[..., Project], monkeypatch: pytest.MonkeyPatch) -> None:
+    project = make(sources={"key": "id", "labels": "labels.csv"}, concept_drift={"ground_truth_delay": "1d"}, alerts={"file": "told.jsonl"})
+    rows = [turned(loans(200, day)) for day in range(1, 7)]
+    for day in range(1, 7):
+        batch(project, f"2026-03-0{day}.csv", rows[day - 1].drop(columns="y"))
+        watch(project, f"2026-03-0{day + 1}T01:00")
+    stands = {w.start[8:10]: (w.status, w.labels["phase"]) for w in read_windows(project.path)}
+    assert stands["04"] == ("complete", "overdue") and stands["05"] == ("waiting", "due") and stands["06"] == ("waiting", "early")
+    assert told(project, "labels") == [("raised", "01")]  # once, whatever windows follow
+    label(project, *rows[:2], rows[5].iloc[:100], loans(50, 99))
+    again = watch(project, "2026-03-07T02:00")
+    assert [w.start[8:10] for w in again.windows if w.labels["rows"]] == ["01", "02", "06"]
+    assert again.windows[0].labels["phase"] == "overdue" and again.windows[0].metrics["f1"]["rows"] == 200 and "DRIFT-CONCEPT" in {a.code for a in again.windows[0].alerts}
+    assert told(project, "labels") == [("raised", "01"), ("withdrawn", "01")]  # the first window has its labels; that the third has none is said by the next that is overdue
+    reads: list[int] = []
+    keys = Work.label_keys.func  # type: ignore[attr-defined]
+    monkeypatch.setattr(Work, "label_keys", property(lambda work: reads.append(1) or keys(work)))
+    assert watch(project, "2026-03-07T03:00").due == () and not reads  # nothing is read where no label has changed
+    label(project, *rows)
+    last = watch(project, "2026-03-07T04:00")
+    assert [w.start[8:10] for w in last.windows] == ["03", "04", "05", "06"] and {w.labels["share"] for w in read_windows(project.path)} == {1.0}
+    assert watch(project, "2026-03-07T05:00").due == ()
+
+
+def test_overdue_labels_ring_once_and_are_over_when_labels_come_again(make: Callable[..., Project]) -> None:
+    project = make(sources={"key": "id", "labels": "labels.csv"}, concept_drift={"ground_truth_delay": "1d"}, alerts={"file": "told.jsonl"})
+    rows = [loans(100, day) for day in range(1, 9)]
+    for day in range(1, 9):
+        batch(project, f"2026-03-0{day}.csv", rows[day - 1].drop(columns="y"))
+        label(project, rows[0], *rows[4:day])  # of the second to the fourth day none will ever come
+        watch(project, f"2026-03-{day + 1:02}T01:00")
+    assert told(project, "labels") == [("raised", "02"), ("recovered", "05")]
+
+
+@pytest.mark.parametrize(("keys", "come", "found"), [
+    (["a-1", "a-2"], ["A-2"], True), ([1, 2], ["2.0"], True), (["a"], ["b"], False), ([1.0, None], [None, 3], False), (range(5000), range(2500, 2600), True),
+])
+def test_a_key_that_lacked_its_label_is_found_among_those_that_came(keys: list[object], come: list[object], found: bool) -> None:
+    kept = lacking(pd.Series(list(keys)), key_numbers(pd.Series([], dtype=object)))
+    assert len(kept) < 6000 and turned_up(kept, key_numbers(pd.Series(list(come)))) is found
+    assert not turned_up(lacking(pd.Series(list(keys)), key_numbers(pd.Series(list(come)))), key_numbers(pd.Series(list(come))))  # it did not join: not waited for

@@ -19,7 +19,7 @@ from .watch_plan import WatchedMetric, WatchPlan
 from .windows import Alert, Window
 
 # %% auto #0
-__all__ = ['SILENT', 'drift_alarms', 'feed_alarms', 'concept_over', 'metric_alarms', 'service_alarms']
+__all__ = ['LABELS', 'SILENT', 'drift_alarms', 'feed_alarms', 'concept_over', 'metric_alarms', 'service_alarms']
 
 # %% ../../nbs/07de_monitoring.alarms.ipynb #9a7e5254
 def _column(column: Mapping[str, Any], plan: WatchPlan) -> tuple[str, str, float | None, float | None, str] | None:
@@ -85,15 +85,30 @@ def drift_alarms(
         yield alert("DRIFT-PREDICTION", prediction, "warning", *answer, response("prediction"))
 
 # %% ../../nbs/07de_monitoring.alarms.ipynb #feed0001
+LABELS = "labels"  # what an alarm about overdue labels is about
 SILENT = 3  # windows without rows in a row that are an alarm, after windows of which nine in ten had rows: by chance in one of a thousand
+
+
+def _overdue(window: Window, earlier: Sequence[Window]) -> Iterator[Alert]:
+    "Labels that are overdue, once: windows after the first one that lacks them say nothing new."
+    share = float(window.labels.get("share") or 0)
+    shares = sorted(float(w.labels["share"]) for w in earlier if w.rows and w.labels.get("phase") != "early" and w.labels.get("share"))
+    limit = (shares[len(shares) // 2] if shares else 1.0) / 2  # where some rows never get one, that is usual
+    if not window.rows or window.labels.get("phase") != "overdue" or share >= limit:
+        return
+    rang = next((w for w in reversed(earlier) if w.rows and (float(w.labels.get("share") or 0) >= limit or any(a.subject == LABELS for a in w.alerts))), None)
+    if rang is None or not any(a.subject == LABELS for a in rang.alerts):
+        words = f"{share:.0%} of the rows have a label, and they were due on {str(window.labels.get('due', ''))[:16].replace('T', ' ')}: how good the model is is not known"
+        yield Alert("MON-DATA", LABELS, "warning", words, window.start, window.end, share, limit, "look at the feed of labels; windows are made again when they come")
 
 
 def feed_alarms(
     window: Window,  # what was seen
     history: Sequence[Window],  # earlier windows
 ) -> Iterator[Alert]:  # MON-DATA
-    "A feed that stopped: rows came all the time, and come no more."
+    "A feed that stopped: rows came all the time, and come no more, or labels are overdue."
     earlier = sorted(history, key=lambda w: w.start)
+    yield from _overdue(window, earlier)
     last = next((i for i in range(len(earlier), 0, -1) if earlier[i - 1].status != "empty"), 0)
     before, silent = earlier[max(last - 30, 0):last], len(earlier) - last + 1
     filled = sum(w.rows > 0 for w in before)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .alarms import LABELS
 from .batches import SUFFIXES
 from .playbook import FEWEST, METHODS
 from .spans import as_moment
@@ -69,6 +70,8 @@ def tells_over(
         return window.metrics.get(alert.subject, {}).get("kind") in ("measured", kind)
     if alert.code == "MON-DATA" and alert.subject.lower().endswith(SUFFIXES):
         return False  # what is wrong with a file is over when the file is mended: its window is made again then
+    if alert.code == "MON-DATA" and alert.subject == LABELS:
+        return float(window.labels.get("share") or 0) >= (alert.threshold or 0.5)
     if alert.code == "MON-PROXY":
         return alert.subject in window.proxies
     return bool(window.service) if alert.code in ("MON-LATENCY", "MON-ERRORS", "MON-TRAFFIC") else window.rows > 0

@@ -19,14 +19,15 @@ from ..core.files import unwritable, write_atomic
 from ..core.findings import Finding, Findings, plain
 from ..core.render import Raw, panel, table
 from ..data.labels import find_label
+from .due_windows import due_windows
 from .deliveries import JOURNAL, Delivery, Journal, deliver
 from .feed import SCRAPE, open_feed, scraped_figures
 from .lens import open_lens
 from .notices import Notice, notices
 from .sinks import project_sinks
 from .standing import Standing
-from .spans import as_moment, as_text, slot_start, span_seconds
-from .watch_window import Work, label_phase, make_window
+from .spans import as_moment, as_text, span_seconds
+from .watch_window import Work, make_window
 from .windows import Alert, Window, read_windows, save_window
 
 if TYPE_CHECKING:
@@ -35,56 +36,12 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['MOST', 'MOST_EMPTY', 'STATE', 'due_windows', 'Watched', 'BusyError', 'hold', 'read_state', 'tell', 'watch']
-
-# %% ../../nbs/07dk_monitoring.watch.ipynb #dd01383b
-MOST = 200  # windows of one turn; the others wait for the next
-MOST_EMPTY = 48  # windows without rows in a row
-STATE = "monitoring/state.json"
-
-
-def _filled(starts: Sequence[str], work: Work) -> tuple[list[str], list[str]]:
-    "Windows with rows and the empty ones between them and up to now; what to know."
-    length, found, notes = work.plan.every, [], []
-    ends = [as_moment(start) for start in starts] + [work.now]
-    for start, following in zip(starts, ends[1:], strict=True):
-        found.append(start)
-        step = datetime.timedelta(seconds=length)
-        gap = max(int((following - as_moment(start)) / step) - 1, 0)
-        if gap > MOST_EMPTY:
-            notes.append(f"{gap:,} windows after {start} have no rows; none is written for them")
-        else:
-            found += [as_text(as_moment(start) + step * i) for i in range(1, gap + 1)]
-    return found, notes
-
-
-def due_windows(
-    work: Work,  # the model, the rows, what time it is
-    there: Mapping[str, Window],  # start -> window that was made before
-    since: str = "",  # nothing before this
-) -> tuple[list[tuple[str, str]], list[str]]:  # start and reason (new, late rows, labels), in order; what to know
-    "What is to be made."
-    if work.feed is None:  # only the service's metrics are watched: of the window that is just over
-        last = as_text(slot_start(work.now, work.plan.every) - datetime.timedelta(seconds=work.plan.every))
-        return ([] if last in there or last < since else [(last, "new")]), []
-    over = [start for start in work.feed.starts(work.now) if as_moment(work.end(start)) <= work.now and start >= since]
-    candidates, notes = _filled(over, work)
-    found = []
-    for start in candidates:
-        if as_moment(work.end(start)) > work.now:
-            continue
-        old, mark = there.get(start), work.feed.fingerprint(start)
-        labels = old.labels if old else {}
-        if old is None:
-            found.append((start, "new"))
-        elif mark is not None and mark != old.batch:
-            found.append((start, "late rows"))
-        elif (old.status == "waiting" or 0 < float(labels.get("share") or 0) < 1 and labels.get("phase") == "due") and (
-                labels.get("source"), labels.get("phase")) != (work.label_mark, label_phase(work.plan, old.end, work.now)):
-            found.append((start, "labels"))
-    return found, notes
+__all__ = ['MOST', 'STATE', 'Watched', 'BusyError', 'hold', 'read_state', 'tell', 'watch']
 
 # %% ../../nbs/07dk_monitoring.watch.ipynb #13fc2827
+MOST = 200  # windows of one turn; the others wait for the next
+
+
 @dataclass(frozen=True, repr=False)
 class Watched:
     "One turn of the monitor."
@@ -113,8 +70,8 @@ class Watched:
 
     def to_dict(self) -> dict[str, Any]:
         "Plain JSON types; windows without their profiles, which are in their files."
-        short = [{**{name: plain(getattr(w, name)) for name in ("start", "end", "status", "rows", "metrics", "proxies", "service", "labels")}, "notes": list(w.notes)}
-                 for w in self.windows]
+        short = [{**{name: plain(getattr(w, name)) for name in ("start", "end", "status", "rows", "metrics", "proxies", "service")}, "notes": list(w.notes),
+                  "labels": {name: plain(value) for name, value in w.labels.items() if name != "lack"}} for w in self.windows]
         return {"now": self.now, "windows": short, "due": [list(pair) for pair in self.due], "alerts": [alert.to_dict() for alert in self.alerts],
                 "told": [notice.to_dict() for notice in self.told], "delivery": self.delivery.to_dict(), "notes": list(self.notes), "failed": list(self.failed),
                 **self.findings.to_dict()}
@@ -128,6 +85,9 @@ class Watched:
         return panel("Monitor", table(rows, ["from", "to", "status", "rows", "alarms"]) + said, f"{len(self.windows)} windows made, {len(self.told)} new messages")
 
 # %% ../../nbs/07dk_monitoring.watch.ipynb #b37d4aac
+STATE = "monitoring/state.json"
+
+
 class BusyError(MlnbError):
     "Another monitor is at work."
 
@@ -242,6 +202,7 @@ def watch(
     lens = open_lens(project)
     e = lens.experiment
     with contextlib.nullcontext() if dry_run else hold(project, as_text(moment), wait):
+        looked = str(read_state(project).get("labels") or "")
         if not dry_run:
             _beat(project, as_text(moment), "begins")
         positive = find_label(e.positive, list(e.classes)) if e.task == "binary" else None
@@ -249,7 +210,7 @@ def watch(
         feed = open_feed(project, lens.plan, lens.table, e.id, positive, keep=not dry_run)
         old = [window for window in read_windows(project.path) if as_moment(window.end) - as_moment(window.start) == length]
         work = Work(lens, feed, moment, history=list(old))
-        due, notes = due_windows(work, {window.start: window for window in old}, as_text(as_moment(since, "since")) if since else "")
+        due, notes = due_windows(work, {window.start: window for window in old}, as_text(as_moment(since, "since")) if since else "", looked)
         notes = [*lens.plan.notes, *_clock(old, moment), *(feed.said(moment) if feed else []), *notes]
         if len(due) > limit:
             notes.append(f"{len(due):,} windows are due; the first {limit} were made, the others wait for the next turn")
@@ -266,5 +227,5 @@ def watch(
         whole = Watched(as_text(moment), tuple(made), tuple(due), tuple(told), delivery, findings, tuple(notes), tuple(failed))
         waiting = sum(w.status == "waiting" for w in {w.start: w for w in [*old, *made]}.values())
         _beat(project, as_text(moment), "failed" if failed else "idle", last_window=max((w.start for w in [*old, *made]), default=""), waiting=waiting,
-              undelivered=dict(delivery.waiting), problems=[*failed, *wrong, *delivery.problems])
+              undelivered=dict(delivery.waiting), labels=looked if since or len(made) < len(due) else work.label_mark, problems=[*failed, *wrong, *delivery.problems])
         return whole

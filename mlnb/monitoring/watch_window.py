@@ -21,6 +21,7 @@ from .alarms import drift_alarms, feed_alarms, metric_alarms, service_alarms
 from .batch import ANSWER
 from .feed import Feed, service_figures
 from .label_delay import ENOUGH
+from .label_keys import key_numbers, lacking
 from .late_labels import _frame, as_known, join_labels, known_labels
 from .lens import LEAST_LABELS, Lens, Look, expected_values, look, metric_values
 from .proxies import proxy_metrics
@@ -59,7 +60,7 @@ def _joined(files: Sequence[str]) -> pd.DataFrame:
 
 # %% ../../nbs/07dj_monitoring.watch_window.ipynb #e98d2342
 @dataclass(eq=False)
-class Work:
+class _Work:
     "What making windows needs, and what it remembers."
 
     lens: Lens  # the model
@@ -79,6 +80,14 @@ class Work:
         "Columns that are of use."
         e = self.lens.experiment
         return [*dict.fromkeys([*e.features_used, e.target, *self.plan.features, *self.plan.proxies, ANSWER])]
+
+    def end(self, start: str) -> str:
+        "End of a window."
+        return as_text(as_moment(start) + datetime.timedelta(seconds=self.plan.every))
+
+# %% ../../nbs/07dj_monitoring.watch_window.ipynb #e98d2343
+class Work(_Work):
+    "What making windows needs, and what it remembers, with the labels that are there."
 
     @cached_property
     def label_files(self) -> list[str]:
@@ -107,9 +116,14 @@ class Work:
         except MlnbError as error:
             return str(error)
 
-    def end(self, start: str) -> str:
-        "End of a window."
-        return as_text(as_moment(start) + datetime.timedelta(seconds=self.plan.every))
+    @cached_property
+    def label_keys(self) -> np.ndarray:
+        "Numbers of the keys that have a label."
+        key, target = self.plan.sources.get("key") or "request_id", self.lens.experiment.target
+        labels = self.labels if self.label_files else ""
+        if isinstance(labels, str) or not {key, target} <= set(labels):
+            return np.zeros(0, np.uint64)
+        return key_numbers(labels.loc[labels[target].notna(), key])
 
 # %% ../../nbs/07dj_monitoring.watch_window.ipynb #cb85c620
 def _truth(work: Work, rows: pd.DataFrame) -> tuple[Any, list[str]]:
@@ -143,6 +157,8 @@ def _labelled(work: Work, rows: pd.DataFrame, end: str) -> tuple[Any, dict[str, 
     state = {"rows": known, "share": share, "phase": phase, "source": work.label_mark, "problems": notes}
     if phase:
         state["due"] = as_text(as_moment(end) + datetime.timedelta(seconds=work.plan.delay or 0))
+    if "labels" in work.plan.sources and share < 1 and (key := work.plan.sources.get("key") or "request_id") in rows:
+        state["lack"] = lacking(rows[key] if truth is None else rows.loc[truth.isna().to_numpy(), key], work.label_keys)
     if phase == "early" and share < 1:
         return None, state, [*notes, *([f"{share:.0%} of the labels came before they are due; they are used when all are there, or due"] if known else [])]
     if truth is not None and known and (unknown := truth[truth.notna() & known_labels(truth, work.lens.experiment.classes).isna()]).size:
