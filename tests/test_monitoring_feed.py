@@ -62,6 +62,20 @@ def test_a_feed_that_stops_is_told_and_over_when_it_goes_on(make: Callable[..., 
     assert [n.kind for n in watch(project, f"{day(14)}T01:00").told if n.alert.subject == "feed"] == ["recovered"]
 
 
+def test_a_feed_that_stopped_is_told_however_long_the_monitor_was_down(make: Callable[..., Project]) -> None:
+    project = make(sources={"time": "at"}, data_drift={"check_frequency": "hourly"}, alerts={"file": "told.jsonl"})
+    batch(project, "a.csv", loans(400, 1).drop(columns="y").assign(at=pd.date_range("2026-03-01", periods=400, freq="180s")))  # 20 hours
+    back = watch(project, "2026-03-04T06:10")
+    empty = [w.start[:13] for w in back.windows if not w.rows]
+    assert empty == ["2026-03-04T03", "2026-03-04T04", "2026-03-04T05"] and any("58 windows after" in n and "the last 3 are written" in n for n in back.notes)
+    assert [(n.kind, n.alert.subject) for n in back.told if n.alert.code == "MON-DATA"] == [("raised", "feed")]
+    assert [w.start[:13] for w in watch(project, "2026-03-04T07:10").windows] == ["2026-03-04T06"]
+    assert watch(project, "2026-03-04T07:20").due == ()
+    batch(project, "b.csv", loans(40, 2).drop(columns="y").assign(at=pd.date_range("2026-03-04T07:00", periods=40, freq="60s")))
+    on = watch(project, "2026-03-04T08:10")
+    assert [(w.start[:13], w.rows) for w in on.windows] == [("2026-03-04T07", 40)] and [n.kind for n in on.told if n.alert.subject == "feed"] == ["recovered"]
+
+
 def test_a_damaged_file_is_over_when_it_is_mended_and_not_when_the_next_one_is_whole(make: Callable[..., Project]) -> None:
     project = make()
     (project.path / "asked" / "2026-03-01.parquet").write_bytes(b"PAR1 half of a file")

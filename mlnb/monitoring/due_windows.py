@@ -8,20 +8,20 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 
+from .alarms import SILENT
 from .label_keys import turned_up
 from .spans import as_moment, as_text, slot_start
 from .watch_window import Work, label_phase
 from .windows import Window
 
 # %% auto #0
-__all__ = ['MOST_EMPTY', 'STATE', 'due_windows']
+__all__ = ['MOST_EMPTY', 'due_windows']
 
 # %% ../../nbs/07dja_monitoring.due_windows.ipynb #5b1f0006
 MOST_EMPTY = 48  # windows without rows in a row
-STATE = "monitoring/state.json"
 
 
-def _filled(starts: Sequence[str], work: Work) -> tuple[list[str], list[str]]:
+def _filled(starts: Sequence[str], work: Work, behind: bool) -> tuple[list[str], list[str]]:
     "Windows with rows and the empty ones between them and up to now; what to know."
     length, found, notes = work.plan.every, [], []
     ends = [as_moment(start) for start in starts] + [work.now]
@@ -30,7 +30,10 @@ def _filled(starts: Sequence[str], work: Work) -> tuple[list[str], list[str]]:
         step = datetime.timedelta(seconds=length)
         gap = max(int((following - as_moment(start)) / step) - 1, 0)
         if gap > MOST_EMPTY:
-            notes.append(f"{gap:,} windows after {start} have no rows; none is written for them")
+            last = following == work.now and not behind  # the feed is silent now: as many are written as its alarm needs
+            notes.append(f"{gap:,} windows after {start} have no rows; {f'the last {SILENT} are' if last else 'none is'} written for them")
+            until = slot_start(following, length)
+            found += [as_text(until - step * i) for i in range(SILENT, 0, -1)] if last else []
         else:
             found += [as_text(as_moment(start) + step * i) for i in range(1, gap + 1)]
     return found, notes
@@ -57,7 +60,7 @@ def due_windows(
         return ([] if last in there or last < since else [(last, "new")]), []
     labelled = work.label_mark
     over = [start for start in work.feed.starts(work.now) if as_moment(work.end(start)) <= work.now and start >= since]
-    candidates, notes = _filled(over, work)
+    candidates, notes = _filled(over, work, any(as_moment(window.end) > work.now for window in there.values()))  # a clock that was set back is no silence
     found = []
     for start in candidates:
         if as_moment(work.end(start)) > work.now:
