@@ -32,12 +32,18 @@ def key_numbers(
     return np.unique(pd.util.hash_array(np.array(words, dtype=object))) if words else np.zeros(0, np.uint64)
 
 
+def _among(numbers: np.ndarray, known: np.ndarray) -> np.ndarray:
+    "Which numbers are among others, which are sorted: they may be millions, and each window asks."
+    return known[np.minimum(np.searchsorted(known, numbers), len(known) - 1)] == numbers if len(known) else np.zeros(len(numbers), bool)
+
+
 def lacking(
     keys: pd.Series,  # of the rows that lack a label
     known: np.ndarray,  # numbers of the keys that labels have; one that is there and did not join is not waited for
 ) -> str:  # as a window keeps it
     "A sample of the keys that lack a label."
-    return base64.b64encode(np.setdiff1d(key_numbers(keys), known)[:SAMPLE].astype("<u8").tobytes()).decode()
+    numbers = key_numbers(keys)
+    return base64.b64encode(numbers[~_among(numbers, known)][:SAMPLE].astype("<u8").tobytes()).decode()
 
 
 def turned_up(
@@ -45,4 +51,4 @@ def turned_up(
     known: np.ndarray,  # numbers of the keys that labels have by now
 ) -> bool:  # whether any label came
     "Whether a label came for a key that lacked one."
-    return len(known) > 0 and (kept is None or bool(np.isin(np.frombuffer(base64.b64decode(kept), "<u8"), known).any()))
+    return len(known) > 0 and (kept is None or bool(_among(np.frombuffer(base64.b64decode(kept), "<u8"), known).any()))
