@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .cli_lines import wrapped
-from .cli_output import Answer, Json, guarded, tell
+from .cli_output import Answer, Json, failed, guarded, tell
 from .cli_project import Folder, open_project
-from .core.errors import ConfigError, MlnbError
+from .core.errors import ConfigError
 
 if TYPE_CHECKING:
     from mlnb.core.project import Project
@@ -100,21 +100,22 @@ def turns(
             last, error = run(stop.asked.is_set), ""
             count += 1
             say(last) if every else None
-        except MlnbError as failed:
+        except Exception as wrong:  # whatever it is, the next turn may go well
             if not every:
                 raise
-            error = str(failed)
+            error = failed(wrong).error
             tell(error)
         if not every or stop.asked.wait(every):
             return last, count, error
 
 # %% ../nbs/12cr_cli_monitor.ipynb #cd15c4c7
 def _critical(project: Project, turn: Watched) -> list[str]:
-    "Critical alarms of the windows that were made and of the newest one on disk."
+    "Critical alarms of the windows that were made, and those that go on: a window too small to tell ends none."
+    from mlnb.monitoring.episodes import episodes
     from mlnb.monitoring.windows import read_windows
 
-    newest = {w.start: w for w in [*read_windows(project.path, last=1), *turn.windows]}.values()
-    return sorted({f"{a.code} {a.subject}" for w in newest for a in w.alerts if a.severity == "critical"})
+    made = {f"{a.code} {a.subject}" for w in turn.windows for a in w.alerts if a.severity == "critical"}
+    return sorted(made | {f"{e.code} {e.subject}" for e in episodes(read_windows(project.path)) if e.going and e.latest.severity == "critical"})
 
 
 def _files(project: Project, airflow: str, grafana: str, rules: str) -> Answer:
@@ -188,7 +189,13 @@ def _run(project: Project, every: str, now: str, metrics: str, gate: bool, since
                 show()
     except BusyError as busy:
         return Answer({"busy": str(busy)}, wrapped(str(busy)), int(gate), "The gate was not looked at." if gate else "")
-    return _answer(project, last, count, bool(every), gate) if last is not None else Answer({"error": error, "turns": 0}, [], 2, error)
+    if last is None:
+        return Answer({"error": error, "turns": 0}, [], 2, error)
+    found, left = _answer(project, last, count, bool(every), gate), len(last.due) - len(last.windows) - len(last.failed)
+    if every or dry_run or not stop.asked.is_set() or left <= 0:
+        return found
+    words = f"Interrupted: {len(last.windows)} of {len(last.due)} windows were made. The others wait for the next turn."
+    return Answer({**last.to_dict(), "turns": count, "error": words}, found.lines, 130, words)
 
 # %% ../nbs/12cr_cli_monitor.ipynb #9468517a
 @commands.command("monitor")
@@ -204,7 +211,7 @@ def monitor_command(
     grafana: Annotated[str, typer.Option("--grafana", metavar="FILE", help="Write a dashboard for Grafana, and leave.")] = "",
     rules: Annotated[str, typer.Option("--rules", metavar="FILE", help="Write alert rules for Prometheus, and leave.")] = "",
     metrics: Annotated[str, typer.Option("--metrics", metavar="PORT|FILE", help="Metrics for Prometheus: a port (with --every), or a file x.prom for node_exporter.")] = "",
-    gate: Annotated[bool, typer.Option("--gate", help="Exit with 1 when a window that was made, or the newest one, has a critical alarm.")] = False,
+    gate: Annotated[bool, typer.Option("--gate", help="Exit with 1 when a window that was made has a critical alarm, or one goes on.")] = False,
     project: Folder = "",
     as_json: Json = False,
 ) -> Answer:

@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import re
+import signal
 import socket
 import sys
 import threading
@@ -499,7 +500,49 @@ def test_the_command_and_its_exit_codes(make: Callable[..., Project]) -> None:
     code, first = run(*where, "--gate")
     assert code == 1 and {"windows", "alerts", "findings", "summary", "delivery", "notes"} <= set(first) and first["alerts"][0]["key"].startswith(DAY2)
     assert run(*where)[0] == 0 and run(*where, "--gate")[0] == 1  # the newest window is critical still
+    batch(project, "2026-03-03.csv", loans(10, 6, shift=900))  # too few to tell that it is over
+    assert run(*where[:2], "--now", "2026-03-04T06:00", "--gate")[0] == 1
     assert run(*where, "--every", "1h")[0] == 2 and run(*where[:2], "--now", "soon")[0] == 2
+
+
+def test_a_gate_whose_turn_was_interrupted_does_not_hold(make: Callable[..., Project], monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlnb.monitoring import watch as module
+
+    project, real = make(), module.make_window
+    for day in range(1, 5):
+        batch(project, f"2026-03-0{day}.csv", loans(40, day).drop(columns="y"))
+
+    def interrupted(*given: Any, **more: Any) -> Window:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real(*given, **more)
+
+    monkeypatch.setattr(module, "make_window", interrupted)
+    code, found = run("--project", str(project.path), "--now", "2026-03-05T06:00", "--gate")
+    assert code == 130, found
+    assert "1 of 4 windows were made" in found["error"] and len(found["windows"]) == 1
+    monkeypatch.setattr(module, "make_window", real)
+    assert run("--project", str(project.path), "--now", "2026-03-05T06:00", "--gate")[0] == 0 and len(read_windows(project.path)) == 4
+
+
+def test_a_tracking_server_that_is_away_stops_no_turn_and_gets_what_it_lacks_later(make: Callable[..., Project], tmp_path: Path) -> None:
+    from mlnb.core.project_config import load_config, save_config
+    from mlnb.experiments.models import quiet_mlflow
+
+    project = make()
+    batch(project, "2026-03-02.csv", loans(300, 5, shift=900).drop(columns="y"))
+    here, e = project.tracking_uri, current_experiment(project)
+    assert e.run_id
+    (project.path / "results" / "reference.json").unlink()
+    save_config(project.path, load_config(project.path).model_copy(update={"tracking_uri": "http://127.0.0.1:9"}))
+    away = Project(project.path)
+    assert watch(away, "2026-03-03T06:00").alerts and (project.path / "results" / "reference_profile.json.waits").exists()
+    save_config(project.path, load_config(project.path).model_copy(update={"tracking_uri": here}))
+    watch(Project(project.path), "2026-03-03T07:00")
+    batch(project, "2026-03-03.csv", loans(300, 6).drop(columns="y"))
+    watch(Project(project.path), "2026-03-04T06:00")
+    assert not (project.path / "results" / "reference_profile.json.waits").exists()
+    with quiet_mlflow() as mlflow:
+        assert "reference_profile.json" in {f.path for f in mlflow.MlflowClient(tracking_uri=here).list_artifacts(e.run_id)}
 
 
 def test_the_dag_runs_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,8 +25,10 @@ from ..data.labels import find_label
 from ..experiments.material import trained_rows
 from ..experiments.models import quiet_mlflow
 from ..experiments.runs_compare import answers_of
+from ..experiments.store import reachable
 from ..experiments.tracking import Experiment, current_experiment
 from ..experiments.training import load_model
+from .beside_model import keep_beside_model
 from .drift import DriftReport, compare
 from .playbook import FEWEST
 from .profile import Profile, profile
@@ -38,10 +40,12 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['ANSWER', 'HELD_OUT', 'JUDGED', 'answer_column', 'project_reference', 'batch_table', 'project_drift', 'checked_drift']
+__all__ = ['ANSWER', 'BESIDE', 'HELD_OUT', 'JUDGED', 'answer_column', 'project_reference', 'batch_table', 'project_drift',
+           'checked_drift']
 
 # %% ../../nbs/07c_monitoring.batch.ipynb #5cfb8e70
 ANSWER = "prediction"  # the column that holds the model's answer
+BESIDE = "reference_profile.json"  # the copy of the reference beside the model
 HELD_OUT = "These are the held-out rows, since no later batch is named; the windows of the monitor are newer, so the ledger keeps what they said"
 JUDGED = "evaluation.parquet"  # rows that a retrained model has not seen, beside those it learned from
 
@@ -87,6 +91,7 @@ def project_reference(
     if kept is not None:
         known = Profile.from_json(json.dumps(kept), "results/reference.json")
         if known.model in ("", e.id):  # else somebody put the profile of another model there
+            keep_beside_model(project, e, BESIDE, known.to_json, again=True)
             return known
     if project.result("reference") is None and (found := _kept_beside_model(project, e)):
         project.save_result("reference", found.to_dict(), inputs=("model", "holdout"))
@@ -95,9 +100,7 @@ def project_reference(
     made = profile(_watched(e, frame, given), target=e.target, prediction=ANSWER, model=e.id)
     made = _with_answers(made, e, _own_answers(project, e)[1])
     project.save_result("reference", made.to_dict(), inputs=("model", "holdout"))
-    if e.run_id:
-        with quiet_mlflow() as mlflow:
-            mlflow.MlflowClient(tracking_uri=project.tracking_uri).log_text(e.run_id, made.to_json(), "reference_profile.json")
+    keep_beside_model(project, e, BESIDE, made.to_json)
     return made
 
 
@@ -124,9 +127,10 @@ def _kept_beside_model(project: Project, e: Experiment) -> Profile | None:
     if not e.run_id:
         return None
     try:
+        reachable(project.tracking_uri)
         with quiet_mlflow() as mlflow, tempfile.TemporaryDirectory() as folder:
             client = mlflow.MlflowClient(tracking_uri=project.tracking_uri)
-            found = Profile.load(client.download_artifacts(e.run_id, "reference_profile.json", folder))
+            found = Profile.load(client.download_artifacts(e.run_id, BESIDE, folder))
     except Exception:  # not logged, damaged, or the server is away: it is made again
         return None
     return found if found.model == e.id else None

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from ..core.errors import InputError, listed
 from ..core.tables import open_table
 from ..data.labels import find_label
-from ..experiments.models import quiet_mlflow
 from ..experiments.tracking import current_experiment
 from .batch import _scored, _unseen
+from .beside_model import keep_beside_model
 from .estimated import Estimator, fit_estimator, read_estimator
 from .estimates import Estimate
 
@@ -33,15 +33,14 @@ def project_estimator(
     e = current_experiment(project)
     kept = project.result("estimator", fresh=True)
     if kept is not None and kept.get("model") == e.id and kept.get("version") == 1:
+        keep_beside_model(project, e, "estimator.json", lambda: json.dumps(kept), again=True)
         return read_estimator(kept)
     frame, given = _unseen(project, e)
     features = frame[[name for name in e.features_used if name in frame]] if e.task == "regression" else None
     made = fit_estimator(frame[e.target], given, task=e.task, classes=e.classes, positive=find_label(e.positive, list(e.classes)) if e.task == "binary" else None,
                          threshold=e.threshold, features=features, primary=e.comparison["primary"], model=e.id)
     project.save_result("estimator", made.to_dict(), inputs=("model", "holdout"))
-    if e.run_id:
-        with quiet_mlflow() as mlflow:
-            mlflow.MlflowClient(tracking_uri=project.tracking_uri).log_text(e.run_id, json.dumps(made.to_dict()), "estimator.json")
+    keep_beside_model(project, e, "estimator.json", lambda: json.dumps(made.to_dict()))
     return made
 
 # %% ../../nbs/07fe_monitoring.project_estimates.ipynb #c7bff138
