@@ -259,3 +259,11 @@ def test_spans_of_time_of_a_database_and_of_files_in_several_units(tmp_path: Pat
 def test_a_column_of_nothing_but_infinity_is_no_date(cells: list[str], tmp_path: Path) -> None:
     table = open_table(write(tmp_path / "i.csv", "a,b\n" + "".join(f"{cell},{i}\n" for i, cell in enumerate(cells))))
     assert len(table.expr.to_pandas()) == 4 and table.kinds["a"] in ("numeric", "constant")
+
+
+def test_keys_are_read_as_they_are_written_whatever_they_were_in_training(tmp_path: Path) -> None:
+    then = open_table(pd.DataFrame({"id": [f"{i:05}" for i in range(20)] * 5, "fee": [1.5 * (i % 7) for i in range(100)]}))
+    now = open_table(pd.DataFrame({"id": [f"A{i}" for i in range(60)], "fee": [str(i % 7) for i in range(60)]}))
+    assert then.kinds["id"] == "numeric" and now.like(then).frame()["id"].isna().all()
+    kept = now.like(then, raw=["id", "unknown"]).frame()
+    assert kept["id"].tolist() == [f"A{i}" for i in range(60)] and kept["fee"].tolist() == [i % 7 for i in range(60)]

@@ -82,9 +82,9 @@ class _Reading:
 class Table(_Reading):
     "A table that lives somewhere, with the questions mlnb asks of every table."
 
-    def like(self, other: Table) -> Table:
-        "The same table, its columns read as another table's were."
-        return Table(self.expr, self.name, self.source, tuple(other.kinds.items()))
+    def like(self, other: Table, raw: Sequence[str] = ()) -> Table:
+        "The same table, its columns read as another table's were; raw ones, such as keys, as they are written."
+        return Table(self.expr, self.name, self.source, tuple((other.kinds | dict.fromkeys(raw, "id")).items()))
 
     def aggregate(self, named: Mapping[str, ir.Value] | None = None, /, **measures: ir.Value) -> dict[str, object]:
         "Several measures in one scan, each an Ibis expression over `typed` that gives one value; as a mapping where columns name them."

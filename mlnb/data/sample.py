@@ -58,9 +58,9 @@ class Held(Table):
         "Number of rows."
         return len(self.whole)
 
-    def like(self, other: Table) -> Table:
-        "The same table, its columns read as another table's were."
-        kinds = tuple(other.kinds.items())
+    def like(self, other: Table, raw: Sequence[str] = ()) -> Table:
+        "The same table, its columns read as another table's were; raw ones as they are written."
+        kinds = tuple((other.kinds | dict.fromkeys(raw, "id")).items())
         return self if kinds in (self.given_kinds, tuple(vars(self).get("kinds", {}).items())) else Held(self.expr, self.name, self.source, kinds)
 
     def frame(self, columns: Sequence[str] | None = None, limit: int | None = None) -> pd.DataFrame:

@@ -217,7 +217,7 @@ def _part(batches: Batches, file: BatchFile, start: datetime.datetime, every: in
     if batches.time and len(file.slots) + bool(file.untimed) > 1 and expr[batches.time].type().is_timestamp() and not expr[batches.time].type().timezone:
         column, end = expr[batches.time], start + datetime.timedelta(seconds=every)
         expr = expr.filter((column >= start.replace(tzinfo=None)) & (column < end.replace(tzinfo=None)))
-    narrow = Table(expr, path.name).like(like)
+    narrow = Table(expr, path.name).like(like, [batches.key] if batches.key and batches.key not in wanted else [])
     frame = narrow.frame()
     if batches.time:
         seconds = _seconds(narrow, batches.time)

@@ -112,7 +112,7 @@ class Work(_Work):
             if path.endswith((".jsonl", ".ndjson", ".jsonl.gz")):
                 return _joined(self.label_files)
             table = open_table(str(self.lens.project.path / Path(self.plan.sources["labels"]).expanduser()))
-            return table.like(self.lens.table).frame() if table.check_column(target, "label") else ""
+            return table.like(self.lens.table, [self.plan.sources.get("key") or "request_id"]).frame() if table.check_column(target, "label") else ""
         except MlnbError as error:
             return str(error)
 
