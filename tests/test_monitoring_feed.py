@@ -212,3 +212,15 @@ def test_labels_in_other_capitals_are_no_drift(make: Callable[..., Project]) -> 
 def test_where_nothing_was_found_is_said(make: Callable[..., Project]) -> None:
     project = make(sources={"batches": "aksed"})
     assert any("aksed" in note and "sources.batches" in note for note in watch(project, "2026-03-02T01:00").notes)
+
+
+def test_a_file_that_cannot_be_read_is_said_at_once(make: Callable[..., Project]) -> None:
+    """Its alarm comes with the window in which it came; a turn before that said nothing, and called the day of its rows empty and calm."""
+    project = make(sources={"time": "at"})
+    now = pd.Timestamp.now("UTC")
+    (project.path / "asked").mkdir(exist_ok=True)
+    for k in range(5):
+        (project.path / "asked" / f"half{k}.csv").write_text('id,at,income\n1,"2026')
+    notes = watch(project, now.isoformat()).notes
+    assert sum("half" in note and "It is an alarm when the window" in note for note in notes) == 3 and any("2 more files" in note for note in notes)
+    assert [a.subject for a in watch(project, (now + pd.Timedelta(days=2)).isoformat()).alerts if a.code == "MON-DATA"]

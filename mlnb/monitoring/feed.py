@@ -77,10 +77,13 @@ class FileFeed:
         return found[0], [*found[1], *(f"{name} repeats a file that was there before; it counts once" for name in again)], found[2]
 
     def said(self, now: datetime.datetime) -> list[str]:
-        "Rows from the future, duplicates, and where nothing was found."
+        "Rows from the future, duplicates, files that cannot be read, and where nothing was found."
         ahead = sum(n for file in self.batches.files for start, n in file.slots.items() if as_moment(start) > now)
         said = [f"{ahead:,} rows are from the future: a clock is wrong somewhere. They wait until their time has come"] if ahead else []
         said += [f"{Path(twin).name} repeats {Path(original).name}; it counts once" for twin, original in self.batches.twins]
+        fresh = [file.problem for file in self.batches.files if file.problem and any((now - as_moment(start)).total_seconds() < self.every for start in file.slots)]
+        said += [f"{problem.rstrip('.')}. It is an alarm when the window in which it came ends, unless it is mended" for problem in fresh[:3]]
+        said += [f"{len(fresh) - 3} more files cannot be read either"] if len(fresh) > 3 else []
         said += [f"{listed(self.batches.left, 3)}: neither CSV (also .gz) nor Parquet by name, or a link that leads nowhere, so not read"] if self.batches.left else []
         return said if self.batches.files else [*said, f"no batch was found at {self.batches.source}: correct sources.batches in "
                                                       "records/monitoring.yaml, or wait for the first file"]
