@@ -68,7 +68,8 @@ def board(*windows: Window, **more: Any) -> Board:
 
 
 def window(*columns: tuple[str, Mapping[str, Any]], **more: Any) -> Window:
-    return Window(START, END, **{"rows": 500, **more}, columns={name: {**CALM, **c} for name, c in columns})
+    calm = {"fee": CALM, "tenure": CALM} if columns else {}
+    return Window(START, END, **{"rows": 500, **more}, columns=calm | {name: {**CALM, **c} for name, c in columns})
 
 
 def drifts(w: Window, plan: WatchPlan = PLAN) -> list[Alert]:
@@ -103,6 +104,7 @@ EVERY = {  # the kind of alarm -> how the monitor raises it, and which rule has 
     "a feature is missing in some rows": (drifts(window(("fee", GONE))), ["MlnbFeatureDrift"]),
     "a feature holds new values": (drifts(window(("fee", PSI | {"reasons": ("new",), "alert": False}))), ["MlnbFeatureDrift"]),
     "a feature drifts far": (drifts(window(("fee", PSI | {"severity": "critical", "psi": 0.4}))), ["MlnbFeatureDriftCritical"]),
+    "a feature that is to be watched is nowhere": (list(drift_alarms(window(("fee", {})), PLAN, ["fee", "tenvre"], "y", "prediction")), ["MlnbFeatureDrift"]),
     "a feature is gone": (drifts(window(drift={"absent": ["tenure"]})), ["MlnbFeatureDriftCritical"]),
     "the predictions differ": (drifts(window(("prediction", ANSWERS))), ["MlnbPredictionDrift"]),
     "the predictions are missing": (drifts(window(("prediction", GONE | {"role": "prediction"}))), ["MlnbPredictionDrift"]),

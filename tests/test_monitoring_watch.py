@@ -283,6 +283,17 @@ def test_metrics_of_a_service_are_differences_between_turns(make: Callable[..., 
     assert any("of 2026-03-01T02:00:00+00:00 to 2026-03-01T03:00:00+00:00" in note for note in window.notes)
 
 
+def test_answers_that_came_and_are_not_used_are_said(make: Callable[..., Project]) -> None:
+    project, rows = make(), loans(300, 5)
+    own = np.where(rows["income"] > 2900, "good", "bad")
+    for day, served in enumerate((own, np.where(own == "good", "bad", "good"), rows["income"] / 10_000), 1):
+        batch(project, f"2026-03-0{day}.csv", rows.assign(id=rows["id"] + day * 1000, prediction=served))
+    right, wrong, chances = watch(project, "2026-03-04T06:00").windows
+    said = [next((note for note in w.notes if "answers that came with the rows" in note), "") for w in (right, wrong, chances)]
+    right_share, wrong_share = (float(words.split("itself; ")[1].split("%")[0]) for words in said[:2])
+    assert right_share < 20 and wrong_share > 80 and "was not this model" in said[1] and not said[2]
+
+
 # telling
 
 

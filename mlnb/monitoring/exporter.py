@@ -18,6 +18,7 @@ from .board import Board, moment, project_board
 from .episodes import FILE, RANK, episodes
 from .heat import feature_order
 from .lines import Line
+from .playbook import FEWEST
 from .windows import FOLDER, Window
 
 if TYPE_CHECKING:
@@ -99,8 +100,8 @@ def _figures(b: Board) -> Iterator[tuple[str, str]]:
 
 # %% ../../nbs/07ei_monitoring.exporter.ipynb #c77925dc
 def _drift(b: Board, most: int) -> Iterator[tuple[str, str]]:
-    "Samples of the features in the latest window that has columns."
-    last = next((w for w in reversed(b.windows) if w.columns), None)
+    "Samples of the features in the latest window that has columns and rows enough to be judged."
+    last = next((w for w in reversed(b.windows) if w.columns and w.rows >= FEWEST), None)
     if last is None:
         return
     names = feature_order([last], b.importance or None)

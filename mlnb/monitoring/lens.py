@@ -259,6 +259,22 @@ def _compared(lens: Lens, frame: pd.DataFrame, given: np.ndarray | None) -> Drif
                    method=lens.plan.method, alert_threshold=lens.plan.limit, kl_limit=lens.plan.kl_limit)
 
 # %% ../../nbs/07dd_monitoring.lens.ipynb #0646fa7e
+def _overruled(e: Experiment, came: pd.Series, given: np.ndarray | None) -> str:
+    "What became of answers that came with the rows and are not used."
+    wanted = "numbers" if e.task == "regression" else "chances of the positive class between 0 and 1" if e.task == "binary" else "the chance of every class"
+    said = f"the answers that came with the rows ({ANSWER}) are not {wanted}, so the model was asked itself"
+    if given is None or not e.classes or given.ndim < 2:
+        return said
+    own = np.array([str(label) for label in e.classes])[np.nan_to_num(given, nan=-1.0).argmax(axis=1)]
+    if e.task == "binary":
+        yes = list(e.classes).index(find_label(e.positive, list(e.classes)))
+        own = np.array([str(e.classes[yes if chance >= e.threshold else 1 - yes]) for chance in given[:, yes]])
+    labels = known_labels(came.reset_index(drop=True), e.classes)
+    told = labels.notna().to_numpy() & np.isfinite(given).all(axis=1)
+    differ = float((labels[told].astype(str).to_numpy() != own[told]).mean()) if told.any() else 0.0
+    return said + (f"; {differ:.1%} of them are other labels than it gives: what was served was not this model" if differ > 0.01 else "")
+
+
 def look(
     lens: Lens,  # the model
     frame: pd.DataFrame,  # rows of a window, as `window_rows` gives them
@@ -268,6 +284,8 @@ def look(
         return Look()
     served = _served(lens.experiment, frame)
     given, notes, broken = (served, ["answers are those that were logged"], []) if served is not None else _asked(lens, frame)
+    if served is None and ANSWER in frame and frame[ANSWER].notna().any():
+        notes = [*notes, _overruled(lens.experiment, frame[ANSWER], given)]
     try:
         report = _compared(lens, frame, given)
     except MlnbError as error:
