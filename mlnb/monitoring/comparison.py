@@ -93,6 +93,17 @@ def aligned(
         bins = [np.flatnonzero(tenth == group) for group in np.unique(tenth)]
         labels = tuple(_between(ends, group[0], group[-1]) for group in bins)
         return labels, np.array([p[group].sum() for group in bins]), np.array([q[group].sum() for group in bins])
+    return _categories(reference, current)
+
+
+def _between(ends: list[str], first: int, last: int) -> str:
+    "A bin in words."
+    low, high = ends[first - 1] if first else "", ends[last] if last < len(ends) else ""
+    return f"{low} to {high}" if low and high else f"up to {high}" if high else f"above {low}" if low else "all"
+
+# %% ../../nbs/07ba_monitoring.comparison.ipynb #d15e0c77
+def _categories(reference: ColumnProfile, current: ColumnProfile) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    "The same of categories."
     old, seen = dict(reference.values), dict(current.values)
     listed = [value for value, rows in old.items() if not reference.rest or rows >= LISTED]
     strange = {value: rows for value, rows in seen.items() if value not in old}
@@ -106,16 +117,17 @@ def aligned(
         left -= then[-1]
     listed += strange
     now = _counts_of(listed, then, reference.present, current)
+    rare = [value for value, rows in old.items() if reference.rest and 0 < rows < LISTED and (value in seen or not current.rest)]
+    if rare:  # too few rows of each, but enough of all of them
+        there = sum(seen.get(value, 0) for value in rare)
+        least, most = sum(max(old[value] - 2 * old[value]**0.5, 0.0) for value in rare), sum(old[value] for value in rare)
+        listed.append("listed and rare")
+        then.append(int(min(most, max(least, there * reference.present / current.present), max(reference.present - sum(then), 0))))
+        now.append(there)
     rest = (reference.present - sum(then), current.present - sum(now))
     return (*listed, "all others"), np.array([*then, rest[0]]), np.array([*now, rest[1]])
 
 
-def _between(ends: list[str], first: int, last: int) -> str:
-    "A bin in words."
-    low, high = ends[first - 1] if first else "", ends[last] if last < len(ends) else ""
-    return f"{low} to {high}" if low and high else f"up to {high}" if high else f"above {low}" if low else "all"
-
-# %% ../../nbs/07ba_monitoring.comparison.ipynb #d15e0c77
 def _settled(rows: int, reference: ColumnProfile, there: int | None, current: ColumnProfile) -> int:
     "Rows of the reference; of a value that came on its list by a narrow margin, and so perhaps by luck, fewer if that fits the batch."
     if not reference.rest or rows >= reference.unlisted + 2 * reference.unlisted**0.5 or there is None and current.rest:
