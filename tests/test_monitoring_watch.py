@@ -283,6 +283,15 @@ def test_metrics_of_a_service_are_differences_between_turns(make: Callable[..., 
     assert any("of 2026-03-01T02:00:00+00:00 to 2026-03-01T03:00:00+00:00" in note for note in window.notes)
 
 
+def test_a_metric_over_one_and_a_half_windows_is_taken_over_one(make: Callable[..., Project]) -> None:
+    project = make(model_performance={"metrics": [{"name": "f1", "window": "36h"}, {"name": "accuracy", "window": "49h"}]})
+    for day in (1, 2, 3):
+        batch(project, f"2026-03-0{day}.csv", loans(100, day))
+    turn = watch(project, "2026-03-04T06:00")
+    assert [(w.metrics["f1"]["rows"], w.metrics["accuracy"]["rows"]) for w in turn.windows] == [(100, 100), (100, 200), (100, 200)]
+    assert sum("it is taken over" in note for note in turn.notes) == 2
+
+
 def test_answers_that_came_and_are_not_used_are_said(make: Callable[..., Project]) -> None:
     project, rows = make(), loans(300, 5)
     own = np.where(rows["income"] > 2900, "good", "bad")

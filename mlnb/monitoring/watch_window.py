@@ -171,10 +171,9 @@ def _labelled(work: Work, rows: pd.DataFrame, end: str) -> tuple[Any, dict[str, 
 # %% ../../nbs/07dj_monitoring.watch_window.ipynb #b55cac75
 def _span(work: Work, start: str, seconds: int) -> tuple[list[Any], list[np.ndarray]]:
     "Outcomes and answers of the stretch of time that ends with a window."
-    first = as_moment(work.end(start)) - datetime.timedelta(seconds=max(seconds, work.plan.every))
-    truths, given = [], []
-    for step in range(max(seconds, work.plan.every) // work.plan.every):
-        each = as_text(first + datetime.timedelta(seconds=step * work.plan.every))
+    truths, given, steps = [], [], max(seconds // work.plan.every, 1)  # whole windows: what is between them has no rows of its own
+    for step in range(steps):
+        each = as_text(as_moment(start) - datetime.timedelta(seconds=(steps - 1 - step) * work.plan.every))
         if each not in work.answered and work.feed is not None:
             rows = work.feed.rows(each, work.wanted)[0]
             truth = _labelled(work, rows, work.end(each))[0] if len(rows) else None
