@@ -70,9 +70,13 @@ def _unseen(project: Project, e: Experiment) -> tuple[pd.DataFrame, np.ndarray]:
     if kept is None and not path.exists():
         raise MissingError("The answers to unseen training rows are gone (results/oof.parquet). Train again: mlnb run training")
     kept, frame = pd.read_parquet(path) if kept is None else kept, trained_rows(project, e).frame()
-    given = kept[[f"p({label})" for label in e.classes]].to_numpy(float) if e.classes else kept["value"].to_numpy(float)
     labelled = frame[frame[e.target].notna()].reset_index(drop=True)
-    return labelled.iloc[kept["row"].to_numpy()].reset_index(drop=True), given
+    return labelled.iloc[kept["row"].to_numpy()].reset_index(drop=True), _given(e, kept)
+
+
+def _given(e: Experiment, kept: pd.DataFrame) -> np.ndarray:
+    "Answers as they were kept: probabilities of shape (n, classes), or numbers of shape (n,)."
+    return kept[[f"p({label})" for label in e.classes]].to_numpy(float) if e.classes else kept["value"].to_numpy(float)
 
 
 def _watched(e: Experiment, frame: pd.DataFrame, given: np.ndarray | None) -> pd.DataFrame:
@@ -96,14 +100,19 @@ def project_reference(
     if project.result("reference") is None and (found := _kept_beside_model(project, e)):
         project.save_result("reference", found.to_dict(), inputs=("model", "holdout"))
         return found
-    frame, given = _unseen(project, e)
-    made = profile(_watched(e, frame, given), target=e.target, prediction=ANSWER, model=e.id)
-    made = _with_answers(made, e, _own_answers(project, e)[1])
+    made = _made_reference(project, e)
     project.save_result("reference", made.to_dict(), inputs=("model", "holdout"))
     keep_beside_model(project, e, BESIDE, made.to_json)
     return made
 
 
+def _made_reference(project: Project, e: Experiment) -> Profile:
+    "The profile of the rows that a model learned from."
+    frame, given = _unseen(project, e)
+    made = profile(_watched(e, frame, given), target=e.target, prediction=ANSWER, model=e.id)
+    return _with_answers(made, e, _own_answers(project, e)[1])
+
+# %% ../../nbs/07c_monitoring.batch.ipynb #1c0f605f
 def _own_answers(project: Project, e: Experiment) -> tuple[pd.DataFrame, np.ndarray]:
     "Rows without their outcomes and the model's own answers to them: held out, else those of the cross-validation."
     with contextlib.suppress(MlnbError):  # none held out, or changed since: other checks say so
@@ -161,7 +170,7 @@ def _scored(project: Project, e: Experiment, frame: pd.DataFrame) -> np.ndarray 
     "The model's answers, or None when a feature it needs is not there."
     if set(e.features_used) - set(frame):
         return None
-    return answers(load_model(project), frame, e.classes)
+    return answers(load_model(project, e), frame, e.classes)
 
 
 def _measured(e: Experiment, truth: Any, given: np.ndarray) -> tuple[float, float, float]:

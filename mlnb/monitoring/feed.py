@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime
 import json
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +30,11 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
     from mlnb.core.tables import Table
 
+BY = "answered_by__"  # the column of a log's rows that holds which model answered
 Rows = tuple["pd.DataFrame", list[str], list[str]]  # rows; what to know about them; what cannot be read
 
 # %% auto #0
-__all__ = ['Rows', 'SCRAPE', 'Feed', 'FileFeed', 'LogFeed', 'open_feed', 'service_figures', 'scraped_figures']
+__all__ = ['BY', 'Rows', 'SCRAPE', 'Feed', 'FileFeed', 'LogFeed', 'open_feed', 'service_figures', 'scraped_figures']
 
 # %% ../../nbs/07di_monitoring.feed.ipynb #460046e2
 class Feed(Protocol):
@@ -99,9 +99,9 @@ def _answer(said: Any, positive: Any) -> Any:
     return said
 
 
-def _answered(source: str, begin: float, end: float, positive: Any) -> tuple[list[dict[str, Any]], Counter[str], list[str]]:
-    "Rows of the requests that were answered; which model answered how many; what to know."
-    reading, models, found = Reading(), Counter[str](), []
+def _answered(source: str, begin: float, end: float, positive: Any) -> tuple[list[dict[str, Any]], list[str]]:
+    "Rows of the requests that were answered, each with the model that did; what to know."
+    reading, found = Reading(), []
     seen: set[str] = set()
     copies = refused = 0
     for when, line in lines_between(source, begin, end, reading):
@@ -117,10 +117,10 @@ def _answered(source: str, begin: float, end: float, positive: Any) -> tuple[lis
         if entries[0].id in seen:
             continue
         seen.add(entries[0].id)
-        models[str(line.get("model") or "")] += len(entries)
-        found += [{**entry.row, "request_id": entry.id, "time": iso(when), ANSWER: _answer(entry.prediction, positive)} for entry in entries]
+        said = {"time": iso(when), BY: str(line.get("model") or "")}
+        found += [{**entry.row, "request_id": entry.id, **said, ANSWER: _answer(entry.prediction, positive)} for entry in entries]
     notes = [f"{copies:,} requests are in the log twice; they count once"] if copies else []
-    return found, models, [*reading.problems, *notes, *([f"{refused:,} lines of the log hold no row"] if refused else [])]
+    return found, [*reading.problems, *notes, *([f"{refused:,} lines of the log hold no row"] if refused else [])]
 
 # %% ../../nbs/07di_monitoring.feed.ipynb #b2ee3c2d
 @dataclass(frozen=True, eq=False)
@@ -130,7 +130,6 @@ class LogFeed:
     source: str  # path or pattern
     every: int  # seconds of a window
     like: Table  # the training data
-    model: str = ""  # experiment whose answers are kept
     positive: Any = None  # the positive class of two
 
     def starts(self, now: datetime.datetime) -> list[str]:
@@ -147,12 +146,9 @@ class LogFeed:
         import pandas as pd
 
         begin = as_moment(start).timestamp()
-        found, models, notes = _answered(self.source, begin, begin + self.every, self.positive)
+        found, notes = _answered(self.source, begin, begin + self.every, self.positive)
         frame = pd.DataFrame(found)
-        others = [name for name in models if name and name != self.model]
-        if found and (others or frame[ANSWER].isna().all()):
-            frame = frame.drop(columns=ANSWER)
-        return _typed(frame, self.like), notes + ([f"{', '.join(others)} answered too; the model in use was asked again"] if others else []), []
+        return _typed(frame.drop(columns=ANSWER) if found and frame[ANSWER].isna().all() else frame, self.like), notes, []
 
     def said(self, now: datetime.datetime) -> list[str]:
         "Requests from the future."
@@ -165,7 +161,7 @@ class LogFeed:
 # %% ../../nbs/07di_monitoring.feed.ipynb #ad5f4e5c
 def _typed(frame: pd.DataFrame, like: Table) -> pd.DataFrame:
     "Columns read as the training data's are; answers and ids as they came."
-    own = [name for name in ("request_id", "time", ANSWER) if name in frame]
+    own = [name for name in ("request_id", "time", ANSWER, BY) if name in frame]
     rest = frame.drop(columns=own)
     if not len(frame) or not len(rest.columns):
         return frame
@@ -176,7 +172,6 @@ def open_feed(
     project: Project,  # the project
     plan: WatchPlan,  # what is watched
     like: Table,  # the training data
-    model: str = "",  # experiment whose answers are kept
     positive: Any = None,  # the positive class of two
     keep: bool = True,  # whether what is found out about files is kept
 ) -> Feed | None:  # None when only the service's figures are watched
@@ -184,7 +179,7 @@ def open_feed(
     s = plan.sources
     if "batches" in s:
         return FileFeed(find_batches(project.path, s["batches"], s.get("time", ""), s.get("key", ""), plan.every, project.config.engine, keep), plan.every, like)
-    return LogFeed(str(project.path / Path(s["requests"]).expanduser()), plan.every, like, model, positive) if "requests" in s else None
+    return LogFeed(str(project.path / Path(s["requests"]).expanduser()), plan.every, like, positive) if "requests" in s else None
 
 
 def service_figures(

@@ -60,7 +60,7 @@ class _Model:
     @cached_property
     def model(self) -> Any:
         "The fitted model."
-        return load_model(self.project)
+        return load_model(self.project, self.experiment)
 
     @cached_property
     def importance(self) -> dict[str, float]:
@@ -86,13 +86,8 @@ class Lens(_Model):
     @cached_property
     def before(self) -> dict[str, dict[str, Any]]:
         "Each watched metric on training rows that the model had not seen."
-        frame, given = self._training
+        frame, given = _unseen(self.project, self.experiment)
         return metric_values(self, frame[self.experiment.target], given)
-
-    @cached_property
-    def _training(self) -> tuple[pd.DataFrame, np.ndarray]:
-        "Training rows that the model had not seen when it answered them, and these answers."
-        return _unseen(self.project, self.experiment)
 
     @cached_property
     def proxies_before(self) -> dict[str, dict[str, Any]]:

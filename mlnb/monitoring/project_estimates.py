@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..core.errors import InputError, listed
 from ..core.tables import open_table
 from ..data.labels import find_label
-from ..experiments.tracking import current_experiment
+from ..experiments.tracking import Experiment, current_experiment
 from .batch import _scored, _unseen
 from .beside_model import keep_beside_model
 from .estimated import Estimator, fit_estimator, read_estimator
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['project_estimator', 'project_estimate']
+__all__ = ['ESTIMATOR', 'project_estimator', 'fitted_estimator', 'project_estimate']
 
 # %% ../../nbs/07fe_monitoring.project_estimates.ipynb #a351077e
+ESTIMATOR = "estimator.json"  # the copy beside the model
+
+
 def project_estimator(
     project: Project,  # the project, with a trained model
 ) -> Estimator:  # made once a model
@@ -33,15 +36,23 @@ def project_estimator(
     e = current_experiment(project)
     kept = project.result("estimator", fresh=True)
     if kept is not None and kept.get("model") == e.id and kept.get("version") == 1:
-        keep_beside_model(project, e, "estimator.json", lambda: json.dumps(kept), again=True)
+        keep_beside_model(project, e, ESTIMATOR, lambda: json.dumps(kept), again=True)
         return read_estimator(kept)
+    made = fitted_estimator(project, e)
+    project.save_result("estimator", made.to_dict(), inputs=("model", "holdout"))
+    keep_beside_model(project, e, ESTIMATOR, lambda: json.dumps(made.to_dict()))
+    return made
+
+
+def fitted_estimator(
+    project: Project,  # the project
+    e: Experiment,  # one of its experiments, with its answers to unseen rows
+) -> Estimator:  # not kept
+    "The estimator of a model, in use or not."
     frame, given = _unseen(project, e)
     features = frame[[name for name in e.features_used if name in frame]] if e.task == "regression" else None
-    made = fit_estimator(frame[e.target], given, task=e.task, classes=e.classes, positive=find_label(e.positive, list(e.classes)) if e.task == "binary" else None,
+    return fit_estimator(frame[e.target], given, task=e.task, classes=e.classes, positive=find_label(e.positive, list(e.classes)) if e.task == "binary" else None,
                          threshold=e.threshold, features=features, primary=e.comparison["primary"], model=e.id)
-    project.save_result("estimator", made.to_dict(), inputs=("model", "holdout"))
-    keep_beside_model(project, e, "estimator.json", lambda: json.dumps(made.to_dict()))
-    return made
 
 # %% ../../nbs/07fe_monitoring.project_estimates.ipynb #c7bff138
 def project_estimate(

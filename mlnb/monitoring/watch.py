@@ -207,7 +207,7 @@ def watch(
             _beat(project, as_text(moment), "begins")
         positive = find_label(e.positive, list(e.classes)) if e.task == "binary" else None
         length = datetime.timedelta(seconds=lens.plan.every)
-        feed = open_feed(project, lens.plan, lens.table, e.id, positive, keep=not dry_run)
+        feed = open_feed(project, lens.plan, lens.table, positive, keep=not dry_run)
         old = [window for window in read_windows(project.path) if as_moment(window.end) - as_moment(window.start) == length]
         work = Work(lens, feed, moment, history=list(old))
         due, notes = due_windows(work, {window.start: window for window in old}, as_text(as_moment(since, "since")) if since else "", looked)

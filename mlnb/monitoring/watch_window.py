@@ -19,11 +19,12 @@ from ..core.fingerprint import combine, file_fingerprint
 from ..core.tables import _files, open_table
 from .alarms import drift_alarms, feed_alarms, metric_alarms, service_alarms
 from .batch import ANSWER
-from .feed import Feed, service_figures
+from .feed import BY, Feed, Rows, service_figures
 from .label_delay import ENOUGH
 from .label_keys import key_numbers, lacking
 from .late_labels import _frame, as_known, join_labels, known_labels
 from .lens import LEAST_LABELS, Lens, Look, expected_values, look, metric_values
+from .own_model import Lenses, own_lens, own_rows
 from .proxies import proxy_metrics
 from .spans import as_moment, as_text
 from .watch_plan import WatchPlan
@@ -68,18 +69,30 @@ class _Work:
     now: datetime.datetime  # what time it is
     scraped: tuple[str, dict[str, Any], list[str]] = ("", {}, [])  # window that the service's metrics go to; figures; what to know
     history: list[Window] = field(default_factory=list)  # windows that are there
-    answered: dict[str, tuple[Any, np.ndarray | None]] = field(default_factory=dict)  # start -> outcomes, answers
+    answered: dict[str, tuple[Any, np.ndarray | None, str]] = field(default_factory=dict)  # start -> outcomes, answers, whose they are
 
     @property
     def plan(self) -> WatchPlan:
         "What is watched."
         return self.lens.plan
 
-    @property
-    def wanted(self) -> list[str]:
-        "Columns that are of use."
-        e = self.lens.experiment
-        return [*dict.fromkeys([*e.features_used, e.target, *self.plan.features, *self.plan.proxies, ANSWER])]
+    @cached_property
+    def lenses(self) -> Lenses:
+        "The model in use, and those before it."
+        return Lenses(self.lens)
+
+    def rows(self, start: str) -> tuple[Lens, Rows]:
+        "The model of a window, and its rows as they are for it."
+        import pandas as pd
+
+        if self.feed is None:
+            return self.lens, (pd.DataFrame(), [], [])
+        lens, told = own_lens(self.lenses, start, self.history)
+        names = [name for e in (lens.experiment, self.lens.experiment) for name in (*e.features_used, e.target)]
+        rows, said, broken = self.feed.rows(start, [*dict.fromkeys([*names, *self.plan.features, *self.plan.proxies, ANSWER])])
+        if BY in rows:  # a log says who answered
+            lens, told = own_lens(self.lenses, start, self.history, rows)
+        return lens, (own_rows(lens, rows), [*told, *said] if len(rows) else said, broken)
 
     def end(self, start: str) -> str:
         "End of a window."
@@ -169,38 +182,38 @@ def _labelled(work: Work, rows: pd.DataFrame, end: str) -> tuple[Any, dict[str, 
     return truth if known else None, state, notes
 
 # %% ../../nbs/07dj_monitoring.watch_window.ipynb #b55cac75
-def _span(work: Work, start: str, seconds: int) -> tuple[list[Any], list[np.ndarray]]:
-    "Outcomes and answers of the stretch of time that ends with a window."
+def _span(work: Work, lens: Lens, start: str, seconds: int) -> tuple[list[Any], list[np.ndarray]]:
+    "Outcomes and answers of one model in the stretch of time that ends with a window."
     truths, given, steps = [], [], max(seconds // work.plan.every, 1)  # whole windows: what is between them has no rows of its own
     for step in range(steps):
         each = as_text(as_moment(start) - datetime.timedelta(seconds=(steps - 1 - step) * work.plan.every))
         if each not in work.answered and work.feed is not None:
-            rows = work.feed.rows(each, work.wanted)[0]
+            whose, (rows, _, _) = work.rows(each)
             truth = _labelled(work, rows, work.end(each))[0] if len(rows) else None
-            work.answered[each] = (truth, look(work.lens, rows).given if truth is not None else None)
-        truth, answers = work.answered.get(each, (None, None))
-        if truth is not None and answers is not None:
+            work.answered[each] = (truth, look(whose, rows).given if truth is not None else None, whose.experiment.id)
+        truth, answers, whose_id = work.answered.get(each, (None, None, ""))
+        if truth is not None and answers is not None and whose_id == lens.experiment.id:
             truths.append(truth)
             given.append(answers)
     return truths, given
 
 
-def _performance(work: Work, start: str) -> dict[str, dict[str, Any]]:
-    "Each watched metric over its own length of time."
+def _performance(work: Work, lens: Lens, start: str) -> dict[str, dict[str, Any]]:
+    "Each watched metric over its own length of time; windows of another model do not count in it."
     import pandas as pd
 
     found: dict[str, dict[str, Any]] = {}
     for seconds in sorted({metric.seconds for metric in work.plan.metrics}):
-        truths, given = _span(work, start, seconds)
-        if given and work.answered.get(start, (None, None))[0] is not None:
+        truths, given = _span(work, lens, start, seconds)
+        if given and work.answered[start][0] is not None:
             names = [metric.name for metric in work.plan.metrics if metric.seconds == seconds]
-            found |= metric_values(work.lens, pd.concat(truths, ignore_index=True), np.concatenate(given), names)
+            found |= metric_values(lens, pd.concat(truths, ignore_index=True), np.concatenate(given), names)
     return found
 
 
-def _unmeasured(work: Work, truth: pd.Series, given: np.ndarray | None) -> str:
+def _unmeasured(lens: Lens, truth: pd.Series, given: np.ndarray | None) -> str:
     "Why the performance of a window is not measured."
-    known = known_labels(truth.reset_index(drop=True), work.lens.experiment.classes)
+    known = known_labels(truth.reset_index(drop=True), lens.experiment.classes)
     if given is not None:
         known = known[np.isfinite(given.reshape(len(known), -1)).all(axis=1)]
     known = known.dropna()
@@ -221,22 +234,20 @@ def make_window(
     notes: Sequence[str] = (),  # why it is made again, for instance
 ) -> tuple[Window, Look]:  # with its alarms; what was seen
     "Look at one stretch of time. Raises nothing for what is wrong with the data."
-    import pandas as pd
-
-    lens, end = work.lens, work.end(start)
-    rows, said, broken = work.feed.rows(start, work.wanted) if work.feed is not None else (pd.DataFrame(), [], [])
+    end = work.end(start)
+    lens, (rows, said, broken) = work.rows(start)
     truth, labels, about = _labelled(work, rows, end)
     target = lens.experiment.target
     frame = rows.drop(columns=target, errors="ignore") if truth is None else rows.assign(**{target: as_known(truth, lens.experiment.classes)})
     seen = look(lens, frame)
-    work.answered[start] = (truth, seen.given)
-    metrics, proxies = _performance(work, start), {}
+    work.answered[start] = (truth, seen.given, lens.experiment.id)
+    metrics, proxies = _performance(work, lens, start), {}
     signs: tuple[str, ...] = ()
     if seen.given is not None and len(frame):
         expected = expected_values(lens, frame, seen.given)
         metrics = {**expected, **{name: {**m, **({"expected": expected[name]} if name in expected else {})} for name, m in metrics.items()}}
     if truth is not None and work.plan.metrics and not any(m["kind"] == "measured" for m in metrics.values()):
-        about = [*about, _unmeasured(work, truth, seen.given)]
+        about = [*about, _unmeasured(lens, truth, seen.given)]
     if work.plan.proxies and len(rows):
         found = proxy_metrics(work.plan.proxies, rows, None if seen.given is None else lens.score(seen.given), lens.proxies_before, lens.experiment.threshold)
         proxies, signs = {name: dict(m) for name, m in found.items()}, found.problems
@@ -251,8 +262,9 @@ def make_window(
                     (work.feed.fingerprint(start) if work.feed is not None else None) or "", seen.columns, drift, metrics, _answers(seen), service, proxies, labels,
                     notes=tuple(dict.fromkeys([*notes, *said, *about, *seen.notes, *signs, *faults])))
     earlier = [other for other in work.history if other.start < start]
+    same = [other for other in earlier if other.model in ("", lens.experiment.id)]  # what another model was worth says nothing of this one
     alerts = [*feed_alarms(window, earlier),
-              *drift_alarms(window, work.plan, lens.watched, target, ANSWER), *metric_alarms(window, work.plan, lens.before if truth is not None else {}, earlier),
+              *drift_alarms(window, work.plan, lens.watched, target, ANSWER), *metric_alarms(window, work.plan, lens.before if truth is not None else {}, same),
               *service_alarms(window, work.plan)]
     evidence = window_file(Path(), start, end).as_posix()
     return replace(window, alerts=tuple(replace(alert, evidence=evidence) for alert in alerts)), seen
