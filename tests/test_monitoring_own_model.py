@@ -132,7 +132,7 @@ def test_a_profile_that_was_not_kept_is_made_again_only_from_the_same_rows(make:
 
 def test_a_metric_over_several_windows_is_of_one_model(make: Callable[..., Project]) -> None:
     project = make(model_performance={"metrics": [{"name": "f1", "window": "3d"}]})
-    first, second = ids(project)
+    second = ids(project)[1]
     rows = [loans(100, day) for day in (1, 2, 3)]
     for day, frame in zip(DAYS, rows, strict=True):
         batch(project, f"{day}.csv", frame)
