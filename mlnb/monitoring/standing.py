@@ -67,7 +67,8 @@ class Standing:
         codes = [code for code in CODES if report is not None and self._has(window, code) and window.start >= self.newest.get(code, "")]
         for code in codes:
             self.newest[code] = window.start
-            self.told[code] = (window, report, [other for other in history if other.start < window.start])  # type: ignore[assignment]
+            earlier = [other for other in history if other.start < window.start and other.model in ("", window.model)]
+            self.told[code] = (window, report, earlier)  # type: ignore[assignment]
         return bool({"DRIFT-LABEL", "DRIFT-CONCEPT"} & set(codes)) and bool(window.labels.get("phase"))
 
     def note(self) -> Findings:
