@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -182,3 +183,18 @@ def test_a_challenger_with_a_small_share_leaves_the_window_to_the_model_in_use(l
     window = found(logs)[DAYS[0]]
     assert window.model == first and any(f"{second} answered too" in note for note in window.notes)
     assert not any("answered then" in note for note in window.notes)
+
+
+def test_windows_that_were_missed_belong_to_the_model_of_their_time(make: Callable[..., Project]) -> None:
+    project = make()
+    first, second = ids(project)
+    (folder_of(project) / "in_use.jsonl").unlink()
+    for key, hour in ((first, 3), (second, 30), (first, 61)):  # 03:00, 06:00 of the second day, 13:00 of the third
+        use_experiment(project, key, datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC) + datetime.timedelta(hours=hour))
+    rows = [loans(200, day) for day in (0, 1, 2, 3)]
+    for day, frame in zip(("2026-02-28", *DAYS), rows, strict=True):
+        batch(project, f"{day}.csv", frame)
+    watch(project, "2026-03-04T01:00")
+    windows = found(project)
+    assert [windows[day].model for day in ("2026-02-28", *DAYS)] == [first, first, second, second]
+    assert windows[DAYS[2]].metrics["f1"]["value"] == pytest.approx(right(project, second, rows[3]))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['Underway', 'use_experiment', 'begin']
+__all__ = ['IN_USE', 'Underway', 'model_at', 'use_experiment', 'begin']
 
 # %% ../../nbs/03af_experiments.lifecycle.ipynb #9b1d4901
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def _finish(run: Underway, e: Experiment, model: Path | None, findings: Findings
     e = dataclasses.replace(e, run_id=known.run_id, problem=known.problem, status="finished", ended=max(e.ended, e.created))
     e = amend_experiment(project, e.id, **{f.name: getattr(e, f.name) for f in dataclasses.fields(e)})
     if use:
-        use_experiment(project, e.id)
+        use_experiment(project, e.id, datetime.datetime.fromisoformat(e.ended) if e.ended else None)
     made = push(project, e.id)
     for other in [] if made.problem else pending(project):
         if push(project, other.id).problem:
@@ -76,9 +76,27 @@ def _finish(run: Underway, e: Experiment, model: Path | None, findings: Findings
     return made
 
 # %% ../../nbs/03af_experiments.lifecycle.ipynb #54e7def1
+IN_USE = "in_use.jsonl"  # beside the experiments: which model was in use from when on
+
+
+def model_at(
+    project: Project,  # a project
+    moment: datetime.datetime,  # with its offset
+) -> str:  # id of the experiment; empty before the first one
+    "Whose model was in use at a moment."
+    found = ""
+    path = folder_of(project) / IN_USE
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # a damaged line is none
+            kept = json.loads(line)
+            found = str(kept["id"]) if datetime.datetime.fromisoformat(kept["at"]) <= moment else found
+    return found
+
+
 def use_experiment(
     project: Project,  # a project
     key: str,  # id of a finished experiment
+    now: datetime.datetime | None = None,  # from when on; the clock when None
 ) -> Experiment:  # whose model is in use from now on
     "Make an experiment the current one, as a new model does that took over. Raises `InputError` for one without a model."
     e = read_experiment(project, key)
@@ -89,6 +107,9 @@ def use_experiment(
         write_atomic(project.path / "results" / "oof.parquet", answers.read_bytes())
     project.save_record("experiment", experiment_record(e))
     project.save_result("experiment", e.to_dict(), inputs=("data", "holdout"))
+    path, at = folder_of(project) / IN_USE, (now or datetime.datetime.now(datetime.UTC)).isoformat()
+    before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    write_atomic(path, before + json.dumps({"at": at, "id": e.id}) + "\n")
     return e
 
 # %% ../../nbs/03af_experiments.lifecycle.ipynb #d8d76b65

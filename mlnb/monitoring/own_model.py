@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError, MissingError, MlnbError
 from ..experiments.files import read_experiment
+from ..experiments.lifecycle import model_at
 from ..experiments.material import trained_rows
 from ..experiments.runs_compare import answers_of
 from ..experiments.tracking import Experiment
@@ -25,6 +27,7 @@ from .feed import BY
 from .lens import Lens, metric_values
 from .profile import Profile
 from .project_estimates import ESTIMATOR, fitted_estimator
+from .spans import as_moment
 from .windows import Window
 
 if TYPE_CHECKING:
@@ -116,6 +119,14 @@ class Lenses:
     current: Lens  # the model in use
     known: dict[str, Lens | str] = field(default_factory=dict)  # experiment -> its lens, or why it cannot be had
 
+    def then(
+        self,
+        start: str,  # of a window
+    ) -> str:  # id of an experiment; empty before the first
+        "Whose model was in use in the middle of a window."
+        middle = as_moment(start) + datetime.timedelta(seconds=self.current.plan.every / 2)
+        return model_at(self.current.project, middle)
+
     def find(
         self,
         key: str,  # id of an experiment
@@ -142,7 +153,7 @@ def own_lens(
     current = lenses.current.experiment.id
     by = Counter(name for name in rows[BY] if name) if rows is not None and BY in rows else Counter[str]()
     old = next((w.model for w in windows if w.start == start), "")
-    wanted = max(by, key=lambda name: (by[name], name == current, name)) if by else old or current
+    wanted = max(by, key=lambda name: (by[name], name == current, name)) if by else old or lenses.then(start) or current
     found = lenses.find(wanted, windows)
     lens = lenses.current if isinstance(found, str) else found
     notes = [f"looked at with {wanted}, which answered then; in use now is {current}"] if lens is not lenses.current else []

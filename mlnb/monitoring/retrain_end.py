@@ -101,7 +101,7 @@ def notify(
     "The fifth stage."
     asked, event = run.settings.get("pipeline", {}).get("5_notification", ()), run.state
     if event == "deployed" and current_experiment(project).id != run.challenger:
-        use_experiment(project, run.challenger)
+        use_experiment(project, run.challenger, now)
     registry = _registered(project, run) if "update_model_registry" in asked and run.steps else {}
     logged = log_event(project.path, run, event, now) if "log_retraining_event" in asked else {}
     what = f"{run.id}: {run.challenger} is {event}." if run.challenger else f"{run.id}: {event} before a model was trained."
@@ -144,7 +144,7 @@ def _returned(project: Project, run: Run, now: datetime.datetime) -> Run:
     if there is not None and there.champion.name == new:
         save_rollout(project.path / FILE, Rollout(deployed(project, old), as_text(now), revision=there.revision + 1))
     if current_experiment(project).id == new:
-        use_experiment(project, old.id)
+        use_experiment(project, old.id, now)
     registry = _registered(project, run)
     log_event(project.path, run, "taken back", now, step["why"])
     told = _told(project, run, "taken back", f"{run.id}: {new} is taken back. {step['why']}", now)
