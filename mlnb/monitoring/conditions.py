@@ -14,14 +14,25 @@ from .schedules import next_time, read_span
 from .spans import as_moment
 
 # %% auto #0
-__all__ = ['Condition', 'read_condition', 'trigger_kind', 'read_alert']
+__all__ = ['Condition', 'read_condition', 'trigger_kind', 'read_alert', 'read_divergence']
 
 # %% ../../nbs/07daa_monitoring.conditions.ipynb #439ff406
-_METRIC = re.compile(r"(?P<measure>[a-z][\w@ -]*?)\s*(?P<sign>[<>]=?|below|above)\s*(?P<limit>threshold|-?\d+(?:\.\d+)?)(?:\s+(?:for|over)\s+(?P<span>.+))?", re.IGNORECASE)
-_DRIFT = re.compile(r"(?P<measure>psi|ks|js|kl)\s*(?P<sign>>=?|above)\s*(?P<limit>\d+(?:\.\d+)?)\s+(?:on|for|in)\s+(?:any\s+)?(?:of\s+the\s+)?"
+_NUMBER = r"(?:\d+(?:\.\d+)?|\.\d+)(?:e[+-]?\d{1,2})?"  # 0.1, .1 and 1e-1
+_METRIC = re.compile(r"(?P<measure>[a-z][\w@ -]*?)\s*(?P<sign>[<>]=?|below|above)\s*(?P<limit>threshold|-?" + _NUMBER + r")(?:\s+(?:for|over)\s+(?P<span>.+))?", re.IGNORECASE)
+_DRIFT = re.compile(r"(?P<measure>psi|ks|js|kl)\s*(?P<sign>>=?|above)\s*(?P<limit>" + _NUMBER + r")\s+(?:on|for|in)\s+(?:any\s+)?(?:of\s+the\s+)?"
                     r"(?:(?:top[- ]?(?P<most>\d+)\s+)?(?P<any>features?|columns?)|(?P<column>\S.*))", re.IGNORECASE)
 _FORMS = {"performance": (_METRIC, "'primary_metric < threshold for 24h' or 'roc_auc < 0.8 for 2d'"),
           "drift": (_DRIFT, "'PSI > 0.2 on any top-10 feature', 'JS > 0.1 on any feature' or 'PSI > 0.25 on tenure'")}
+
+
+def _words(said: str) -> str:
+    "A sentence in one writing."
+    return " ".join(said.replace("≥", ">=").replace("≤", "<=").split())
+
+
+def _number_hint(said: str) -> str:
+    "What is wrong with a number that looks like one and is none."
+    return " Numbers have a point and no comma, such as 0.1." if re.search(r"\d,\d", said) else " A limit is a number such as 0.7, no percentage." if "%" in said else ""
 
 
 @dataclass(frozen=True)
@@ -42,9 +53,9 @@ def read_condition(
 ) -> Condition:  # what a program can decide
     "Read a condition. Raises `ConfigError` for words that cannot be read."
     form, allowed = _FORMS[kind]
-    m = form.fullmatch(" ".join(words.split()))
+    m = form.fullmatch(_words(words))
     if m is None:
-        raise ConfigError(f"records/retraining.yaml: the {kind} trigger says {words!r}, which cannot be read. Allowed are {allowed}.")
+        raise ConfigError(f"records/retraining.yaml: the {kind} trigger says {words!r}, which cannot be read. Allowed are {allowed}.{_number_hint(words)}")
     said = m.groupdict()
     limit = None if said["limit"].lower() == "threshold" else float(said["limit"])
     try:
@@ -62,7 +73,7 @@ def trigger_kind(
 ) -> str:  # drift, performance or scheduled
     "What kind of trigger words are. Raises `ConfigError` for words that are none."
     for kind in _FORMS:
-        if _FORMS[kind][0].fullmatch(" ".join(words.split())):
+        if _FORMS[kind][0].fullmatch(_words(words)):
             read_condition(words, kind)
             return kind
     try:
@@ -70,11 +81,11 @@ def trigger_kind(
         return "scheduled"
     except MlnbError:
         allowed = f"{_FORMS['performance'][1]}, {_FORMS['drift'][1]}, or a schedule such as 'monthly'"
-        raise ConfigError(f"{what} is {words!r}, which cannot be read. Allowed are {allowed}.") from None
+        raise ConfigError(f"{what} is {words!r}, which cannot be read. Allowed are {allowed}.{_number_hint(words)}") from None
 
 # %% ../../nbs/07daa_monitoring.conditions.ipynb #c0d10011
 _DROP = re.compile(r"(?:(?P<measure>[a-z][\w@ -]*?)\s+)?(?:drops?|falls?|loss)\s*(?:by\s+)?(?:>=?|above|over|more than)\s*"
-                   r"(?P<limit>\d+(?:\.\d+)?)\s*(?P<percent>%?)", re.IGNORECASE)
+                   r"(?P<limit>" + _NUMBER + r")\s*(?P<percent>%?)", re.IGNORECASE)
 
 
 def _key(name: str) -> str:
@@ -88,7 +99,7 @@ def read_alert(
     threshold: float | None = None,  # what the record names besides
 ) -> tuple[float | None, float | None]:  # a threshold; the share of its value in training that may be lost
     "The alarm of a metric in words. Raises `ConfigError` for words that cannot be read, and for those that contradict the record."
-    said, refused = " ".join(words.split()), f"The alert of {also or metric} is {words!r}"
+    said, refused = _words(words), f"The alert of {also or metric} is {words!r}"
     drop, own = _DROP.fullmatch(said), {_key(name) for name in (metric, also, METRICS[metric].title if metric else "") if name}
     if drop:
         lost, named = float(drop["limit"]) / (100 if drop["percent"] else 1), _key(drop["measure"] or "")
@@ -98,7 +109,7 @@ def read_alert(
         try:
             c = read_condition(said if re.match("[a-z]", said, re.IGNORECASE) and not re.match("below|above", said, re.IGNORECASE) else f"it {said}", "performance")
         except ConfigError:
-            raise ConfigError(f"{refused}, which cannot be read. Allowed are a limit, such as 'below 0.7', and a drop against training, such as 'drop > 5 %'.") from None
+            raise ConfigError(f"{refused}, which cannot be read. Allowed are a limit, such as 'below 0.7', and a drop against training, such as 'drop > 5 %'.{_number_hint(words)}") from None
         named = "" if c.measure == "it" else _key(c.measure)
         if c.hours:
             raise ConfigError(f"{refused}. An alarm has no time of its own; write the length of time as window.")
@@ -111,3 +122,24 @@ def read_alert(
     if c.limit is None and threshold is None or None not in (c.limit, threshold) and c.limit != threshold:
         raise ConfigError(f"{refused}, and threshold is {'open' if threshold is None else f'{threshold:g}'}. Write one number, in one of the two.")
     return threshold if c.limit is None else c.limit, None
+
+# %% ../../nbs/07daa_monitoring.conditions.ipynb #c0d10015
+_KL = re.compile(r"(?:(?:KL|Kullback[- ]Leibler)(?:[- ]divergence)?|divergence)?\s*(?:>=?|above|over|more than)\s*(?P<limit>" + _NUMBER + r")"
+                 r"(?:\s+(?:against|from|to|vs\.?|versus)\s+(?:the\s+)?(?:training|reference|baseline)(?:\s+(?:data|set))?)?", re.IGNORECASE)
+
+
+def read_divergence(
+    words: str,  # such as "KL divergence > 0.1 against training", "> .1" or "≥ 1e-1"
+    threshold: float | None = None,  # what the record names besides
+) -> float | None:  # alarm above this; None when neither says a number
+    "The alarm of the model's answers. Raises `ConfigError` for words that cannot be read, and for a threshold that contradicts them."
+    if not words.strip():
+        return threshold
+    found, refused = _KL.fullmatch(_words(words)), f"The alert of prediction_distribution is {words!r}"
+    if found is None:
+        hint = " The divergence has no upper bound, so it is no percentage." if "%" in words else _number_hint(words)
+        raise ConfigError(f"{refused}, which cannot be read. Write a limit such as 'KL divergence > 0.1', or leave alert empty and fill in threshold.{hint}")
+    limit = float(found["limit"])
+    if threshold is not None and threshold != limit:
+        raise ConfigError(f"{refused}, and threshold is {threshold:g}. Write one number, in one of the two.")
+    return limit

@@ -17,6 +17,7 @@ __all__ = ['WORDS', 'span_seconds', 'as_moment', 'as_text', 'slot_start', 'slots
 # %% ../../nbs/07da_monitoring.spans.ipynb #1921b958
 WORDS = {"hourly": 3600, "daily": 86_400, "weekly": 604_800}
 _UNITS = {"m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600, "d": 86_400, "day": 86_400, "w": 604_800, "week": 604_800}
+_LONGEST = 3660 * 86_400  # ten years: a time that far from now is still one, and nothing waits longer
 
 
 def span_seconds(
@@ -27,9 +28,11 @@ def span_seconds(
     word = text.strip().lower()
     if word in WORDS:
         return WORDS[word]
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)\s*([a-z]+?)s?", word)
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+?)s?", word)
     if not found or found[2] not in _UNITS or float(found[1]) * _UNITS[found[2]] < 1:
-        raise ConfigError(f"{what} is {text!r}. Allowed: hourly, daily, weekly, or a number with m (minutes), h, d or w, such as 6h.")
+        raise ConfigError(f"{what} is {text!r}. Allowed: hourly, daily, weekly, or a number above 0 with m (minutes), h, d or w, such as 6h.")
+    if float(found[1]) * _UNITS[found[2]] > _LONGEST:
+        raise ConfigError(f"{what} is {text!r}, which is too long. Allowed is at most {_LONGEST // 86_400}d, ten years.")
     return round(float(found[1]) * _UNITS[found[2]])
 
 # %% ../../nbs/07da_monitoring.spans.ipynb #14bdcca2

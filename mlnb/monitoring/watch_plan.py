@@ -17,7 +17,7 @@ from ..core.findings import Finding, Status, plain
 from ..core.items_monitoring import DRIFT_LIMITS
 from ..core.record_model import missing
 from ..evaluation.measures import METRICS, get_metric
-from .conditions import read_alert, trigger_kind
+from .conditions import read_alert, read_divergence, trigger_kind
 from .playbook import METHODS, find_method
 from .proxies import BUILT_IN
 from .spans import span_seconds
@@ -68,16 +68,6 @@ class WatchPlan:
         return plain(self)  # type: ignore[return-value]
 
 # %% ../../nbs/07db_monitoring.watch_plan.ipynb #01e703a0
-def _kl_limit(metric: Any) -> float:
-    "The limit for the distribution of predictions."
-    if metric.threshold is not None:
-        return float(metric.threshold)
-    found = re.search(r">=?\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)", metric.alert)
-    if metric.alert.strip() and not found:
-        raise ConfigError(f"The alert of prediction_distribution is {metric.alert!r}. Write a limit such as 'KL divergence > 0.1', or fill in threshold.")
-    return float(found[1]) if found else DRIFT_LIMITS["kl_prediction"]
-
-
 def _metrics(record: Monitoring, primary: str) -> Iterator[WatchedMetric]:
     "The watched metrics; the primary one in any case."
     named = [metric for metric in record.model_performance.metrics if metric.name not in ("", "prediction_distribution")]
@@ -96,6 +86,7 @@ NOTICED_BY = ("performance_degradation",)  # how the monitor notices concept dri
 def _understood(record: Monitoring, every: int) -> None:
     "Raises `ConfigError` for what the record asks and the monitor does not do."
     concept = record.concept_drift
+    span_seconds(record.alerts.repeat_after or "24h", "alerts.repeat_after")
     if concept.method.strip() and re.sub(r"[\s-]+", "_", concept.method.strip().casefold()) not in NOTICED_BY:
         raise ConfigError(f"concept_drift.method is {concept.method!r}. Allowed is {listed(NOTICED_BY)}: each metric, against training, over all windows so far.")
     if concept.retraining_trigger.strip():
@@ -128,7 +119,7 @@ def read_plan(
     given = {name: str(value) for name, value in record.sources.model_dump().items() if value}
     others = {name: str(value) for name, value in (fallback or {}).items() if value and (name not in ("batches", "requests") or not {"batches", "requests"} & set(given))}
     delay = concept.ground_truth_delay.strip()
-    kl = next((_kl_limit(m) for m in service.metrics if m.name == "prediction_distribution"), DRIFT_LIMITS["kl_prediction"])
+    kl = next((read_divergence(m.alert, m.threshold) for m in service.metrics if m.name == "prediction_distribution"), None)
     every = span_seconds(drift.check_frequency or "daily", "data_drift.check_frequency")
     _understood(record, every)
     notes = [] if drift.method else ["data_drift.method is open: PSI is taken"]
@@ -137,10 +128,10 @@ def read_plan(
     notes += ["concept_drift.ground_truth_delay is open: labels are used as they come, and waited for 30 days"] if not delay and (given | others).get("labels") else []
     notes += _uneven(record, every)
     return WatchPlan(
-        every, decides.key, decides.alert, tuple(drift.features_to_monitor), kl,
+        every, decides.key, decides.alert, tuple(drift.features_to_monitor), DRIFT_LIMITS["kl_prediction"] if kl is None else kl,
         tuple(_metrics(record, primary)), {name: value for name, value in service.latency.model_dump().items() if value is not None},
         service.throughput.requests_per_second, service.throughput.error_rate_threshold,
-        None if not delay else 0 if delay.lower() in ("0", "none", "no delay") else span_seconds(delay, "concept_drift.ground_truth_delay"),
+        None if not delay else 0 if delay.lower() in ("0", "none", "no delay") else span_seconds(delay, "concept_drift.ground_truth_delay (0 where labels come at once)"),
         tuple(concept.proxy_metrics), {**others, **given}, tuple(notes))
 
 # %% ../../nbs/07db_monitoring.watch_plan.ipynb #20a0fde0
