@@ -109,7 +109,8 @@ def read_alert(
         try:
             c = read_condition(said if re.match("[a-z]", said, re.IGNORECASE) and not re.match("below|above", said, re.IGNORECASE) else f"it {said}", "performance")
         except ConfigError:
-            raise ConfigError(f"{refused}, which cannot be read. Allowed are a limit, such as 'below 0.7', and a drop against training, such as 'drop > 5 %'.{_number_hint(words)}") from None
+            raise ConfigError(f"{refused}, which cannot be read. Allowed are a limit, such as 'below 0.7', and a drop against training, such as 'drop > 5 %'."
+                              f"{_number_hint(words)}") from None
         named = "" if c.measure == "it" else _key(c.measure)
         if c.hours:
             raise ConfigError(f"{refused}. An alarm has no time of its own; write the length of time as window.")

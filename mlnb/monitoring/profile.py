@@ -18,7 +18,8 @@ from ..core.render import Raw, panel
 from ..core.render import table as html_table
 from ..core.tables import Table, open_table
 from .cells import segment_writings
-from .column import BY_VALUE, NUMERIC, ColumnProfile, merge_columns, sparkline
+from .column import BY_VALUE, ColumnProfile, merge_columns, sparkline
+from .kept_column import read_column
 from .parquet import ParquetSource, open_parquet
 from .scan import Question, count, count_segments, plan
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['VERSION', 'Profile', 'open_rows', 'profile']
+__all__ = ['VERSION', 'Profile', 'as_profile', 'open_rows', 'profile']
 
 # %% ../../nbs/07a_monitoring.profile.ipynb #9558b6cf
 VERSION = 2  # of the file format; files of version 1, without sketches, are read as well
@@ -87,8 +88,20 @@ class Profile:
         return _html(self)
 
 # %% ../../nbs/07a_monitoring.profile.ipynb #425e1521
+def as_profile(
+    given: object,  # what should be one
+    what: str,  # what the message calls it
+) -> Profile:  # the same
+    "A profile. Raises `InputError` for what is none."
+    if isinstance(given, Profile):
+        return given
+    raise InputError(f"{what} is {f'the text {given!r}' if isinstance(given, str) else f'a {type(given).__name__}'} and no Profile. "
+                     "Give what profile(data) made, or Profile.load(path) of a saved one.")
+
+
 def _merged(a: Profile, b: Profile) -> Profile:
     "Both profiles together."
+    b = as_profile(b, "What is to be merged")
     if set(a.columns) != set(b.columns):
         differ = sorted(set(a.columns) ^ set(b.columns))
         raise InputError(f"{a.name} and {b.name} do not have the same columns, so their profiles do not add up. Only one of "
@@ -152,30 +165,24 @@ def _read(text: str, name: str) -> Profile:
     if not isinstance(data["version"], int) or data["version"] > VERSION:
         raise InputError(f"{name} is a profile of version {data['version']}, and this mlnb reads up to {VERSION}. Update mlnb, or profile "
                          "again.")
-    return _made(data, name)
+    try:
+        return _made(data)
+    except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
+        said = str(error) if isinstance(error, (ValueError, InputError)) else f"{type(error).__name__}: {error}"
+        raise InputError(f"{name} is a damaged profile: {said}. Make it again with profile(data).save(…).") from error
 
 # %% ../../nbs/07a_monitoring.profile.ipynb #7553824f
-def _made(data: Any, name: str) -> Profile:
+def _made(data: Any) -> Profile:
     "A profile from its plain parts."
-    try:
-        columns = {str(key): _column(str(key), column) for key, column in data["columns"].items()}
-        segments = {str(value): _made(part, name) for value, part in data.get("segments", {}).items()}
-        return Profile(int(data["rows"]), columns, str(data["name"]), str(data["target"]), str(data["prediction"]), str(data.get("model", "")),
-                       str(data.get("by", "")), segments, tuple(str(value) for value in data.get("partial", ())))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{name} is a damaged profile ({type(error).__name__}: {error}). Make it again with profile(data).save(…)."
-                         ) from error
-
-
-def _column(name: str, data: Any) -> ColumnProfile:
-    "A column whose counts belong to its edges and add up to its rows."
-    c = ColumnProfile.from_dict(data)
-    if c.kind in NUMERIC and (c.edges or c.counts) and (len(c.counts) != len(c.edges) + 1 or sum(c.counts) != c.present):
-        raise ValueError(f"column {name!r} has {len(c.counts)} counts of {sum(c.counts)} rows; its {len(c.edges)} edges and {c.present} rows with a value "
-                         "need one count more than edges, and as many rows")
-    if len(c.cells) % 2:
-        raise ValueError(f"column {name!r} has {len(c.cells)} numbers of finer counts, which come in pairs")
-    return c
+    rows = data["rows"]
+    if type(rows) is not int or rows < 0:
+        raise ValueError(f"it has {rows!r} rows; allowed is a whole number from 0 on")
+    columns = {str(key): read_column(str(key), column, rows) for key, column in data["columns"].items()}
+    segments = {str(value): _made(part) for value, part in data.get("segments", {}).items()}
+    if sum(part.rows for part in segments.values()) > rows:
+        raise ValueError(f"its segments have {sum(part.rows for part in segments.values())} rows, and it has {rows}")
+    return Profile(rows, columns, str(data["name"]), str(data["target"]), str(data["prediction"]), str(data.get("model", "")),
+                   str(data.get("by", "")), segments, tuple(str(value) for value in data.get("partial", ())))
 
 
 def _load(path: Path) -> Profile:
@@ -265,6 +272,7 @@ def profile(
     engine: str = "duckdb",  # where files are read: "duckdb", "spark", or the URL of an Ibis backend
 ) -> Profile:  # a few kilobytes
     "Profile a table in one scan."
+    edges_from = None if edges_from is None else as_profile(edges_from, "edges_from")
     table = open_rows(data, engine)
     known = edges_from.columns if edges_from else {}
     target, prediction = target or (edges_from.target if edges_from else ""), prediction or (edges_from.prediction if edges_from else "")

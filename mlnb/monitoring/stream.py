@@ -23,7 +23,7 @@ from .cells import as_text, as_texts, segment_writings
 from .column import BY_VALUE, NUMERIC
 from .counters import Question, as_numbers, counter
 from .parquet import segment_places
-from .profile import Profile
+from .profile import Profile, as_profile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -171,6 +171,7 @@ class StreamProfile:
         name: str = "stream",  # what the profile is called
         earlier: Profile | None = None,  # what was counted before a restart
     ) -> None:
+        edges_from, earlier = as_profile(edges_from, "edges_from"), None if earlier is None else as_profile(earlier, "earlier")
         for column in columns or ():
             if column not in edges_from.columns:
                 raise InputError(f"The profile of {edges_from.name} has no column {column!r}. It has {listed(edges_from.columns)}."
