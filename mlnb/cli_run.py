@@ -122,8 +122,9 @@ def run_command(
     found = _together(results)
     index = (Path(out) if out else folder / "reports") / "index.html"
     broken, failed = [r.name for r in results if not r.ok], len(found.failed)
-    document = {**found.to_dict(), "reports": [r.to_dict() for r in results], "index": str(index.resolve()), "ok": not broken}
-    lines = [*finding_lines(found.having("fail", "warn")), "", summary_line(found), f"Open this: {index}"]
+    there = index.is_file()  # not where the folder takes no writing
+    document = {**found.to_dict(), "reports": [r.to_dict() for r in results], "index": str(index.resolve()) if there else "", "ok": not broken}
+    lines = [*finding_lines(found.having("fail", "warn")), "", summary_line(found), *([f"Open this: {index}"] if there else [])]
     closed = f"The gate does not hold: {failed} checks failed." if gate and failed else ""
     error = f"Not finished: {', '.join(broken)}." if broken else closed
     return Answer(document, lines, 2 if broken else int(bool(closed)), error)

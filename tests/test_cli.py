@@ -93,6 +93,11 @@ def test_a_file_that_is_no_table_is_told_so_and_leaves_no_project(mlnb: Run, tmp
     assert not (tmp_path / "p").exists()
 
 
+def test_a_column_that_is_left_out_has_to_be_there(mlnb: Run, data: Path) -> None:
+    code, out, err = mlnb("drift", data, data, "--exclude", "incme")
+    assert code == 2 and not out and "has a column 'incme', which is to be left out" in err and "Did you mean 'income'?" in err
+
+
 def test_a_folder_is_no_file_and_its_files_are_offered(mlnb: Run, data: Path) -> None:
     code, _, err = mlnb("quality", data.parent)
     assert code == 2 and "is a folder" in err and "loans.csv" in err
@@ -236,8 +241,8 @@ def test_do_understands_a_request(mlnb: Run, project: Project, request_: str, co
 def test_an_output_folder_that_cannot_be_written_is_named(mlnb: Run, project: Project) -> None:
     blocked = project.path / "taken"
     blocked.write_text("a file, where a folder is asked for")
-    code, _, err = mlnb("run", "framing", "--project", project.path, "--out", blocked)
-    assert code == 2 and "taken" in err
+    code, out, err = mlnb("run", "framing", "--project", project.path, "--out", blocked)
+    assert code == 2 and "taken" in err and "Open this" not in out  # nothing is there to open
 
 
 def start(*words: object, limit: int | None = None, cwd: Path | None = None) -> subprocess.Popen:

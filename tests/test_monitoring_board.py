@@ -57,6 +57,14 @@ def project(tmp_path: Path, windows: list[Window]) -> Project:
     return make_project(tmp_path, windows[15:])
 
 
+@pytest.mark.parametrize(("measures", "says", "not_says"), [
+    ({}, "PSI above 0.1 ", "verdicts"), ({"tenure": "ks", "fee": "ks"}, "verdicts by PSI and KS", "above 0.1")])  # fmt: skip
+def test_the_map_says_which_measure_the_verdicts_are_by(windows: list[Window], measures: dict[str, str], says: str, not_says: str) -> None:
+    changed = [dataclasses.replace(w, columns={name: {**c, "measure": measures.get(name, "psi")} for name, c in w.columns.items()}) for w in windows]
+    title = heat(changed).plot().axes[0].get_title()
+    assert says in title and not_says not in title
+
+
 def hours(n: int, **parts: Any) -> list[Window]:
     """Hourly windows; a part may be a function of the hour."""
     first = datetime.datetime(2026, 1, 1, tzinfo=UTC)

@@ -437,9 +437,36 @@ def test_all_nulls_one_row_and_zero_rows(churn):
         compare(before[:0], after)
 
 
+def test_a_weight_of_no_column_is_said(churn):
+    before, after = churn
+    notes = compare(before, after.drop(columns="region"), columns=["age", "plan"], importance={"agee": 0.9, "plan": 0.5, "region": 0.1}).notes
+    (said,) = [note for note in notes if "Importances" in note]
+    assert said == "Importances are given for agee, and the reference has no such columns: they count for nothing. Did you mean 'age'?"
+
+
+@pytest.mark.parametrize(("method", "title", "reached"), [("PSI", "PSI", 0.32), ("KS-test", "KS", 0.25), ("JS-divergence", "JS", 0.24)])
+def test_what_chance_reaches_is_said_of_the_measure_that_decides(method, title, reached):
+    rng = np.random.default_rng(0)
+    notes = compare(pd.DataFrame({"x": rng.normal(size=300)}), pd.DataFrame({"x": rng.normal(size=33)}), method=method).notes
+    (said,) = [note for note in notes if "chance alone reaches" in note]
+    assert f"a {title} of up to {reached}" in said
+    before, after = (pd.DataFrame({"x": rng.normal(size=6 * n), "c": list("abcdef") * n}) for n in (50, 5))
+    both = compare(before, after, method="KS-test").notes
+    assert [note.split(" of up to")[0][-2:] for note in both if "chance alone" in note] == ["SI", "KS"]  # categories have no KS
+
+
+def test_indices_of_one_bin_say_nothing_and_that_is_said():
+    before = pd.DataFrame({"x": np.arange(500) / 7})
+    few = compare(before, pd.DataFrame({"x": [70.0] * 8}), method="KS-test")
+    assert few.columns["x"].psi == 0 and few.columns["x"].ks > 0.9 and any("say nothing here" in note and "8 make one bin" in note for note in few.notes)
+    assert compare(before, pd.DataFrame({"x": [70.0] * 12})).columns["x"].psi > 0
+    assert not any("say nothing here" in note for note in compare(before, pd.DataFrame({"x": [70.0] * 12})).notes)
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
+        (lambda b, a: compare(b, a, exclude=["agee"]), "Neither the reference nor the batch has a column 'agee'.*Did you mean 'age'"),
         (lambda b, a: compare(b, a[["plan"]].rename(columns={"plan": "z"})), "no column in common"),
         (lambda b, a: compare(b, a, columns=["agee"]), "'age'"),
         (lambda b, a: compare(b, a, target="churn"), "'churned'"),

@@ -230,7 +230,7 @@ def project_drift(
         watched = watched.assign(**{entity: frame[entity]})
     wanted = [*dict.fromkeys((*columns, *(name for name in (e.target, ANSWER) if name in reference.columns)))] if columns else None
     report = compare(reference, watched, importance=errors.get("importance"), performance=performance, columns=wanted,  # type: ignore[arg-type]
-                     exclude=[entity] if entity and entity not in reference.columns else [], method=method, alert_threshold=alert_threshold, **extra)
+                     exclude=[entity] if entity in watched and entity not in reference.columns else [], method=method, alert_threshold=alert_threshold, **extra)
     if not (_named(current) or project.config.current or e.settings.get("rows")) and ANSWER in report.columns:
         known = replace(report.columns[ANSWER], severity="not_compared", alert=False, why="the answers to the held-out rows are what later ones are held against")
         report = replace(report, columns={**report.columns, ANSWER: known})

@@ -217,9 +217,10 @@ def compare(
                    drift, then, entity, known, metric, alpha, random_state) if multivariate else None
     seen, wanted = list(second.columns), [name for name in (columns or has) if name not in exclude]
     extra = tuple(name for name in seen if name not in has and name not in exclude) if columns is None else ()
+    notes = notes_on(drift, then, now, extra, [name for name in importance or {} if name not in has])
     return DriftReport(
         drift, then, now, tuple(name for name in wanted if name not in seen),
-        extra, (*notes_on(drift, then, now, extra), *(looked.notes if looked else ())), concept(*performance) if performance else None, epsilon, alpha, method, looked)
+        extra, (*notes, *(looked.notes if looked else ())), concept(*performance) if performance else None, epsilon, alpha, method, looked)
 
 # %% ../../nbs/07b_monitoring.drift.ipynb #fc78b354
 def _side(given: object, engine: str) -> Table | ParquetSource | Profile:
@@ -244,6 +245,10 @@ def _names(first: Table | ParquetSource | Profile, second: Table | ParquetSource
     for name in columns or ():
         if name not in first.columns:
             raise InputError(f"The reference has no column {name!r}.{did_you_mean(name, first.columns)}")
+    for name in exclude:
+        if name not in first.columns and name not in second.columns:
+            both = dict.fromkeys([*first.columns, *second.columns])
+            raise InputError(f"Neither the reference nor the batch has a column {name!r}, which is to be left out. There are {listed(both)}.{did_you_mean(name, both)}")
     names = [name for name in (columns or first.columns) if name in second.columns and name not in exclude]
     if not names:
         raise InputError("The reference and the batch have no column in common that could be compared. The reference has "

@@ -15,6 +15,7 @@ from ..core.items_monitoring import DRIFT_LIMITS
 from ..core.render import PALETTE, Raw, badge, figure, figure_img, table
 from .alert_view import short_time
 from .drift_view import STATUS
+from .playbook import METHODS
 from .windows import Window
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Heat:
     severity: tuple[tuple[str, ...], ...]  # none, warning, critical, not_compared; empty where the window has no such column
     each: int = 1  # windows in a cell; a cell shows the worst of them
     left_out: int = 0  # features that are not shown
+    decides: tuple[str, ...] = ("psi",)  # the measures that the verdicts are by: psi, ks, js
 
     def frame(self) -> pd.DataFrame:
         "PSI with features as rows and cells as columns."
@@ -102,8 +104,9 @@ def heat(
     cells = [[[c for w in group if (c := _cell(w, name))] for group in groups] for name in names[:most_features]]
     psi = tuple(tuple(max((p for c in cell if (p := _psi(c)) is not None), default=None) for cell in row) for row in cells)
     severity = tuple(tuple(max((str(c.get("severity", "none")) for c in cell), key=lambda s: _WORSE.get(s, 2), default="") for cell in row) for row in cells)
+    decides = {str(c.get("measure", "psi")) for row in cells for cell in row for c in cell if c.get("severity") not in (None, "not_compared") and "psi" in c}
     return Heat(tuple(names[:most_features]), tuple(group[0].start for group in groups), tuple(group[-1].end for group in groups), psi, severity, each,
-                max(len(names) - most_features, 0))
+                max(len(names) - most_features, 0), tuple(sorted(decides)) or ("psi",))
 
 # %% ../../nbs/07ed_monitoring.heat.ipynb #547a15f3
 MARKS: Mapping[str, str] = {"warning": "▲", "critical": "✖", "not_compared": "–"}
@@ -126,6 +129,15 @@ def _ticks(starts: Sequence[str]) -> tuple[list[int], list[str]]:
     return places, [starts[k][5:16].replace("T", " ") if hours else starts[k][5:10] for k in places]
 
 # %% ../../nbs/07ed_monitoring.heat.ipynb #a70a0233
+def _caption(h: Heat) -> str:
+    "What the marks mean; the figures are PSI whatever measure the verdicts are by."
+    put = "" if h.each == 1 else f"each cell: the worst of {h.each} windows    "
+    if h.decides == ("psi",):
+        return f"{put}beyond chance: ▲ warning, PSI above {DRIFT_LIMITS['psi_warning']:g}    ✖ critical, above {DRIFT_LIMITS['psi_critical']:g}    – not compared"
+    said = " and ".join(method.title for method in METHODS.values() if method.key in h.decides)
+    return f"{put}figures: PSI    verdicts by {said}, beyond chance: ▲ warning    ✖ critical    – not compared"
+
+
 def _plot(h: Heat) -> Figure:
     from matplotlib.collections import PolyCollection
     from matplotlib.colors import to_rgb
@@ -155,10 +167,7 @@ def _plot(h: Heat) -> Figure:
     ax.grid(visible=False)
     ax.tick_params(length=0)
     ax.spines[["left", "bottom"]].set_visible(False)
-    put = "" if h.each == 1 else f"each cell: the worst of {h.each} windows    "
-    ax.set_title(f"{put}beyond chance: ▲ warning, PSI above {DRIFT_LIMITS['psi_warning']:g}    ✖ critical, above {DRIFT_LIMITS['psi_critical']:g}    – not compared",
-                 fontsize=9,
-                 color=PALETTE["grey"])
+    ax.set_title(_caption(h), fontsize=9, color=PALETTE["grey"])
     return fig
 
 # %% ../../nbs/07ed_monitoring.heat.ipynb #24bb0913

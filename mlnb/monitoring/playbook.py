@@ -15,6 +15,7 @@ from ..core.checks import finding
 from ..core.errors import InputError, did_you_mean, listed
 from ..core.findings import Finding, Status
 from ..core.items_monitoring import DRIFT_LIMITS
+from .chance import LEAST
 from .comparison import ColumnDrift
 from .looks import ALPHA, adjusted, level_left
 from .profile import Profile
@@ -162,23 +163,37 @@ def _prediction(c: ColumnDrift, p: Mapping[str, float], alpha: float, method: Me
     return c.replace(p_adjusted=c.p, why="a change, but too small to matter" if c.p < alpha else "no change beyond chance")
 
 # %% ../../nbs/07bb_monitoring.playbook.ipynb #a5cd9503
+def _by_chance(c: ColumnDrift, n: int, m: int) -> float:
+    "What chance alone reaches of the measure that decides, in 1 of 20 batches; of KS at most (Smirnov, 1948)."
+    if c.measure == "ks":
+        return 1.358 * (1 / n + 1 / m) ** 0.5 if min(n, m) else 0.0
+    return (c.js_limit if c.measure == "js" else c.psi_limit) or 0.0
+
+
 def notes_on(
     drift: Mapping[str, ColumnDrift],  # what was measured
     then: Profile,  # the reference
     now: Profile,  # the batch
     extra: Sequence[str] = (),  # columns of the batch that the reference does not have
+    weighted: Sequence[str] = (),  # names that have an importance, and no column in the reference
 ) -> tuple[str, ...]:  # sentences
     "What a reader should know before believing the figures."
     rows = min(now.rows, then.rows)
     notes = [f"{rows} row{' is' if rows == 1 else 's are'} too few to tell drift from chance; {FEWEST} are the least."] if rows < FEWEST else []
+    if rows < 2 * LEAST:
+        notes.append(f"PSI and JS join bins until each can hold {LEAST:g} rows of both sides, and {rows} make one bin: they are 0 whatever has changed among known values, "
+                     "and say nothing here.")
     if then.model and now.model and then.model != now.model:
         notes.append(f"The reference is the profile of the model {then.model} and the batch that of {now.model}: what differs may be the models.")
     if extra:
         notes.append(f"The reference does not have {listed(extra, 5)}: not compared.")
-    limits = [c.psi_limit for c in drift.values() if c.psi_limit]
-    if rows >= FEWEST and limits and max(limits) > DRIFT_LIMITS["psi_warning"]:
-        notes.append(f"With {rows:,} rows, chance alone reaches a PSI of up to {max(limits):.2g}; "
-                     "smaller changes cannot be seen. A larger batch sees more.")
+    if weighted:
+        notes.append(f"Importances are given for {listed(weighted, 5)}, and the reference has no such columns: they count for nothing."
+                     f"{did_you_mean(weighted[0], drift)}")
+    for method in METHODS.values():
+        limit = max((_by_chance(c, then.columns[name].present, now.columns[name].present) for name, c in drift.items() if c.measure == method.key), default=0.0)
+        if rows >= FEWEST and limit > method.warning:
+            notes.append(f"With {rows:,} rows, chance alone reaches a {method.title} of up to {limit:.2g}; smaller changes cannot be seen. A larger batch sees more.")
     for name, c in drift.items():
         if c.unread:
             notes.append(f"{name}: {c.unread:,} values of the batch could not be read as {'a date' if c.kind == 'datetime' else 'a number'} "
