@@ -118,21 +118,23 @@ def _critical(project: Project, turn: Watched) -> list[str]:
     return sorted(made | {f"{e.code} {e.subject}" for e in episodes(read_windows(project.path)) if e.going and e.latest.severity == "critical"})
 
 
-def _files(project: Project, airflow: str, grafana: str, rules: str) -> Answer:
+def _files(project: Project, airflow: str, grafana: str, rules: str, every: str) -> Answer:
     "Write files for Airflow, Grafana and Prometheus."
     from mlnb.core.files import write_atomic
     from mlnb.monitoring.airflow import monitor_dag
     from mlnb.monitoring.alert_rules import write_rules
     from mlnb.monitoring.grafana import write_grafana
+    from mlnb.monitoring.spans import span_seconds
     from mlnb.monitoring.watch_plan import watch_plan
 
     found: dict[str, object] = {}
+    turns_apart = span_seconds(every, "--every") if every else None
     if airflow:
-        found["airflow"] = str(write_atomic(Path(airflow), monitor_dag(project.config.name, str(project.path), watch_plan(project).every)))
+        found["airflow"] = str(write_atomic(Path(airflow), monitor_dag(project.config.name, str(project.path), turns_apart or watch_plan(project).every)))
     if grafana:
         found["grafana"] = str(write_grafana(project, grafana))
     if rules:
-        found["rules"] = str(write_rules(project, rules))
+        found["rules"] = str(write_rules(project, rules, turns_apart))
     where = {"airflow": "Put it into Airflow's folder of DAGs.", "grafana": "Import it in Grafana and choose the Prometheus data source.",
              "rules": "Name it under rule_files in prometheus.yml."}
     return Answer(found, [f"Wrote {file}. {where[name]}" for name, file in found.items()])
@@ -201,7 +203,8 @@ def _run(project: Project, every: str, now: str, metrics: str, gate: bool, since
 @commands.command("monitor")
 @guarded
 def monitor_command(
-    every: Annotated[str, typer.Option("--every", metavar="SPAN", help="Go on, one turn every so often, such as 1h. One turn when left out.")] = "",
+    every: Annotated[str, typer.Option("--every", metavar="SPAN", help="Go on, one turn every so often, such as 1h; one turn when left out. "
+                                                                       "With --airflow and --rules: how often it runs.")] = "",
     since: Annotated[str, typer.Option("--since", metavar="TIME", help="No window before this.")] = "",
     now: Annotated[str, typer.Option("--now", metavar="TIME", help="What time it is, instead of the clock's; for replays.")] = "",
     limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="Windows of one turn.")] = 200,
@@ -226,10 +229,11 @@ def monitor_command(
       mlnb monitor --every 1h --metrics 9464     and serves /metrics for Prometheus
       mlnb monitor --airflow dags/monitor.py
       mlnb monitor --grafana dashboard.json --rules alerts.yml
+      mlnb monitor --rules alerts.yml --every 1d     for a cron job of once a day
     """
     opened = open_project(project)
     if airflow or grafana or rules:
-        return _files(opened, airflow, grafana, rules)
+        return _files(opened, airflow, grafana, rules, every)
     if every and (now or dry_run):
         raise ConfigError("--every goes on by the clock, so it takes neither --now nor --dry-run. Leave one of them out.")
     return _run(opened, every, now, metrics, gate, since, limit, dry_run, wait)

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from mlnb.evaluation.rates import wilson
 from mlnb.monitoring.alarms import drift_alarms, feed_alarms, metric_alarms, service_alarms
 from mlnb.monitoring.alert_rules import alert_rules
-from mlnb.monitoring.board import Board
+from mlnb.monitoring.board import Board, moment
 from mlnb.monitoring.episodes import Acknowledgement, episodes
 from mlnb.monitoring.exporter import to_prometheus
 from mlnb.monitoring.limits import Limits
@@ -184,6 +184,13 @@ def test_prometheus_says_when_nothing_comes() -> None:
     assert [rule for rule, *_ in ringing([], rules)] == ["MlnbExporterDown"]
     assert [rule for rule, *_ in ringing(there, rules, NOW + datetime.timedelta(days=3))] == ["MlnbMonitorStopped"]
     assert not list(ringing(there, rules))
+
+
+def test_hourly_windows_that_are_made_once_a_day_ring_only_when_a_day_was_missed() -> None:
+    there, rules = exported(board(window())), alert_rules("churn", length=3600, every=86_400)
+    last = moment(window().end)
+    rung = {hours: [rule for rule, *_ in ringing(there, rules, last + datetime.timedelta(hours=hours))] for hours in (2, 25, 48, 50)}
+    assert rung == {2: [], 25: [], 48: [], 50: ["MlnbMonitorStopped"]}
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -265,6 +265,7 @@ def test_rules_on_the_service_and_lines_hold_the_limits_of_the_record(project: P
         assert words in said[alert]
     assert len(said) == len(rules)
     assert all(set(rule) == {"alert", "expr", "for", "labels", "annotations"} and rule["labels"]["severity"] for rule in rules)
+    assert "> 176400" not in said["MlnbMonitorStopped"] and "> 345600" in write_rules(project, tmp_path / "rare.yml", 1.5 * 86_400).read_text()
     lines = {panel["title"]: panel["fieldConfig"]["defaults"].get("thresholds", {}).get("steps", [{}])[-1].get("value")
              for panel in json.loads(write_grafana(project, tmp_path / "g.json").read_text())["panels"] if panel["type"] == "timeseries"}
     assert (lines["Latency"], lines["Share of failed requests"], lines["Divergence of the predictions"]) == (0.125, 0.07, 0.33)

@@ -30,10 +30,14 @@ from mlnb.experiments.tracking import current_experiment
 from mlnb.monitoring.airflow import monitor_dag
 from mlnb.monitoring.alarms import drift_alarms
 from mlnb.monitoring.batch import _watched, project_drift, project_reference
+from mlnb.monitoring.board import project_board
 from mlnb.monitoring.deliveries import JOURNAL, Journal, deliver
 from mlnb.monitoring.drift import compare
 from mlnb.monitoring.episodes import episodes
+from mlnb.monitoring.exporter import to_prometheus
 from mlnb.monitoring.lens import Lens, look
+from mlnb.monitoring.limits import project_limits
+from mlnb.monitoring.lines import lines
 from mlnb.monitoring.notices import Notice, notices
 from mlnb.monitoring.playbook import find_method
 from mlnb.monitoring.sinks import FileSink, MailSink, SinkError, WebhookSink
@@ -283,6 +287,16 @@ def test_metrics_of_a_service_are_differences_between_turns(make: Callable[..., 
     assert any("of 2026-03-01T02:00:00+00:00 to 2026-03-01T03:00:00+00:00" in note for note in window.notes)
 
 
+def test_an_empty_window_says_nothing_of_its_labels(make: Callable[..., Project]) -> None:
+    project = make(concept_drift={"ground_truth_delay": "1d"}, sources={"labels": "labels.csv", "key": "id"})
+    batch(project, "2026-03-02.csv", loans(200, 5).drop(columns="y"))
+    batch(project, "2026-03-05.csv", loans(200, 6).drop(columns="y"))
+    loans(100, 5)[["id", "y"]].to_csv(project.path / "labels.csv", index=False)
+    full, *empty, other = watch(project, "2026-03-20T06:00", limit=4).windows
+    assert full.rows and other.rows and len(empty) == 2 and not any(w.rows for w in empty)
+    assert any("labels joined" in note for note in full.notes) and not any("labels" in note for w in empty for note in w.notes)
+
+
 def test_a_metric_over_one_and_a_half_windows_is_taken_over_one(make: Callable[..., Project]) -> None:
     project = make(model_performance={"metrics": [{"name": "f1", "window": "36h"}, {"name": "accuracy", "window": "49h"}]})
     for day in (1, 2, 3):
@@ -340,6 +354,15 @@ class Slow:
         self.done.wait(self.seconds)
 
     def has(self, key: str) -> None: ...
+
+
+def test_a_file_of_alarms_that_is_none_says_where_and_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "alarms").mkdir()
+    (tmp_path / "taken").write_text("")
+    for path, says in ((tmp_path / "alarms", "is a folder: name a file in it"), (tmp_path / "taken" / "a.jsonl", "takes no writing (")):
+        with pytest.raises(SinkError, match=re.escape(says)) as error:
+            FileSink(path).send({"key": "a"})
+        assert str(path) in str(error.value) and "alerts.file" in str(error.value) and "the messages wait" in str(error.value)
 
 
 def test_a_slow_sink_gets_no_message_twice_and_all_of_them_in_some_turns(tmp_path: Path) -> None:
@@ -726,6 +749,9 @@ def test_alerts_in_words_ring(make: Callable[..., Project], metric: dict[str, An
     batch(project, "2026-03-02.csv", loans(400, 5).assign(y=lambda d: np.where(rng.random(len(d)) < 0.3, rng.choice(["good", "bad"], len(d)), d["y"])))
     rung, = (alert for alert in watch(project, "2026-03-03T06:00").alerts if alert.code == "MON-METRIC")
     assert words in rung.message and rung.value < rung.threshold
+    drawn = {line.limit for line in lines(read_windows(project.path), project_limits(project)[0]) if line.name == rung.subject}
+    shown = [text for text in to_prometheus(project_board(project)).splitlines() if text.startswith("mlnb_metric_threshold{") and f'"{rung.subject}"' in text]
+    assert drawn == {rung.threshold} == {float(text.split()[-1]) for text in shown}
 
 
 def test_alerts_in_words_are_calm_on_the_right_side(make: Callable[..., Project]) -> None:

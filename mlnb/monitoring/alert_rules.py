@@ -62,10 +62,10 @@ def _alarms(here: str) -> Iterator[dict[str, Any]]:
                 _beside("mlnb_alert_response", '{{ . | first | label "response" }}', "the dashboard of the project says more"))
 
 # %% ../../nbs/07ek_monitoring.alert_rules.ipynb #7bdb4e28
-def _stopped(here: str, length: float) -> Iterator[dict[str, Any]]:
-    "Rules on the monitor itself."
+def _stopped(here: str, length: float, every: float) -> Iterator[dict[str, Any]]:
+    "Rules on the monitor itself: a turn that is late by another one, and by no less than two windows, has not come."
     end = f'mlnb_window_end_timestamp_seconds{{{here},part="window"}}'
-    yield _rule("MlnbMonitorStopped", f"time() - {end} > {3 * length:g}", "warning", "No window for {{ $value | humanizeDuration }}",
+    yield _rule("MlnbMonitorStopped", f"time() - {end} > {max(3 * length, 2 * every + length):g}", "warning", "No window for {{ $value | humanizeDuration }}",
                 "see whether the monitor still runs and batches still come in", "10m")
     yield _rule("MlnbExporterDown", f"absent({end})", "critical", "Nothing is exported, so no alarm of the monitor can ring",
                 "see whether the exporter runs, is collected, and the monitor has made a window", "10m")
@@ -88,11 +88,12 @@ def alert_rules(
     name: str = "",  # of the project; all projects when empty
     limits: Limits | None = None,  # the playbook's when None
     length: float = 86_400.0,  # seconds of a window
+    every: float | None = None,  # seconds between two turns of the monitor; those of a window when None
 ) -> dict[str, Any]:  # a rules file of Prometheus, as plain types
     "Alert rules of a project."
     here = f"project={_text(name)}" if name else 'project=~".+"'
     slug = re.sub(r"[^0-9A-Za-z]+", "-", name).strip("-").lower() or "models"
-    return {"groups": [{"name": f"mlnb-{slug}-windows", "rules": [*_alarms(here), *_stopped(here, length)]},
+    return {"groups": [{"name": f"mlnb-{slug}-windows", "rules": [*_alarms(here), *_stopped(here, length, length if every is None else every)]},
                        {"name": f"mlnb-{slug}-service", "rules": list(_service(limits or Limits()))}]}
 
 # %% ../../nbs/07ek_monitoring.alert_rules.ipynb #899555ee
@@ -111,8 +112,9 @@ def _yaml(rules: Mapping[str, Any]) -> str:
 def write_rules(
     project: Project,  # an open project
     path: str | Path,  # where the YAML goes
+    every: float | None = None,  # seconds between two turns of the monitor; those of a window when None
 ) -> Path:  # the file
     "Keep the alert rules of a project as a file for Prometheus."
     board = project_board(project)
     length = min(((moment(w.end) - moment(w.start)).total_seconds() for w in board.windows[-20:]), default=86_400.0)
-    return write_atomic(path, _yaml(alert_rules(board.name, board.limits, length)))
+    return write_atomic(path, _yaml(alert_rules(board.name, board.limits, length, every)))

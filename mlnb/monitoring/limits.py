@@ -69,12 +69,13 @@ class Limits:
         metric: str,  # its name
         reference: float | None = None,  # its value when the model was made
     ) -> float | None:  # the line it is held against; None when nothing is known
-        "The threshold of a metric, or what is left of the reference after the drop that the playbook allows."
+        "The stricter of a metric's threshold and what the record's drop leaves of the reference; where it has neither, what the playbook's drop leaves."
         given = self.metrics.get(metric)
-        if given is not None or reference is None:
+        if reference is None or given is not None and metric not in self.drops:
             return given
-        lost = abs(reference) * self.drops.get(metric, self.drop)
-        return reference - lost if more_is_better(metric) else reference + lost
+        more, lost = more_is_better(metric), abs(reference) * self.drops.get(metric, self.drop)
+        left = reference - lost if more else reference + lost
+        return left if given is None else (max if more else min)(left, given)
 
     def to_dict(self) -> dict[str, Any]:
         "Plain JSON types."

@@ -74,6 +74,9 @@ def append_line(
         os.close(handle)
 
 # %% ../../nbs/07dg_monitoring.sinks.ipynb #754dd7b7
+DEFAULT_FILE = "monitoring/alerts.jsonl"
+
+
 @dataclass(frozen=True)
 class FileSink:
     "Appends messages to a file, one JSON line each."
@@ -87,7 +90,9 @@ class FileSink:
         try:
             append_line(self.path, message)
         except OSError as error:
-            raise SinkError(f"{self.path.name} takes no writing: {error.strerror or error}") from None
+            what = f"takes no writing ({error.strerror or error}): change its permissions or free space, or name another file"
+            what = "is a folder: name a file in it" if self.path.is_dir() else what
+            raise SinkError(f"{self.path} {what} in records/monitoring.yaml (alerts.file), such as {DEFAULT_FILE}; the messages wait") from None
 
     def has(self, key: str) -> bool:
         "Whether the file holds a message."
@@ -251,9 +256,6 @@ class MailSink:
             raise SinkError(_unsent(self.host, error)) from None
 
 # %% ../../nbs/07dg_monitoring.sinks.ipynb #a7430815
-DEFAULT_FILE = "monitoring/alerts.jsonl"
-
-
 def project_sinks(
     project: Project,  # the project
     environment: Mapping[str, str] | None = None,  # where secrets are; the process's own when None

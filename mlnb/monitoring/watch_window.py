@@ -177,7 +177,7 @@ def _labelled(work: Work, rows: pd.DataFrame, end: str) -> tuple[Any, dict[str, 
     if truth is not None and known and (unknown := truth[truth.notna() & known_labels(truth, work.lens.experiment.classes).isna()]).size:
         some = listed(map(repr, unknown.unique().tolist()), 3)
         notes = [*notes, f"{unknown.size:,} of {known:,} labels are none that the model knows ({some}): they do not count in the performance"]
-    if phase and 0 < share < 1 or phase == "overdue" and share < 1:
+    if len(rows) and (phase and 0 < share < 1 or phase == "overdue" and share < 1):
         notes = [*notes, f"labels joined {known:,} of {len(rows):,} rows ({share:.0%})" + ("; no more are waited for" if phase == "overdue" else "")]
     return truth if known else None, state, notes
 
@@ -208,7 +208,8 @@ def _performance(work: Work, lens: Lens, start: str) -> dict[str, dict[str, Any]
         if given and work.answered[start][0] is not None:
             names = [metric.name for metric in work.plan.metrics if metric.seconds == seconds]
             found |= metric_values(lens, pd.concat(truths, ignore_index=True), np.concatenate(given), names)
-    return found
+    then = {metric.name: lens.before[metric.name]["value"] for metric in work.plan.metrics if metric.drop is not None and found and metric.name in lens.before}
+    return {name: m | ({"reference": then[name]} if name in then else {}) for name, m in found.items()}  # what a drop is taken from
 
 
 def _unmeasured(lens: Lens, truth: pd.Series, given: np.ndarray | None) -> str:
