@@ -61,12 +61,19 @@ def test_table_shows_ratios_and_goals(tmp_path: Path, capfd: pytest.CaptureFixtu
         "peers.row('drift', 2.0, 40.0, unit='s', peer='other', goal=15)\n"
         "peers.row('memory', 100.0, 200.0, unit='MB', peer='other', goal=3)\n"
         "peers.row('import', 0.1, unit='s', limit=0.2)\n"
+        "peers.row('power', 90.0, 45.0, unit='%', peer='other', goal=1.5, more=True)\n"
+        "peers.row('less power', 30.0, 60.0, unit='%', peer='other', goal=1, more=True)\n"
+        "peers.row('coverage', 93.0, unit='%', limit=95, more=True)\n"
+        "peers.row('recall', 96.0, 0.0, unit='%', peer='other', limit=95, more=True)\n"
     )
     assert run.main([], tmp_path) == 0
     lines = [" ".join(line.split()) for line in capfd.readouterr().out.splitlines()]
     assert "drift 2 s other 40 s 20.0 x at least 15 x yes" in lines
     assert "memory 100 MB other 200 MB 2.0 x at least 3 x NO" in lines
     assert "import 0.1 s at most 0.2 s yes" in lines
+    assert "power 90 % other 45 % 2.0 x at least 1.5 x yes" in lines
+    assert "less power 30 % other 60 % 0.5 x at least 1 x NO" in lines
+    assert "coverage 93 % at least 95 % NO" in lines and "recall 96 % other 0 % at least 95 % yes" in lines
     assert "reading" in lines and not any(line.startswith(peers.ROW) for line in lines)
 
 

@@ -116,9 +116,13 @@ def row(
     peer: str = "",
     goal: float | None = None,
     limit: float | None = None,
+    more: bool = False,
 ) -> None:
-    """One line of the table: `goal` is how many times less than the peer, `limit` the most that is allowed."""
-    values = {"what": what, "ours": ours, "theirs": theirs, "unit": unit, "peer": peer, "goal": goal, "limit": limit}
+    """One line of the table: `goal` is how many times less than the peer, `limit` the most that is allowed.
+
+    With `more`, more is better: `goal` is how many times more than the peer, `limit` the least that is allowed.
+    """
+    values = {"what": what, "ours": ours, "theirs": theirs, "unit": unit, "peer": peer, "goal": goal, "limit": limit, "more": more}
     print(ROW + json.dumps(values), flush=True)
 
 

@@ -1,7 +1,8 @@
 """Run benchmarks, each bench_NAME.py as a process of its own, and print one table of ratios.
 
-`run.py [NAME …]`. A ratio says how many times less mlnb needs than the other tool in the same run. Only a benchmark
-that crashes makes this fail: a goal that is missed is for people to look at.
+`run.py [NAME …]`. A ratio says how many times better mlnb is than the other tool in the same run: how many times less
+it needs, or, of what more is better, how many times more it finds. Above one it is better, whichever way. Only a
+benchmark that crashes makes this fail: a goal that is missed is for people to look at.
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ def run(bench: Path) -> tuple[list[dict], int]:
 
 def cells(row: dict) -> list[str]:
     """One row of the table as text."""
-    ratio = row["theirs"] / row["ours"] if row["theirs"] is not None and row["ours"] else None
+    better, worse = (row["ours"], row["theirs"]) if row["more"] else (row["theirs"], row["ours"])
+    ratio = better / worse if row["theirs"] is not None and worse else None
     reached, goal = None, ""
     if row["goal"] is not None and ratio is not None:
         goal, reached = f"at least {row['goal']:g} x", ratio >= row["goal"]
     elif row["limit"] is not None:
-        goal, reached = f"at most {row['limit']:g} {row['unit']}", row["ours"] <= row["limit"]
+        goal = f"at {'least' if row['more'] else 'most'} {row['limit']:g} {row['unit']}"
+        reached = row["ours"] >= row["limit"] if row["more"] else row["ours"] <= row["limit"]
     other = "" if row["theirs"] is None else f"{row['theirs']:.3g} {row['unit']}"
     return [
         row["what"],
@@ -51,7 +54,7 @@ def cells(row: dict) -> list[str]:
 
 
 def table(rows: list[dict]) -> str:
-    head = ["benchmark", "mlnb", "other", "ratio", "goal", "reached"]
+    head = ["benchmark", "mlnb", "other", "better by", "goal", "reached"]
     lines = [head, *map(cells, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     lines.insert(1, ["-" * width for width in widths])
