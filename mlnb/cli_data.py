@@ -208,8 +208,9 @@ def drift_command(
       mlnb drift train.parquet may.parquet
       mlnb drift train.csv may.csv --save-profile train.json
       mlnb drift train.json june.csv --gate --json
-      mlnb drift train.csv june.csv --method KS-test --exclude customer_id --importance weights.json --top 10
-      mlnb drift scored.csv june.csv --target churned --prediction p --multivariate
+      mlnb drift train.csv june.csv --method KS-test --exclude customer_id
+      mlnb drift train.csv june.csv --importance weights.json --top 10
+      mlnb drift scored.csv june.csv --target churned --multivariate
       mlnb drift train.json "days/*.parquet" --engine spark
     """
     from mlnb.monitoring.drift import compare

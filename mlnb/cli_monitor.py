@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 commands = typer.Typer(add_completion=False)
 
 # %% auto #0
-__all__ = ['commands', 'watched_lines', 'Stop', 'turns', 'monitor_command']
+__all__ = ['commands', 'watched_lines', 'Stop', 'turns', 'record_made', 'monitor_command']
 
 # %% ../nbs/12cr_cli_monitor.ipynb #26dd803d
 def _worst(window: Window) -> str:
@@ -116,6 +116,18 @@ def _critical(project: Project, turn: Watched) -> list[str]:
 
     made = {f"{a.code} {a.subject}" for w in turn.windows for a in w.alerts if a.severity == "critical"}
     return sorted(made | {f"{e.code} {e.subject}" for e in episodes(read_windows(project.path)) if e.going and e.latest.severity == "critical"})
+
+
+def record_made(
+    project: Project,  # the project
+    name: str,  # monitoring or retraining
+) -> Answer:  # where it lies
+    "Make a record with every field and what it means, to be filled in. Raises `ConfigError` when it is there."
+    path = project.path / "records" / f"{name}.yaml"
+    if path.exists():
+        raise ConfigError(f"records/{name}.yaml is there already. Edit it; a new one would be without what it says.")
+    project.save_record(name, project.record(name))
+    return Answer({"file": str(path)}, [f"Made records/{name}.yaml. Each field says what it is for; what is empty is not used."])
 
 
 def _files(project: Project, airflow: str, grafana: str, rules: str, every: str) -> Answer:
@@ -210,6 +222,7 @@ def monitor_command(
     limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="Windows of one turn.")] = 200,
     wait: Annotated[float, typer.Option("--wait", min=0, max=3600, help="Seconds to wait for another monitor.")] = 5,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say which windows would be made; make and tell nothing.")] = False,
+    template: Annotated[bool, typer.Option("--template", help="Make records/monitoring.yaml with every field and what it means, and leave.")] = False,
     airflow: Annotated[str, typer.Option("--airflow", metavar="FILE", help="Write a DAG for Airflow that runs this, and leave.")] = "",
     grafana: Annotated[str, typer.Option("--grafana", metavar="FILE", help="Write a dashboard for Grafana, and leave.")] = "",
     rules: Annotated[str, typer.Option("--rules", metavar="FILE", help="Write alert rules for Prometheus, and leave.")] = "",
@@ -222,16 +235,19 @@ def monitor_command(
 
     \b
     Examples:
-      mlnb monitor                               what is due, with what was missed; for cron
-      mlnb monitor --every 1h                    goes on until Ctrl-C or SIGTERM
+      mlnb monitor --template                  makes the record, to fill in
+      mlnb monitor                             what is due or was missed; for cron
+      mlnb monitor --every 1h                  goes on until Ctrl-C or SIGTERM
       mlnb monitor --dry-run --json
       mlnb monitor --gate --now 2026-03-02T06:00
-      mlnb monitor --every 1h --metrics 9464     and serves /metrics for Prometheus
+      mlnb monitor --every 1h --metrics 9464   and serves it to Prometheus
       mlnb monitor --airflow dags/monitor.py
       mlnb monitor --grafana dashboard.json --rules alerts.yml
-      mlnb monitor --rules alerts.yml --every 1d     for a cron job of once a day
+      mlnb monitor --rules alerts.yml --every 1d    for a cron job of once a day
     """
     opened = open_project(project)
+    if template:
+        return record_made(opened, "monitoring")
     if airflow or grafana or rules:
         return _files(opened, airflow, grafana, rules, every)
     if every and (now or dry_run):

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .cli_lines import finding_lines, gated, wrapped
+from .cli_monitor import record_made
 from .cli_output import Answer, Json, guarded
 from .cli_project import Folder, Gate, open_project
 from .core.errors import ConfigError
@@ -81,6 +82,20 @@ def _taken_back(project: Project, by: str, why: str, now: datetime.datetime) -> 
     return Answer({"run": run.to_dict(), "words": f"{run.id} is {run.state}."}, [*_run_lines(run)])
 
 
+_GOES_WITH = {"--by": ("--rollback",), "--why": ("--rollback", "--now-anyway"), "--schedule": ("--airflow",)}
+
+
+def _fitting(asked: list[str], given: Mapping[str, str]) -> None:
+    "Raises `ConfigError` for options that exclude each other, or that would do nothing."
+    if len(asked) > 1:
+        raise ConfigError(f"{' and '.join(asked)} are different things. Give one of them.")
+    for name, others in _GOES_WITH.items():
+        if given[name] and not set(asked) & set(others):
+            raise ConfigError(f"{name} goes with {' or '.join(others)}. Give that too, or leave {name} out.")
+    if given["--until"] and asked and asked != ["--now-anyway"]:
+        raise ConfigError(f"--until ends a retraining after a stage, and {asked[0]} does none. Leave one of them out.")
+
+
 def _written(project: Project, file: str, schedule: str) -> Answer:
     from mlnb.core.files import write_atomic
     from mlnb.monitoring.retrain_dag import airflow_dag
@@ -98,6 +113,7 @@ def retrain_command(
     status: Annotated[bool, typer.Option("--status", help="Say how far the runs are.")] = False,
     rollback: Annotated[bool, typer.Option("--rollback", help="Take the canary back, or the model that the latest run put in use; needs --by and --why.")] = False,
     anyway: Annotated[bool, typer.Option("--now-anyway", help="Begin a run although nothing is due.")] = False,
+    template: Annotated[bool, typer.Option("--template", help="Make records/retraining.yaml with every field and what it means, and leave.")] = False,
     until: Annotated[str, typer.Option("--until", metavar="STAGE", help="End after this stage: data_validation, training, evaluation, deployment, notification.")] = "",
     airflow: Annotated[str, typer.Option("--airflow", metavar="FILE", help="Write an Airflow DAG with the stages as tasks.")] = "",
     schedule: Annotated[str, typer.Option("--schedule", metavar="CRON", help="How often that DAG looks.")] = "@hourly",
@@ -111,20 +127,22 @@ def retrain_command(
 
     \b
     Examples:
-      mlnb retrain --dry-run                     what would happen now, and what is in the way
-      mlnb retrain                               begins what is due, goes on with what was begun (cron: every 15 minutes)
+      mlnb retrain --template                  makes the record, to fill in
+      mlnb retrain --dry-run                   what would happen, and what hinders
+      mlnb retrain                             begins or goes on; every 15 minutes
       mlnb retrain --now-anyway --why 'new prices' --json
-      mlnb retrain --status --gate               exit code 1 when RETRAIN fails
+      mlnb retrain --status --gate             exit code 1 when RETRAIN fails
       mlnb retrain --rollback --by Ana --why 'complaints from the north'
       mlnb retrain --airflow dags/churn.py
     """
     from mlnb.monitoring.retrain_plan import retrain_plan
     from mlnb.monitoring.retraining import retrain
 
-    asked = [name for name, given in (("--dry-run", dry_run), ("--status", status), ("--rollback", rollback), ("--airflow", airflow), ("--now-anyway", anyway)) if given]
-    if len(asked) > 1:
-        raise ConfigError(f"{' and '.join(asked)} are different things. Give one of them.")
+    does = {"--template": template, "--dry-run": dry_run, "--status": status, "--rollback": rollback, "--airflow": airflow, "--now-anyway": anyway}
+    _fitting([name for name, given in does.items() if given], {"--by": by, "--why": why, "--until": until, "--schedule": schedule.replace("@hourly", "")})
     opened, now = open_project(project), datetime.datetime.now(datetime.UTC)
+    if template:
+        return record_made(opened, "retraining")
     if airflow or status:
         return _written(opened, airflow, schedule) if airflow else _status(opened, gate)
     if rollback:

@@ -31,7 +31,7 @@ from mlnb.experiments.tracking import current_experiment
 from mlnb.monitoring.canary import CanaryPlan, judge, read_plan
 from mlnb.monitoring.canary_steps import take_back
 from mlnb.monitoring.drift import compare
-from mlnb.monitoring.golden import golden_looks
+from mlnb.monitoring.golden import golden_looks, golden_rows
 from mlnb.monitoring.model_registry import read_aliases
 from mlnb.monitoring.playbook import find_method
 from mlnb.monitoring.profile import profile
@@ -306,6 +306,48 @@ def test_new_rows_that_will_not_do(fresh: Project, rows: pd.DataFrame | None, go
         known.assign(loan=[f"G{i}" for i in range(60)] if golden == "renamed" else known.loan).to_csv(fresh.path / "golden.csv", index=False)
     run = stopped(fresh, "asked for")
     assert run.state == "stopped" and words in " ".join(run.reasons)
+
+
+@pytest.mark.parametrize(("written", "words"), [
+    ({"repaid": lambda rows: rows.repaid.map({"yes": "maybe", "no": "no"})}, "does not know: maybe"),
+    ({"income": lambda rows: rows.income.astype(str) + " EUR"}, "250 of 250 values of income in the golden set golden.csv cannot be read as they were in training, such as '"),
+])
+def test_a_golden_set_that_proves_nothing_ends_a_run_before_training(fresh: Project, written: dict[str, Any], words: str) -> None:
+    loans(250, 2, "2026-03-20", turned=True).assign(**written).to_csv(fresh.path / "golden.csv", index=False)
+    assert any(words in problem for problem in retrain_plan(fresh, LATER).problems)
+    run = stopped(fresh)
+    assert run.state == "stopped" and words in run.reasons[0] and len(read_experiments(fresh)) == 1
+
+
+@pytest.mark.parametrize("labels", [{"yes": "YES", "no": "No "}, {"yes": 1, "no": 0}])
+def test_labels_of_a_golden_set_may_be_spelt_in_another_way(fresh: Project, labels: dict[str, Any]) -> None:
+    golden = loans(250, 2, "2026-03-20", turned=True)
+    e = current_experiment(fresh)
+    golden.to_csv(fresh.path / "same.csv", index=False)
+    golden.assign(repaid=golden.repaid.map(labels)).to_csv(fresh.path / "golden.csv", index=False)
+    assert golden_rows(fresh, "golden.csv", e).equals(golden_rows(fresh, "same.csv", e))
+
+
+def test_a_golden_set_that_was_used_before_is_not_changed_on_the_way(fresh: Project) -> None:
+    e = current_experiment(fresh)
+    loans(100, 3, "2026-03-20").to_csv(fresh.path / "other.csv", index=False)
+    for i, file in enumerate(("golden.csv", "other.csv", "./golden.csv")):
+        golden_rows(fresh, file, e, f"look {i}")
+    loans(90, 4, "2026-03-20").to_csv(fresh.path / "other.csv", index=False)
+    with pytest.raises(InputError, match="was changed since it was first used"):
+        golden_rows(fresh, "other.csv", e)
+    (fresh.path / "retraining" / "golden.json").write_text("{")
+    with pytest.raises(InputError, match=r"golden\.json cannot be read"):
+        golden_rows(fresh, "golden.csv", e)
+
+
+@pytest.mark.parametrize(("column", "written"), [("day", "%d/%m at %H:%M"), ("income", "")])
+def test_values_that_cannot_be_read_are_no_missing_ones(fresh: Project, column: str, written: str) -> None:
+    rows = loans(700, 1, "2026-03-10", turned=True)
+    rows[column] = rows.day.dt.strftime(written) if written else "about " + rows.income.astype(str)
+    rows.to_csv(fresh.path / "later.csv", index=False)
+    said = " ".join(stopped(fresh, "asked for").reasons)
+    assert f"cannot be read as they were in training, such as {rows[column].min()!r}" in said and "Wait for more labels" not in said
 
 
 def test_a_schedule_waits_for_rows_and_is_not_used_up(fresh: Project) -> None:

@@ -8,16 +8,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import InputError, MissingError
+from ..core.errors import InputError, MissingError, listed
 from ..core.files import write_atomic
-from ..core.tables import open_table
+from ..core.readers import translate
+from ..core.tables import Table, open_table
 from ..data.looks import LookBook, origin
 from ..data.row_keys import RowKeys
 from ..experiments.tracking import Experiment
+from .late_labels import known_labels
 from .retrain_runs import FOLDER
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['SEAL', 'shared', 'learned', 'golden_rows', 'golden_looks']
+__all__ = ['SEAL', 'shared', 'learned', 'unread', 'golden_rows', 'golden_looks']
 
 # %% ../../nbs/07hc_monitoring.golden.ipynb #efb84f85
 def shared(
@@ -52,10 +54,48 @@ def learned(
     by_chance = rows.duplicated([name for name in told if name in rows], keep=False).mean() if len(rows) else 0.0
     return same if len(same) and same.mean() > by_chance + 0.1 else whole
 
+# %% ../../nbs/07hc_monitoring.golden.ipynb #gold0005
+def unread(
+    table: Table,  # read as another table's columns were
+    names: Sequence[str],  # columns
+) -> dict[str, tuple[int, str]]:  # column -> how many values are there and cannot be read, and one of them
+    "Values that count as missing although something is written there."
+    schema, casts = table.expr.schema(), {"numeric": "float64", "datetime": "timestamp('UTC')"}
+    texts = [name for name in names if name in schema and schema[name].is_string() and table.kinds[name] in casts]
+    asked: dict[str, Any] = {}
+    for i, name in enumerate(texts):
+        text = table.expr[name].strip().nullif("")
+        odd = text.notnull() & text.try_cast(casts[table.kinds[name]]).isnull()
+        asked |= {f"n{i}": odd.sum(), f"example{i}": text.min(where=odd)}
+    if not asked:
+        return {}
+    with translate(table.name):
+        found = table.expr.aggregate(**asked).to_pyarrow().to_pylist()[0]
+    return {name: (int(found[f"n{i}"]), str(found[f"example{i}"])) for i, name in enumerate(texts) if found[f"n{i}"]}
+
 # %% ../../nbs/07hc_monitoring.golden.ipynb #659e167d
 SEAL = "golden.json"
 
 
+def _seals(place: Path) -> dict[str, str]:
+    "File -> hash of every golden set that was used, the one in use first."
+    try:
+        kept = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {}
+        return {str(kept["file"]): str(kept["hash"]), **kept.get("earlier", {})} if kept else {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{FOLDER}/{SEAL} cannot be read ({error}), so nobody knows whether the golden set changed. Restore it, or delete it to seal the set anew.") from error
+
+
+def _as_known(frame: pd.DataFrame, e: Experiment, file: str) -> pd.DataFrame:
+    "Labels as the model writes them. Raises `InputError` for those that it does not know."
+    known = known_labels(frame[e.target], e.classes)
+    if known.isna().any():
+        strange = frame[e.target][known.isna()].value_counts()
+        raise InputError(f"The golden set {file} holds labels that the model in use does not know: {listed((f'{label} ({n:,})' for label, n in strange.items()), 5)}. It knows "
+                         f"{listed(map(str, e.classes), 5)}. Write them so, or leave their rows out.")
+    return frame.assign(**{e.target: known.infer_objects()})
+
+# %% ../../nbs/07hc_monitoring.golden.ipynb #gold0008
 def golden_rows(
     project: Project,  # the project
     file: str,  # file of the golden set, relative to the project
@@ -71,23 +111,27 @@ def golden_rows(
     table = open_table(path, name=f"the golden set {path.name}").like(project.table())
     for name in (e.target, *e.features_used):
         table.check_column(name, "target" if name == e.target else "feature")
-    now = table.fingerprint()
-    kept = json.loads(place.read_text()) if place.is_file() else {}
-    if kept.get("file") == file and kept.get("hash") != now:
+    for name, (n, example) in unread(table, [e.target, *e.features_used]).items():
+        if n > 0.1 * table.rows:
+            raise InputError(f"{n:,} of {table.rows:,} values of {name} in the golden set {file} cannot be read as they were in training, such as {example!r}. "
+                             "Write them as they are written there.")
+    now, kept, file = table.fingerprint(), _seals(place), Path(file).as_posix()
+    if kept.get(file, now) != now:
         raise InputError(f"The golden set {file} was changed since it was first used, so its figures cannot be compared with those of earlier models. Restore the file, or "
                          "give the new one another name.")
     frame = table.frame()
-    frame = frame[frame[e.target].notna()].reset_index(drop=True)
+    frame = _as_known(frame[frame[e.target].notna()].reset_index(drop=True), e, file)
     if e.task != "regression" and frame[e.target].nunique() < 2 or frame.empty:
         raise InputError(f"The golden set {file} has {len(frame):,} rows with a target and {frame[e.target].nunique()} of its values; nothing can be told apart on it. "
                          "Put rows of every class into it.")
     if why:  # a plan only asks whether the set would do
-        if kept.get("file") != file:
-            write_atomic(place, json.dumps({"file": file, "hash": now, "rows": len(frame)}, indent=1))
+        if next(iter(kept), None) != file:
+            earlier = {name: seal for name, seal in kept.items() if name != file}
+            write_atomic(place, json.dumps({"file": file, "hash": now, "rows": len(frame), "earlier": earlier}, indent=1))
         _look(project, why)
     return frame
 
-
+# %% ../../nbs/07hc_monitoring.golden.ipynb #gold0009
 def _look(project: Project, why: str) -> None:
     "Write a look down, once for each reason."
     folder = project.path / FOLDER / "golden"

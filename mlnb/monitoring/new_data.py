@@ -40,6 +40,10 @@ class Checked:
 MORE_MISSING = 0.1  # share of rows by which a column may lose values before it stops a run
 
 
+def _all(n: int) -> str:
+    return f"All {n:,} features are" if n > 1 else "The one feature is"
+
+
 def _completeness(rows: NewRows, e: Experiment, random_state: int) -> Checked:
     "Whether columns are as filled as they were."
     del random_state
@@ -49,10 +53,11 @@ def _completeness(rows: NewRows, e: Experiment, random_state: int) -> Checked:
         gap = rate_difference(now, len(rows.new), then, len(rows.old), level)
         found[name] = {"then": then / len(rows.old), "now": now / len(rows.new), "more": gap.value, "low": gap.low}
     worse = {name: f for name, f in found.items() if f["more"] > MORE_MISSING and f["low"] > 0}
-    said = listed((f"{name} ({f['then']:.1%} then, {f['now']:.1%} now)" for name, f in worse.items()), 5)
+    odd = {name: f"; {n:,} values cannot be read as they were in training, such as {example!r}" for name, (n, example) in rows.unread.items()}
+    said = listed((f"{name} ({f['then']:.1%} then, {f['now']:.1%} now{odd.get(name, '')})" for name, f in worse.items()), 5)
     changed = {name: f for name, f in found.items() if f["low"] > 0}
     return Checked("check_completeness", not worse, f"More values are missing than before: {said}." if worse else
-                   f"All {len(found)} features are as filled as before." if not changed else
+                   f"{_all(len(found))} as filled as before." if not changed else
                    f"No feature lost more than {MORE_MISSING:.0%} of its values; some more are missing in {listed(changed, 5)}.",
                    {"columns": {name: f for name, f in found.items() if f["then"] or f["now"]}})
 
@@ -64,8 +69,8 @@ def _shift(rows: NewRows, e: Experiment, random_state: int) -> Checked:
     changed = {name: {"role": c.role, "psi": c.psi, "by_chance": c.psi_limit, "severity": c.severity, "why": c.why} for name, c in report.columns.items()
                if c.severity in ("warning", "critical")}
     features = [name for name, c in changed.items() if c["role"] == "feature"]
-    n = len(e.features_used)
-    said = f"{len(features)} of {n} features shifted: {listed(features, 6)}." if features else f"None of {n} features shifted beyond chance."
+    n = sum(c.role == "feature" and c.severity != "not_compared" for c in report.columns.values())  # a time always moves on, and is not compared
+    said = f"{len(features)} of {n} compared features shifted: {listed(features, 6)}." if features else f"No feature shifted beyond chance; {n} could be compared."
     said += f" The outcome shifted too: {changed[e.target]['why']}." if e.target in changed else ""
     return Checked("check_distribution_shift", True, said + " A shift by itself stops nothing." * bool(changed), {"columns": changed, "notes": report.notes})
 
@@ -99,7 +104,8 @@ def _labels(rows: NewRows, e: Experiment, random_state: int) -> Checked:
     elif more.value > MORE_CONFLICTS and more.low > 0:
         why = f"{clash[0].lost / clash[0].rows:.1%} of the new rows contradict rows that are equal to them; {clash[1].lost / clash[1].rows:.1%} of the old ones do."
     else:
-        return Checked("check_label_quality", True, f"Labels are as before: {listed((f'{label} {n:,}' for label, n in counts.items()), 5)}.", evidence)
+        return Checked("check_label_quality", True, f"All labels are known ones, and contradict each other no more than before: "
+                       f"{listed((f'{label} {n:,}' for label, n in counts.items()), 5)}.", evidence)
     return Checked("check_label_quality", False, why, evidence)
 
 # %% ../../nbs/07he_monitoring.new_data.ipynb #f3cb6ba1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from ..core.tables import Table, open_table
 from ..experiments.columns import dates_of
 from ..experiments.material import trained_rows
 from ..experiments.tracking import Experiment
-from .golden import golden_rows, learned, shared
+from .golden import golden_rows, learned, shared, unread
 from .late_labels import known_labels
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class NewRows:
     evaluation: pd.DataFrame  # the latest new rows, which neither model has seen
     facts: Mapping[str, Any] = field(default_factory=dict)  # how many rows were left out, and why
     notes: tuple[str, ...] = ()  # what a reader should know
+    unread: Mapping[str, tuple[int, str]] = field(default_factory=dict)  # column -> values of the new file that cannot be read, and one of them
 
     def to_dict(self) -> dict[str, Any]:
         "Counts, as plain JSON types."
@@ -110,13 +111,14 @@ def _recent(frame: pd.DataFrame, time: str, newest: pd.Timestamp | None, months:
     return when > np.datetime64(newest - pd.DateOffset(months=months))
 
 # %% ../../nbs/07hd_monitoring.new_rows.ipynb #278ad21b
-def _ordered(new: pd.DataFrame, time: str, facts: dict[str, int]) -> pd.DataFrame:
+def _ordered(new: pd.DataFrame, time: str, facts: dict[str, int], unreadable: int = 0) -> pd.DataFrame:
     "The new rows in order of time, without those that have none."
     when = _moments(new, time)
     if when is None:
         return new
-    unread = np.isnat(when) & new[time].notna().to_numpy()
-    facts["without a time"], facts["with a time that cannot be read"] = int((np.isnat(when) & ~unread).sum()), int(unread.sum())
+    lost = int(np.isnat(when).sum())
+    facts["with a time that cannot be read"] = min(lost, max(int((np.isnat(when) & new[time].notna().to_numpy()).sum()), unreadable))
+    facts["without a time"] = lost - facts["with a time that cannot be read"]
     order = np.argsort(when, kind="stable")
     return new.iloc[order[~np.isnat(when[order])]].reset_index(drop=True)
 
@@ -178,8 +180,12 @@ def gather(
         new, facts[why] = new[~hit].reset_index(drop=True), int(hit.sum())
     copies = new.duplicated(names).to_numpy()
     new, facts["copies"] = new[~copies].reset_index(drop=True), int(copies.sum())
-    new = _ordered(new, c.time, facts)
+    odd = unread(table, [*filter(None, [c.time, e.target]), *e.features_used])
+    new = _ordered(new, c.time, facts, odd.get(c.time, (0, ""))[0])
     if len(new) < limits["new_labels"]:
+        said = "".join(f"{n:,} values of {name} cannot be read as they were in training, such as {example!r}: write them as they are written there. "
+                       for name, (n, example) in odd.items() if name in (c.time, e.target))
         raise FewRowsError(f"{table.name} holds {len(new):,} labelled rows that the model in use has not seen, and {limits['new_labels']:,} are needed "
-                         f"({', '.join(f'{n:,} {why}' for why, n in facts.items() if n) or 'nothing was left out'}). Wait for more labels, or lower limits.new_labels.")
-    return _split(new, old[names], e, c, settings, facts, now)
+                         f"({', '.join(f'{n:,} {why}' for why, n in facts.items() if n) or 'nothing was left out'}). "
+                         f"{said or 'Wait for more labels, or lower limits.new_labels.'}".rstrip())
+    return replace(_split(new, old[names], e, c, settings, facts, now), unread=odd)

@@ -57,7 +57,7 @@ def setting_problems(
     "Everything that is wrong with the record."
     found = []
     if not (project.path / "records" / "retraining.yaml").is_file():
-        found.append("There is no records/retraining.yaml, so nobody said what a retraining may do. Write it, by hand or in the panel; open are "
+        found.append("There is no records/retraining.yaml, so nobody said what a retraining may do. Make it with mlnb retrain --template, or in the panel; open are "
                      f"{listed(missing(project.record('retraining')), 12)}.")  # type: ignore[arg-type]
     for part, known in WORDS.items():
         for word in settings["pipeline"][part]:
@@ -117,6 +117,15 @@ class RetrainPlan:
         return Raw(self.triggers._repr_html_() + panel("What would happen", begun + table(rows, ["", "stage", "what happens"]) + wrong, "a dry run; nothing was written"))
 
 # %% ../../nbs/07hl_monitoring.retrain_plan.ipynb #547edcf4
+def _back(settings: Mapping[str, Any], primary: str) -> str:
+    "What takes the canary back: what the record says, and what holds whatever it says."
+    try:
+        plan = read_plan(settings)
+    except ConfigError:  # stands among the problems
+        return "what takes it back cannot be read"
+    return f"back when errors reach {plan.errors:g}× or latency {plan.latency:g}× those of the model in use, or {primary} is down by more than {plan.metric:.0%}"
+
+
 def retrain_plan(
     project: Project,  # with a trained model
     now: datetime.datetime | str,  # when
@@ -148,10 +157,10 @@ def retrain_plan(
         f"with the settings of {e.id}" + (f", or {search} when the schedule starts it" if limits["tuning_trials"] else ""))
     golden = f" and on {settings['golden_set']}, where it may lose {limits['golden_loss']:.0%}" if settings["golden_set"] else ""
     won = f": it has to win by {e.comparison['primary']}, beyond chance" if "must_beat_production_on_primary_metric" in asked["3_evaluation"] else ": nothing has to be won"
-    back = rollout["auto_rollback_if"] or "errors or latency double, or the metric is down by 5 %"
     stages = (f"{', '.join(asked['1_data_validation']) or 'nothing is checked'}: {counted}", f"{e.model_type} {how}, on {learned}",
               f"against {e.id} on {judged}{won}{golden}",
-              f"{rollout['gradual_rollout']}, {rollout['monitor_for']} and {limits['requests']:,} requests of each model a step; back if {back}",
+              f"{rollout['gradual_rollout']}, {rollout['monitor_for']} and {limits['requests']:,} requests of each model a step; "
+              f"{_back(settings, str(e.comparison['primary']))}",
               ", ".join(asked["5_notification"]) or "nobody is told")
     runs = read_runs(project.path)
     open_run = f"{runs[-1].id} is not over: it goes on with {runs[-1].next.replace('_', ' ')}." if runs and runs[-1].next else ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError, MlnbError, did_you_mean, listed
 from ..core.html import marked
-from ..core.render import panel, table
+from ..core.render import esc, panel, table
 from .duel import Duel
 from .model_registry import read_aliases
 from .retrain_end import read_events
@@ -81,7 +81,8 @@ def run_part(
     if run is None:
         return _nothing(_NONE if part == "stages" else "Nothing yet.")
     if part == "stages":
-        return Part(panel(f"{run.id}: {run.state}", stages_html(run),
+        why = "".join(f"<div>{esc(str(each.get('type', '')))}: {esc(str(each.get('why', '')))}</div>" for each in run.why)
+        return Part(panel(f"{run.id}: {run.state}", why + stages_html(run),
                           f"begun {run.started[:16].replace('T', ' ')} UTC against {run.champion.get('name', '')}"), f"{run.id}: {run.state}")
     if part == "data":
         return Part(panel("The new data", checks_html(run))) if checks_html(run) else _nothing("The run ended before the new rows were counted.")

@@ -24,6 +24,11 @@ _WORDS: Mapping[str, tuple[str, str]] = {"passed": ("pass", "passed"), "stopped"
                                          "": ("not_checked", "to come")}
 
 
+def _when(moment: object) -> Raw:
+    "A moment that is not broken over two lines."
+    return Raw(f'<span style="white-space:nowrap">{esc(str(moment)[:16].replace("T", " "))}</span>')
+
+
 def stages_html(
     run: Run,  # a run
 ) -> Raw:  # HTML
@@ -32,10 +37,16 @@ def stages_html(
     for i, name in enumerate(STAGES, 1):
         s = run.stages.get(name, {})
         status, word = _WORDS[str(s.get("end", ""))]
-        took = f"{float(s['seconds']):,.0f} s" if s.get("seconds") and float(s["seconds"]) >= 1 else ""
         said = "".join(f"<div>{esc(reason)}</div>" for reason in s.get("reasons", ())[:6])
-        rows.append((i, name.replace("_", " "), Raw(badge(status, word)), str(s.get("at", ""))[:16].replace("T", " "), took, Raw(said)))
+        if name == "deployment" and not s and run.steps:
+            word, said = "canary", f"<div>{run.steps[-1]['share']:g} % of the requests. {esc(str(run.steps[-1].get('why', 'The step has just begun.')))}</div>"
+        took = f"{float(s['seconds']):,.0f} s" if s.get("seconds") and float(s["seconds"]) >= 1 else ""
+        rows.append((i, name.replace("_", " "), Raw(badge(status, word)), _when(s.get("at", "")), took, Raw(said)))
     return table(rows, ["", "stage", "", "at (UTC)", "took", "why"])
+
+
+_SIDES: Mapping[str, str] = {"old": "known before", "new": "new to the model in use", "train": "learned from by the new model", "evaluation": "kept apart for the comparison",
+                            "from the future": "dated after the run began", "about known entities": "left out of the comparison: about known entities"}
 
 
 def checks_html(
@@ -45,8 +56,9 @@ def checks_html(
     first = run.stages.get("data_validation", {})
     rows = [(c["check"].replace("_", " "), Raw(badge("pass" if c["ok"] else "fail")), c["why"]) for c in first.get("checks", ())]
     counts = first.get("rows", {})
-    facts = [(name, f"{n:,}") for name, n in counts.items() if isinstance(n, int) and n]
-    return Raw((table(rows, ["check", "", "what was found"]) if rows else "") + (table(facts, ["rows", ""]) if facts else ""))
+    facts = [(_SIDES.get(name, f"left out: {name}"), f"{n:,}") for name, n in counts.items() if isinstance(n, int) and n]
+    notes = "".join(f"<div>{esc(str(note))}</div>" for note in counts.get("notes", ()))
+    return Raw((table(rows, ["check", "", "what was found"]) if rows else "") + (table(facts, ["rows", ""]) if facts else "") + notes)
 
 # %% ../../nbs/07ho_monitoring.retrain_view.ipynb #fecd445d
 def _figures(step: Mapping[str, Any], arm: str) -> Mapping[str, Any]:
@@ -63,10 +75,10 @@ def _steps_html(
         pair = [f"{s['error_rate']:.2%}" if s.get("error_rate") is not None else "–" for s in (new, old)]
         slow = [f"{s['p95_ms']:.3g}" if s.get("p95_ms") is not None else "–" for s in (new, old)]
         state = {"passed": "pass", "rolled back": "fail", "taken back": "fail"}.get(str(step["state"]), "not_checked")
-        rows.append((f"{step['share']:g} %", Raw(badge(state, str(step["state"]))), str(step["since"])[:16].replace("T", " "),
+        rows.append((f"{step['share']:g} %", Raw(badge(state, str(step["state"]))), _when(step["since"]),
                      f"{new.get('requests', 0):,} / {old.get('requests', 0):,}",
                      " / ".join(pair), " / ".join(slow), step.get("why", "")))
-    return table(rows, ["share", "", "since (UTC)", "requests", "errors", "p95, ms", "why"])
+    return table(rows, ["share", "", "since (UTC)", "requests, new / old", "errors, new / old", "p95 in ms, new / old", "why"])
 
 
 def plot_canary(

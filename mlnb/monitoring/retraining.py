@@ -199,9 +199,10 @@ def _begun(project: Project, now: datetime.datetime, anyway: str) -> tuple[Trigg
     "A new run, when a trigger fired or somebody asked."
     e, settings = current_experiment(project), retrain_settings(project)
     if not (project.path / "records" / "retraining.yaml").is_file():
-        raise MissingError("There is no records/retraining.yaml, so nobody said what a retraining may do. Fill it in: mlnb retrain --dry-run says what is missing.")
+        raise MissingError("There is no records/retraining.yaml, so nobody said what a retraining may do. Make it: mlnb retrain --template, and fill it in; "
+                           "mlnb retrain --dry-run says what is missing.")
     if wrong := setting_problems(project, settings, now):
-        raise ConfigError(" ".join(wrong))
+        raise ConfigError("\n".join(wrong))
     _none_left(project)
     triggers = due(project, now)
     why = [*triggers.fired, *([Seen("manual", "", True, anyway)] if anyway else [])]

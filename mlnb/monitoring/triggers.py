@@ -106,6 +106,10 @@ def task_metric(
     return key
 
 # %% ../../nbs/07hb_monitoring.triggers.ipynb #ba575ecf
+def _windows(n: int) -> str:
+    return f"{n:,} window{'s' * (n != 1)}"
+
+
 def _stretch(windows: Sequence[Window], metric: str, c: Condition, limit: float) -> list[Window]:
     "The latest windows in a row for which the condition holds."
     found: list[Window] = []
@@ -139,7 +143,7 @@ def _performance(words: str, windows: Sequence[Window], primary: str, threshold:
     hours = (as_moment(run[-1].end) - as_moment(run[0].start)).total_seconds() / 3600 if run else 0.0
     side, fired = "above" if c.above else "below", bool(run) and hours >= c.hours
     kinds = sorted({str(w.metrics[metric].get("kind", "measured")) for w in run})
-    why = (f"{metric} has been {side} {limit:g} for {hours:g} h ({len(run)} windows, {' and '.join(kinds)}); {c.hours:g} h are asked for." if run else
+    why = (f"{metric} has been {side} {limit:g} for {hours:g} h ({_windows(len(run))}, {' and '.join(kinds)}); {c.hours:g} h are asked for." if run else
            f"{metric} is {float(last['value']):.4g} ({last.get('kind', 'measured')}) in the latest window that says so, not {side} {limit:g}.")
     shown = [{"start": w.start, "end": w.end, **{k: w.metrics[metric].get(k) for k in ("value", "low", "high", "kind")}} for w in run]
     return Seen("performance", words, fired, why, {"metric": metric, "limit": limit, "hours": hours, "windows": shown})
@@ -184,13 +188,13 @@ def _drift(words: str, windows: Sequence[Window], features: Sequence[str], ranke
         why = f"No window since then holds {what}, so nothing is known of drift."
     elif hits:
         worst = max(hits, key=lambda hit: float(hit[c.measure]))
-        why = f"{listed(names, 5)}: {c.measure.upper()} up to {worst[c.measure]:.3g}, above {c.limit:g}, in {len({hit['start'] for hit in hits})} windows{note}."
+        why = f"{listed(names, 5)}: {c.measure.upper()} up to {worst[c.measure]:.3g}, above {c.limit:g}, in {_windows(len({hit['start'] for hit in hits}))}{note}."
     elif passed:
         worst = max(passed, key=lambda hit: float(hit[c.measure]))
         why = (f"{listed(dict.fromkeys(hit['column'] for hit in passed), 5)}: {c.measure.upper()} up to {worst[c.measure]:.3g}, above {c.limit:g}, but no more than "
-               f"chance explains at the rows of these {len({start for start, _ in found})} windows{note}.")
+               f"chance explains at the rows of {_windows(len({start for start, _ in found}))}{note}.")
     else:
-        why = f"{what} is nowhere above {c.limit:g} in {len({start for start, _ in found})} windows{note}."
+        why = f"{what} is nowhere above {c.limit:g} in {_windows(len({start for start, _ in found}))}{note}."
     return Seen("drift", words, bool(hits), why, {"limit": c.limit, "watched": watched, "hits": hits[-50:], "by chance": passed[-50:]})
 
 # %% ../../nbs/07hb_monitoring.triggers.ipynb #3fadda70

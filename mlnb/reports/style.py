@@ -37,7 +37,7 @@ var(--soft); padding: 10px 12px; border-radius: 5px; overflow-x: auto; font: 13p
 Consolas, monospace; } main table { border-collapse: collapse; } main table td, main table th { text-align: left;
 vertical-align: top; } main td > span { white-space: nowrap; } main blockquote { margin: 10px 0; padding: 2px 14px;
 border-left: 3px solid var(--line); color: var(--quiet); } summary { cursor: pointer; } details > summary { color:
-var(--link); }
+var(--link); } @media (max-width: 700px) { main td[style*="text-align:left"]:last-child { min-width: 13em; } }
 """
 PARTS = """
 .verdict { border: 1px solid var(--line); border-left: 6px solid var(--quiet); background: var(--soft);
