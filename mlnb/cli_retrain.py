@@ -61,6 +61,8 @@ def _run_lines(run: Run) -> Iterator[str]:
             for step in run.steps:
                 yield f"   {step['state']:<12}{step['share']:g} % since {step['since'][:16].replace('T', ' ')}"
                 yield from wrapped(str(step.get("why", "The step has just begun.")), 15)
+            if run.steps and (problem := run.steps[-1].get("registry", {}).get("problem")):
+                yield from wrapped(f"The registry does not know of it, and is tried again next time: {problem}", 15)
 
 # %% ../nbs/12ct_cli_retrain.ipynb #d36c53f4
 def _status(project: Project, gate: bool) -> Answer:

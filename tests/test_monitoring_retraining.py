@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+import html
 import json
 import os
 import shutil
@@ -38,6 +40,7 @@ from mlnb.monitoring.profile import profile
 from mlnb.monitoring.retrain_dag import airflow_dag
 from mlnb.monitoring.retrain_end import read_events, restore
 from mlnb.monitoring.retrain_plan import retrain_plan
+from mlnb.monitoring.retrain_report import run_part
 from mlnb.monitoring.retrain_runs import STAGES, alone, read_runs
 from mlnb.monitoring.retraining import retrain
 from mlnb.monitoring.triggers import _drift, _performance, due
@@ -648,6 +651,75 @@ def test_the_command(canary: Project, tmp_path: Path) -> None:
     assert back.exit_code == 0 and json.loads(back.stdout)["run"]["state"] == "rolled back"
     plan = json.loads(said("--dry-run", "--json").stdout)
     assert list(plan["stages"]) == list(STAGES) and said("--rollback", "--by", "Ana", "--why", "again").exit_code == 2
+
+
+def test_the_command_makes_the_record_once_and_refuses_options_that_do_nothing(fresh: Project) -> None:
+    from typer.testing import CliRunner
+
+    from mlnb.cli import app
+
+    def said(command: str, *options: str) -> Any:
+        return CliRunner().invoke(app, [command, *options, "--project", str(fresh.path)])
+
+    for command, name in (("retrain", "retraining"), ("monitor", "monitoring")):
+        path = fresh.path / "records" / f"{name}.yaml"
+        path.unlink()
+        assert said(command, "--template").exit_code == 0 and "# " in path.read_text() and fresh.record(name) == type(fresh.record(name))()
+        path.write_text(path.read_text().replace("months: 12", "months: 6"))
+        before = path.read_bytes()
+        again = said(command, "--template")
+        assert again.exit_code == 2 and "is there already" in again.output and path.read_bytes() == before
+    for options in (["--why", "new prices"], ["--now-anyway", "--by", "Ana"], ["--schedule", "@daily"], ["--status", "--until", "training"]):
+        wrong = said("retrain", *options)
+        assert wrong.exit_code == 2 and "eave" in wrong.output and not read_runs(fresh.path), options
+
+
+def test_a_plan_names_what_keeps_a_run_from_beginning(canary: Project) -> None:
+    assert not any("no run watches" in problem for problem in retrain_plan(canary, LATER + HOUR).problems)  # this run does
+    for folder in (canary.path / "retraining").glob("RETRAIN-*"):
+        shutil.rmtree(folder)
+    problems = retrain_plan(canary, LATER + HOUR).problems
+    with pytest.raises(ConfigError, match="no run watches it") as error:
+        retrain(canary, LATER + HOUR, anyway="again")
+    assert str(error.value) in problems
+    (canary.path / FILE).write_text('{"champion": 3}')
+    assert any("rollout.json" in problem for problem in retrain_plan(canary, LATER + HOUR).problems)
+
+
+def test_a_run_that_says_nothing_is_said_by_name(fresh: Project) -> None:
+    path = fresh.path / "retraining" / "RETRAIN-0001" / "run.json"
+    write_atomic(path, "{}")
+    with pytest.raises(InputError, match=r"RETRAIN-0001/run\.json says nothing of started, champion"):
+        retrain(fresh, LATER)
+
+
+def test_a_registry_that_is_away_is_said_while_the_canary_goes_on(canary: Project) -> None:
+    from mlnb.cli_retrain import _run_lines
+
+    run = read_runs(canary.path)[-1]
+    assert not any("registry" in line for line in _run_lines(run)) and "registry" not in run_part(run, "canary").html
+    step = {**run.steps[-1], "registry": {"problem": "nobody answers"}}
+    run = dataclasses.replace(run, steps=(step,))
+    assert "nobody answers" in " ".join(_run_lines(run)) and "nobody answers" in run_part(run, "canary").html
+
+
+def test_a_plan_names_every_limit_of_the_canary(fresh: Project) -> None:
+    def said() -> str:
+        return retrain_plan(fresh, LATER).stages["deployment"]
+
+    assert "errors reach 2× or latency 2×" in said() and "f1 is down by more than 5%" in said()
+    rollout = fresh.record("retraining").model_dump(by_alias=True)["pipeline"]  # type: ignore[attr-defined]
+    rollout["4_deployment"][2] = {"auto_rollback_if": "latency > 3x baseline or primary_metric drop > 2%"}
+    write_records(fresh, pipeline=rollout)
+    assert "errors reach 2× or latency 3×" in said() and "down by more than 2%" in said()
+
+
+def test_the_report_says_what_a_run_was_begun_for_and_that_its_canary_goes_on(canary: Project) -> None:
+    run = read_runs(canary.path)[-1]
+    shown = run_part(run, "stages").html
+    assert str(run.why[0]["why"]) in html.unescape(shown) and "5 % of the requests" in shown and shown.count("to come") == 1
+    data = run_part(run, "data").html
+    assert "kept apart for the comparison" in data and f"{run.stages['data_validation']['rows']['evaluation']:,}" in data
 
 
 def test_evidence_goes_stale_with_the_files_of_the_run(canary: Project) -> None:

@@ -14,6 +14,7 @@ from ..core.errors import ConfigError, MlnbError, did_you_mean, listed
 from ..core.findings import plain
 from ..core.record_model import missing
 from ..core.render import Raw, esc, panel, table
+from ..deployment.rollout import FILE, read_rollout
 from ..experiments.tracking import current_experiment
 from .arms import log_of
 from .canary import read_plan
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['WORDS', 'ALWAYS', 'retrain_settings', 'setting_problems', 'RetrainPlan', 'retrain_plan']
+__all__ = ['WORDS', 'ALWAYS', 'retrain_settings', 'setting_problems', 'RetrainPlan', 'none_left', 'retrain_plan']
 
 # %% ../../nbs/07hl_monitoring.retrain_plan.ipynb #4236b68f
 WORDS: Mapping[str, tuple[str, ...]] = {
@@ -117,6 +118,16 @@ class RetrainPlan:
         return Raw(self.triggers._repr_html_() + panel("What would happen", begun + table(rows, ["", "stage", "what happens"]) + wrong, "a dry run; nothing was written"))
 
 # %% ../../nbs/07hl_monitoring.retrain_plan.ipynb #547edcf4
+def none_left(
+    project: Project,  # without an open run
+) -> None:
+    "Raises `ConfigError` while a challenger gets requests that no run watches, `InputError` for a rollout that cannot be read."
+    there = read_rollout(project.path / FILE)
+    if there is not None and there.challenger is not None:
+        raise ConfigError(f"{FILE} still gives {there.challenger.name} {there.share:g} % of the requests, and no run watches it. Take it back first: "
+                          "mlnb retrain --rollback --by NAME --why REASON")
+
+
 def _back(settings: Mapping[str, Any], primary: str) -> str:
     "What takes the canary back: what the record says, and what holds whatever it says."
     try:
@@ -145,10 +156,12 @@ def retrain_plan(
     except MlnbError as error:
         problems.append(str(error))
         counted, learned, judged = "the new rows against the known ones", months, "the latest rows"
-    try:
-        model_folder(project, e)
-    except MlnbError as error:
-        problems.append(str(error))
+    runs = read_runs(project.path)
+    for look in (lambda: model_folder(project, e), lambda: None if runs and runs[-1].next else none_left(project)):
+        try:
+            look()
+        except MlnbError as error:
+            problems.append(str(error))
     if not log_of(project):
         problems.append("No log of requests is named, so a canary would wait for ever. Name it in records/monitoring.yaml (sources.requests) or mlnb.yaml (requests).")
     rollout = {key: value for row in d for key, value in row.items()} if isinstance(d, list) else d
@@ -162,6 +175,5 @@ def retrain_plan(
               f"{rollout['gradual_rollout']}, {rollout['monitor_for']} and {limits['requests']:,} requests of each model a step; "
               f"{_back(settings, str(e.comparison['primary']))}",
               ", ".join(asked["5_notification"]) or "nobody is told")
-    runs = read_runs(project.path)
     open_run = f"{runs[-1].id} is not over: it goes on with {runs[-1].next.replace('_', ' ')}." if runs and runs[-1].next else ""
     return RetrainPlan(due(project, now, strict=False), dict(zip(STAGES, stages, strict=True)), tuple(dict.fromkeys(problems)), facts, open_run)

@@ -96,6 +96,8 @@ def read_run(
 ) -> Run:  # as far as it has come
     "Read a run. Raises `InputError` for a damaged file."
     begun = _document(path / "run.json")
+    if lacking := [name for name in ("started", "champion") if name not in begun]:
+        raise InputError(f"{path.name}/run.json says nothing of {listed(lacking)}, so nobody knows what this run is about. Restore the file, or move the folder away.")
     stages = {name: _document(file) for i, name in enumerate(STAGES, 1) if (file := path / f"{i}_{name}.json").is_file()}
     steps = tuple(_document(file) for file in sorted(path.glob("4_canary_*.json")))
     return Run(path.name, path, str(begun.get("started", "")), tuple(begun.get("why", ())), begun.get("champion", {}), begun.get("settings", {}), stages, steps)

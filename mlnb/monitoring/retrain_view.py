@@ -126,4 +126,6 @@ def canary_html(
     "The canary with its picture, once there were requests."
     asked = any(_figures(step, "challenger").get("requests") for step in run.steps)
     picture = figure_img(plot_canary(run.steps), "errors and latency of champion and challenger on each step") if asked else ""
-    return panel("Canary", picture + _steps_html(run.steps))
+    problem = run.steps[-1].get("registry", {}).get("problem", "") if run.steps else ""
+    said = f"<div>⚠ The registry does not know of it, and is tried again next time: {esc(str(problem))}</div>" if problem else ""
+    return panel("Canary", picture + _steps_html(run.steps) + said)

@@ -17,7 +17,6 @@ from ..core.errors import ConfigError, InputError, MissingError, MlnbError, did_
 from ..core.findings import Finding, plain
 from ..core.record_model import missing
 from ..core.render import Raw, esc, panel
-from ..deployment.rollout import FILE, read_rollout
 from ..experiments.files import read_experiment
 from ..experiments.tracking import Experiment, current_experiment
 from ..experiments.training import load_model
@@ -29,7 +28,7 @@ from .golden import golden_rows, learned
 from .new_data import validate
 from .new_rows import FewRowsError, gather
 from .retrain_end import catch_up, notify
-from .retrain_plan import retrain_settings, setting_problems
+from .retrain_plan import none_left, retrain_settings, setting_problems
 from .retrain_runs import STAGES, Run, alone, begin_run, keep_stage, read_runs
 from .spans import as_moment
 from .triggers import Seen, Triggers, due
@@ -41,14 +40,6 @@ if TYPE_CHECKING:
 __all__ = ['Retrained', 'retrain', 'project_retraining']
 
 # %% ../../nbs/07hm_monitoring.retraining.ipynb #2e267931
-def _none_left(project: Project) -> None:
-    "Raises `ConfigError` while a challenger gets requests that no run watches."
-    there = read_rollout(project.path / FILE)
-    if there is not None and there.challenger is not None:
-        raise ConfigError(f"{FILE} still gives {there.challenger.name} {there.share:g} % of the requests, and no run watches it. Take it back first: "
-                          "mlnb retrain --rollback --by NAME --why REASON")
-
-
 def _champion(project: Project, run: Run) -> Experiment:
     return read_experiment(project, str(run.champion["name"]))
 
@@ -203,7 +194,7 @@ def _begun(project: Project, now: datetime.datetime, anyway: str) -> tuple[Trigg
                            "mlnb retrain --dry-run says what is missing.")
     if wrong := setting_problems(project, settings, now):
         raise ConfigError("\n".join(wrong))
-    _none_left(project)
+    none_left(project)
     triggers = due(project, now)
     why = [*triggers.fired, *([Seen("manual", "", True, anyway)] if anyway else [])]
     if not why:

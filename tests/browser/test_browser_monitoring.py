@@ -16,9 +16,11 @@ from retraining_world import make_project
 
 from mlnb.core.project import Project
 from mlnb.monitoring.episodes import FILE
-from mlnb.monitoring.retrain_runs import read_runs
+from mlnb.monitoring.retrain_runs import Run, read_runs
+from mlnb.monitoring.retrain_view import canary_html
 from mlnb.monitoring.window_example import example_reference, make_windows
 from mlnb.monitoring.windows import FOLDER, save_window
+from mlnb.reports.style import shell
 
 pytestmark = pytest.mark.browser
 PANEL = "from mlnb.core.project import Project\n\nProject({folder!r}).panel('monitoring')"
@@ -144,3 +146,16 @@ def test_a_retraining_is_looked_at_begun_and_taken_back(notebook: Callable, tmp_
     page.get_by_text("Taken back by Ana: complaints from the north").first.wait_for()
     page.get_by_role("tab", name="Settings").click()
     page.get_by_text("What starts a retraining, and what it has to pass").first.wait_for()
+
+
+def test_reasons_can_be_read_on_a_phone(browser: Any) -> None:
+    why = "EXP-2026-04-28-001 gets 5 % of the requests, and nothing speaks against it so far. " * 2
+    step = {"number": 1, "share": 5.0, "since": "2026-04-28T16:00:00+00:00", "state": "running", "why": why,
+            "figures": {arm: {"requests": 3416, "errors": 4, "error_rate": 0.001, "p95_ms": 14.5} for arm in ("champion", "challenger")}}
+    page = browser.new_page(viewport={"width": 400, "height": 800})
+    try:
+        page.set_content(shell("A canary", f"<main>{canary_html(Run('RETRAIN-0001', Path('RETRAIN-0001'), '2026-04-28T16:00:00+00:00', steps=(step,)))}</main>"))
+        assert page.get_by_role("cell", name="nothing speaks against it").bounding_box()["width"] > 150
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400  # the table is moved sideways, not the page
+    finally:
+        page.close()
