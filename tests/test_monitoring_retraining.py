@@ -703,6 +703,46 @@ def test_a_registry_that_is_away_is_said_while_the_canary_goes_on(canary: Projec
     assert "nobody answers" in " ".join(_run_lines(run)) and "nobody answers" in run_part(run, "canary").html
 
 
+@pytest.mark.parametrize(("labels", "state", "words"), [
+    (None, "25 %", ""), (b"loan,repaid\n", "25 %", ""), (b"", "25 %", ""),
+    (b"\x00\x01\x02" * 99, "5 %", "labels cannot be used"), (b"loan,repaid\n\xff\xfe,yes\n", "5 %", "labels cannot be used"),
+])
+def test_labels_that_cannot_be_read_are_not_those_still_to_come(canary: Project, labels: bytes | None, state: str, words: str) -> None:
+    traffic(canary, LATER, 5, 1)
+    if labels is not None:
+        (canary.path / "labels.csv").write_bytes(labels)
+    said = retrain(canary, LATER + 5 * HOUR).words
+    assert f"gets {state}" in said and words in said, said
+
+
+def test_a_log_that_cannot_be_read_is_not_called_no_traffic_alone(canary: Project) -> None:
+    (canary.path / "requests.jsonl").write_text("[1, 2]\nnull\n" * 50)
+    assert "The log: " in retrain(canary, LATER + 5 * HOUR).words
+
+
+def test_a_step_that_says_nothing_is_said_by_name(canary: Project) -> None:
+    write_atomic(read_runs(canary.path)[-1].path / "4_canary_1.json", "{}")
+    with pytest.raises(InputError, match=r"RETRAIN-0001/4_canary_1\.json says nothing of number, share, since, state"):
+        retrain(canary, LATER + HOUR)
+
+
+def test_a_full_disk_is_called_one_and_the_next_call_goes_on(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlnb.monitoring import retraining as module
+
+    def full(*_: Any) -> Any:
+        raise RuntimeError("this model cannot be serialized")
+
+    retrain(fresh, LATER, until="data_validation")
+    with monkeypatch.context() as patched:
+        patched.setitem(module._DOES, "training", full)  # type: ignore[arg-type]
+        with pytest.raises(RuntimeError):
+            retrain(fresh, LATER, until="training")
+        patched.setattr(module.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 8_000))  # type: ignore[attr-defined]
+        with pytest.raises(InputError, match=r"is full .* training could not be finished"):
+            retrain(fresh, LATER, until="training")
+    assert retrain(fresh, LATER, until="training").run.stages["training"]["end"] == "passed"  # type: ignore[union-attr]
+
+
 def test_a_plan_names_every_limit_of_the_canary(fresh: Project) -> None:
     def said() -> str:
         return retrain_plan(fresh, LATER).stages["deployment"]

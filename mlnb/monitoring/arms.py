@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +116,17 @@ def _labels_known(labels: Any, e: Experiment) -> Any:
 FEWEST_LABELS = 50  # labelled requests of each arm, below which nothing is said of the metric
 
 
+def _to_come(labels: Path) -> bool:
+    "Whether labels are still to come: there is no file, or none with anything below its header."
+    def holds(file: Path) -> bool:
+        with file.open("rb") as opened:
+            start = opened.read(65_536)
+        return bool(start.partition(b"\n")[2].strip()) or b"\0" in start
+
+    files = labels.glob("*") if labels.is_dir() else map(Path, glob(str(labels)))
+    return not any(holds(file) for file in files if file.is_file())
+
+
 def arm_metric(
     project: Project,  # the project
     models: Mapping[str, Experiment],  # challenger and champion
@@ -131,8 +143,10 @@ def arm_metric(
         return {}
     try:
         table = open_table(project.path / named, name=f"the labels {Path(named).name}")
-    except InputError:  # they are still to come
-        return {}
+    except InputError:
+        if _to_come(project.path / named):
+            return {}
+        raise  # a file that is there and cannot be read says nothing for the new model
     for column in (key, target):
         table.check_column(column, "key" if column == key else "target")
     labels = table.frame([key, target]).dropna().drop_duplicates(key, keep="last").assign(**{key: lambda f: f[key].astype(str)}).set_index(key)[target]

@@ -153,7 +153,9 @@ def judge(
             return Judged("wait", f"The challenger should have {share:g} % of the requests, and has none of {old.requests:,}. The service may not follow the rollout, "
                           "or cannot load the model: its address /ready says which models answer and what is wrong.", figures)
         none = "There is no traffic" if not new.requests and not old.requests else "There is too little traffic to judge by"
-        return Judged("wait", f"{none}: {listed(few)} requests since the step began, and {plan.requests:,} of each are needed.", figures)
+        odd = [words for words in dict.fromkeys((*new.problems, *old.problems)) if words]
+        told = f" The log: {listed(odd, 2)}." if odd else ""
+        return Judged("wait", f"{none}: {listed(few)} requests since the step began, and {plan.requests:,} of each are needed.{told}", figures)
     parts = {"errors": (clear, errors), "latency": _latency(new, old, plan), "metric": _metric(measured, plan)}
     figures |= {name: part for name, (_, part) in parts.items()}
     against = [said for said, _ in parts.values() if said]

@@ -91,6 +91,13 @@ def _document(path: Path) -> dict[str, Any]:
         raise InputError(f"{path.parent.name}/{path.name} cannot be read ({error}). Restore it, or delete it so that its stage is done again.") from error
 
 
+def _step(path: Path) -> dict[str, Any]:
+    found = _document(path)
+    if lacking := [name for name in ("number", "share", "since", "state") if name not in found]:
+        raise InputError(f"{path.parent.name}/{path.name} says nothing of {listed(lacking)}. Restore it, or take the canary back by hand and move the folder away.")
+    return found
+
+
 def read_run(
     path: Path,  # folder of a run
 ) -> Run:  # as far as it has come
@@ -99,7 +106,7 @@ def read_run(
     if lacking := [name for name in ("started", "champion") if name not in begun]:
         raise InputError(f"{path.name}/run.json says nothing of {listed(lacking)}, so nobody knows what this run is about. Restore the file, or move the folder away.")
     stages = {name: _document(file) for i, name in enumerate(STAGES, 1) if (file := path / f"{i}_{name}.json").is_file()}
-    steps = tuple(_document(file) for file in sorted(path.glob("4_canary_*.json")))
+    steps = tuple(_step(file) for file in sorted(path.glob("4_canary_*.json")))
     return Run(path.name, path, str(begun.get("started", "")), tuple(begun.get("why", ())), begun.get("champion", {}), begun.get("settings", {}), stages, steps)
 
 

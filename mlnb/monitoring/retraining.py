@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 import time as clock
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['Retrained', 'retrain', 'project_retraining']
+__all__ = ['ROOM', 'Retrained', 'retrain', 'project_retraining']
 
 # %% ../../nbs/07hm_monitoring.retraining.ipynb #2e267931
 def _champion(project: Project, run: Run) -> Experiment:
@@ -90,6 +91,7 @@ def _evaluation(project: Project, run: Run, now: datetime.datetime) -> dict[str,
 # %% ../../nbs/07hm_monitoring.retraining.ipynb #b99d6a8a
 _DOES: Mapping[str, Callable[[Project, Run, datetime.datetime], dict[str, Any]]] = {
     "data_validation": _validation, "training": _training, "evaluation": _evaluation, "notification": notify}
+ROOM = 4_000_000  # bytes on the disk, below which an error that nobody foresaw is that of a full disk
 
 
 def _stage(project: Project, run: Run, now: datetime.datetime) -> Run:
@@ -105,6 +107,11 @@ def _stage(project: Project, run: Run, now: datetime.datetime) -> Run:
         if name == "notification" or name == "deployment" and not isinstance(error, ReplacedError):
             raise  # while the challenger gets requests, no fault ends the watch over it: the next call goes on
         result = {"end": "failed", "reasons": [str(error)]}
+    except Exception as error:
+        if (left := shutil.disk_usage(project.path).free) < ROOM:  # libraries say it in ways of their own, or blame the model
+            raise InputError(f"The disk of {project.path} is full ({left / 1e6:.1f} MB are left), so {name.replace('_', ' ')} could not be finished. Free space; "
+                             "what is done is kept, and the next call goes on from there.") from error
+        raise
     return keep_stage(run, name, {**result, "seconds": round(clock.perf_counter() - start, 2)}, now)
 
 # %% ../../nbs/07hm_monitoring.retraining.ipynb #4601966f
