@@ -65,6 +65,11 @@ def _run_lines(run: Run) -> Iterator[str]:
                 yield from wrapped(f"The registry does not know of it, and is tried again next time: {problem}", 15)
 
 # %% ../nbs/12ct_cli_retrain.ipynb #d36c53f4
+def _planned(plan: RetrainPlan, gate: bool) -> Answer:
+    held = gate and bool(plan.problems)
+    return Answer(plan.to_dict(), _plan_lines(plan), int(held), f"The gate does not hold: {len(plan.problems)} things are in the way." if held else "")
+
+
 def _status(project: Project, gate: bool) -> Answer:
     from mlnb.monitoring.model_registry import read_aliases
     from mlnb.monitoring.retrain_end import read_events
@@ -150,9 +155,7 @@ def retrain_command(
     if rollback:
         return _taken_back(opened, by, why, now)
     if dry_run:
-        plan = retrain_plan(opened, now)
-        held = gate and bool(plan.problems)
-        return Answer(plan.to_dict(), _plan_lines(plan), int(held), f"The gate does not hold: {len(plan.problems)} things are in the way." if held else "")
+        return _planned(retrain_plan(opened, now), gate)
     came = retrain(opened, now, (why or "asked for on the command line") if anyway else "", until)
     wrong = gate and came.run is not None and came.run.state == "failed"
     lines = [came.words] if came.run is None else [came.words, "", *_run_lines(came.run)]

@@ -126,7 +126,7 @@ def _to_come(labels: Path) -> bool:
     files = labels.glob("*") if labels.is_dir() else map(Path, glob(str(labels)))
     return not any(holds(file) for file in files if file.is_file())
 
-
+# %% ../../nbs/07hi_monitoring.arms.ipynb #a4e7b2c1
 def arm_metric(
     project: Project,  # the project
     models: Mapping[str, Experiment],  # challenger and champion

@@ -136,7 +136,7 @@ def _back(settings: Mapping[str, Any], primary: str) -> str:
         return "what takes it back cannot be read"
     return f"back when errors reach {plan.errors:g}× or latency {plan.latency:g}× those of the model in use, or {primary} is down by more than {plan.metric:.0%}"
 
-
+# %% ../../nbs/07hl_monitoring.retrain_plan.ipynb #547edcf5
 def retrain_plan(
     project: Project,  # with a trained model
     now: datetime.datetime | str,  # when
