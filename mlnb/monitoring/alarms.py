@@ -94,7 +94,7 @@ def _overdue(window: Window, earlier: Sequence[Window]) -> Iterator[Alert]:
     share = float(window.labels.get("share") or 0)
     shares = sorted(float(w.labels["share"]) for w in earlier if w.rows and w.labels.get("phase") != "early" and w.labels.get("share"))
     limit = (shares[len(shares) // 2] if shares else 1.0) / 2  # where some rows never get one, that is usual
-    if not window.rows or window.labels.get("phase") != "overdue" or share >= limit:
+    if not window.rows or window.labels.get("phase") != "overdue" or share >= limit or window.labels.get("broken"):  # what cannot be read is an alarm of its own
         return
     rang = next((w for w in reversed(earlier) if w.rows and (float(w.labels.get("share") or 0) >= limit or any(a.subject == LABELS for a in w.alerts))), None)
     if rang is None or not any(a.subject == LABELS for a in rang.alerts):
@@ -106,9 +106,12 @@ def feed_alarms(
     window: Window,  # what was seen
     history: Sequence[Window],  # earlier windows
 ) -> Iterator[Alert]:  # MON-DATA
-    "A feed that stopped: rows came all the time, and come no more, or labels are overdue."
+    "A feed that stopped: rows came all the time, and come no more, or labels are overdue or cannot be read."
     earlier = sorted(history, key=lambda w: w.start)
     yield from _overdue(window, earlier)
+    for words in window.labels.get("broken", ()):
+        yield Alert("MON-DATA", f"{LABELS} in {words.split(': ')[0][:80]}", "critical", words, window.start, window.end,
+                    response="look at the feed of labels; the window is made again once it is mended")
     last = next((i for i in range(len(earlier), 0, -1) if earlier[i - 1].status != "empty"), 0)
     before, silent = earlier[max(last - 30, 0):last], len(earlier) - last + 1
     filled = sum(w.rows > 0 for w in before)

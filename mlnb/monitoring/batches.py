@@ -8,119 +8,43 @@ from __future__ import annotations
 import datetime
 import glob
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..core.errors import MlnbError, listed
 from ..core.files import write_atomic
 from ..core.findings import plain
-from ..core.fingerprint import combine, file_fingerprint
+from ..core.fingerprint import combine
 from ..core.readers import read_files
 from ..core.tables import Table
-from ..evaluation.request_log import as_utc
-from .spans import as_text, slot_start
+from .batch_file import SUFFIXES, BatchFile, _content, _looked, _said, _seconds
+from .spans import as_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['SUFFIXES', 'UNFINISHED', 'LINES', 'INDEX', 'BatchFile', 'file_moment', 'Batches', 'find_batches', 'window_rows']
+__all__ = ['UNFINISHED', 'LINES', 'INDEX', 'Batches', 'find_batches', 'window_rows']
 
-# %% ../../nbs/07dc_monitoring.batches.ipynb #e99dee4f
-SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".csv.gz", ".tsv.gz")
+# %% ../../nbs/07dc_monitoring.batches.ipynb #b2f65854
 UNFINISHED = (".tmp", ".part", ".crdownload")
 LINES = (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".xlsx", ".avro", ".orc", ".feather", ".bz2", ".zip", ".xz", ".zst")  # rows that are not read from here
 INDEX = "monitoring/files.json"  # what was found out about each file
 
 
 @dataclass(frozen=True)
-class BatchFile:
-    "What is known of one file."
-
-    name: str  # path, relative to the project where it lies inside
-    size: int = 0  # bytes
-    changed: int = 0  # when it was last written, nanoseconds
-    hash: str = ""  # fingerprint of its content
-    keys: str = ""  # fingerprint of its keys, whatever their order; empty without a key column
-    rows: int = 0  # rows
-    slots: Mapping[str, int] = field(default_factory=dict)  # start of a window -> rows in it
-    untimed: int = 0  # rows whose time cannot be read; they count in no window
-    dated: str = ""  # the file's own moment: the date in its name, or when it was written
-    problem: str = ""  # why it cannot be used
-
-
-def file_moment(
-    path: Path,  # a file
-) -> datetime.datetime:  # in UTC
-    "The date in a file's name; when it was last written where there is none."
-    found = re.search(r"(?<!\d)(20\d\d)[-_]?([01]\d)[-_]?([0-3]\d)(?:[T_-]?([0-2]\d)(?:[:-]?([0-5]\d)(?:[:-]?([0-5]\d))?)?)?(?!\d)", path.name)
-    if found:
-        try:
-            return datetime.datetime(*(int(part or 0) for part in found.groups()), tzinfo=datetime.UTC)  # type: ignore[arg-type, misc]
-        except ValueError:
-            pass
-    return datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
-
-# %% ../../nbs/07dc_monitoring.batches.ipynb #e31e0045
-_YEARS = ("1900-01-01", "2262-01-01")  # a time outside is none
-
-
-def _seconds(table: Table, time: str) -> pd.Series:
-    "Time of each row in seconds since 1970; missing where it cannot be read."
-    import pandas as pd
-
-    narrow = Table(table.expr.select([time]), table.name)
-    times = as_utc(narrow.frame([time])[time])
-    return (times.where(times.between(*_YEARS)) - pd.Timestamp(0).as_unit("us")).dt.total_seconds()
-
-
-def _keys(table: Table, key: str) -> str:
-    "Fingerprint of a column of keys, whatever their order."
-    import pandas as pd
-
-    values = table.expr.select([key]).to_pandas()[key].astype(str)
-    hashed = pd.util.hash_array(values.to_numpy(object))
-    return combine([str(len(values)), str(hashed.sum(dtype="uint64")), str((hashed * hashed).sum(dtype="uint64"))])
-
-
-def _looked(path: Path, name: str, time: str, key: str, every: int, engine: str) -> BatchFile:
-    "One file, looked at."
-    stat, moment = path.stat(), file_moment(path)
-    own = as_text(slot_start(moment, every))
-    found = BatchFile(name, stat.st_size, stat.st_mtime_ns, dated=as_text(moment))
-    try:
-        found = replace(found, hash=file_fingerprint(path))
-        table = Table(read_files([str(path)], engine), path.name, (str(path),))
-        for column, role in ((time, "time"), (key, "key")):
-            if column:
-                table.check_column(column, role)
-        found = replace(found, rows=table.rows, keys=_keys(table, key) if key and table.rows else "")
-        if not time or not table.rows:
-            return replace(found, slots={own: table.rows})
-        seconds = _seconds(table, time)
-        known = seconds.dropna()
-        counts = Counter((known // 1).astype("int64").map(lambda s: s - (s - 345_600 * (every % 604_800 == 0)) % every))
-        slots = {as_text(datetime.datetime.fromtimestamp(s, datetime.UTC)): n for s, n in sorted(counts.items())}
-        return replace(found, slots=slots or {own: 0}, untimed=int(seconds.isna().sum()))
-    except (MlnbError, OSError) as error:
-        return replace(found, slots={own: 0}, problem=_said(path, error))
-
-
-def _said(path: Path, error: Exception) -> str:
-    "What is wrong with a file, with its name first."
-    return f"{path.name}: {str(error).removeprefix(path.name).lstrip(': ')}"
-
-# %% ../../nbs/07dc_monitoring.batches.ipynb #b2f65854
-@dataclass(frozen=True)
 class Batches:
     "The files of a project, and which windows they fill."
 
     files: tuple[BatchFile, ...] = ()  # in order of their own moments; duplicates left out
     twins: tuple[tuple[str, str], ...] = ()  # file that does not count, and the one that it repeats
+    replaced: tuple[tuple[str, str], ...] = ()  # file that does not count, and the one that corrects it
+    gone: tuple[BatchFile, ...] = ()  # files with rows that were there before, and that no other repeats or corrects
     folder: Path = Path()  # what names are relative to
     time: str = ""  # time column
     key: str = ""  # key column
@@ -142,20 +66,34 @@ class Batches:
         parts = [f"{file.hash}:{file.slots[start]}:{file.problem}" for file in self.within(start)]
         return combine(sorted(parts)) if parts else ""
 
+    def rows(self, start: str) -> int:
+        "Rows that are there of a window."
+        return sum(file.slots[start] for file in self.within(start))
+
+    def lost(self, start: str) -> list[str]:
+        "Files with rows of a window that are gone."
+        return [file.name for file in self.gone if file.slots.get(start)]
+
+    def corrections(self, start: str = "") -> list[str]:
+        "What to know about files that correct others, of a window or of all."
+        counts = {file.name for file in (self.within(start) if start else self.files)}
+        return [f"{Path(new).name} has the keys of {Path(old).name} with other values: it counts, and {Path(old).name} no more" for old, new in self.replaced
+                if new in counts or not start]
+
 # %% ../../nbs/07dc_monitoring.batches.ipynb #373fd593
-def _paths(folder: Path, source: str) -> list[Path]:
+def _paths(folder: Path, source: str, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
     "The data files that a source names; unfinished ones, by their names, are left out."
     named = folder / Path(source).expanduser()
     found = sorted(named.iterdir()) if named.is_dir() else [Path(p) for p in sorted(glob.glob(str(named), recursive=True))] or [named]
     whole = [path for path in found if path.is_file() and not path.name.startswith(".") and not path.name.lower().endswith(UNFINISHED)]
-    return [path for path in whole if not named.is_dir() or path.name.lower().endswith(SUFFIXES)]
+    return [path for path in whole if not named.is_dir() or path.name.lower().endswith(suffixes)]
 
 
 def _known(folder: Path, settings: Mapping[str, Any]) -> dict[str, BatchFile]:
-    "What was found out about files before, when it was asked the same way."
+    "What was found out about files before, when it was asked the same way; also about those that were gone then."
     try:
         kept = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        return {entry["name"]: BatchFile(**entry) for entry in kept["files"]} if kept["settings"] == settings else {}
+        return {entry["name"]: BatchFile(**entry) for entry in [*kept.get("gone", ()), *kept["files"]]} if kept["settings"] == settings else {}
     except (OSError, ValueError, TypeError, KeyError):
         return {}
 
@@ -177,13 +115,19 @@ def find_batches(
         name = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
         old, stat = known.get(name), path.stat()
         if old is None or old.problem or (old.size, old.changed) != (stat.st_size, stat.st_mtime_ns):
-            old = _looked(path, name, time, key, every, engine)
+            new = _looked(path, name, time, key, every, engine)
+            emptied = old is not None and not new.rows and not new.problem  # its windows have no rows any more
+            old = replace(new, slots=dict.fromkeys(old.slots, 0)) if old is not None and emptied else new
         found.append(old)
-    if keep and found != list(known.values()):
-        write_atomic(folder / INDEX, json.dumps({"settings": settings, "files": [plain(file) for file in found]}, indent=1))
-    ordered = sorted(found, key=lambda file: (file.dated, file.name))
-    twins = _twins(ordered)
-    return Batches(tuple(file for file in ordered if file.name not in dict(twins)), tuple(twins), folder, time, key, engine, _left(folder, source), source)
+    found = _compared(folder, found, engine)
+    there, marks = {file.name for file in found}, {mark for file in found for mark in (file.hash, file.same) if mark}
+    gone = [file for file in known.values() if file.name not in there and file.rows and not file.problem and not {file.hash, file.same} & marks]
+    if keep and [*gone, *found] != list(known.values()):
+        write_atomic(folder / INDEX, json.dumps({"settings": settings, "gone": [plain(file) for file in gone], "files": [plain(file) for file in found]}, indent=1))
+    ordered = sorted(found, key=lambda file: (file.dated, file.changed, file.name))
+    twins, replaced = _twins(ordered)
+    counts = tuple(file for file in ordered if file.name not in {**dict(twins), **dict(replaced)})
+    return Batches(counts, tuple(twins), tuple(replaced), tuple(gone), folder, time, key, engine, _left(folder, source), source)
 
 
 def _left(folder: Path, source: str) -> tuple[str, ...]:
@@ -191,17 +135,29 @@ def _left(folder: Path, source: str) -> tuple[str, ...]:
     named = folder / Path(source).expanduser()
     return tuple(sorted(path.name for path in named.iterdir() if path.name.lower().endswith(LINES) or not path.exists())) if named.is_dir() else ()
 
+# %% ../../nbs/07dc_monitoring.batches.ipynb #8d15eef7
+def _compared(folder: Path, files: list[BatchFile], engine: str) -> list[BatchFile]:
+    "The same files; where several have the same keys, with a fingerprint of their rows."
+    shared = Counter(file.same for file in files)
+    return [replace(file, content=_content(folder / file.name, engine) or file.hash) if file.same and shared[file.same] > 1 and not file.content else file for file in files]
 
-def _twins(files: Sequence[BatchFile]) -> list[tuple[str, str]]:
-    "Files that repeat an earlier one, each with that one."
+
+def _twins(files: Sequence[BatchFile]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    "Files that repeat an earlier one, each with that one; files that a later one corrects, each with that one."
     first: dict[object, str] = {}
-    found = []
-    for file in files:
-        marks = [mark for mark in (file.hash, (file.keys, *file.slots.items()) if file.keys else "") if mark and file.rows]  # the same keys on another day are new rows
+    last: dict[object, str] = {}
+    twins, replaced = [], []
+    for file in (each for each in files if each.rows):
+        marks = [mark for mark in (file.hash, (*file.same, file.content) if file.same else "") if mark]
         original = next((first[mark] for mark in marks if mark in first), "")
-        found += [(file.name, original)] if original else []
-        first |= dict.fromkeys(marks, file.name) if not original else {}
-    return found
+        if original:
+            twins.append((file.name, original))
+            continue
+        first |= dict.fromkeys(marks, file.name)
+        if file.same in last:
+            replaced.append((last[file.same], file.name))
+        last |= {file.same: file.name} if file.same else {}
+    return twins, replaced
 
 # %% ../../nbs/07dc_monitoring.batches.ipynb #cf7c98ce
 def _part(batches: Batches, file: BatchFile, start: datetime.datetime, every: int, like: Table, wanted: Sequence[str], notes: list[str]) -> pd.DataFrame:
@@ -227,6 +183,20 @@ def _part(batches: Batches, file: BatchFile, start: datetime.datetime, every: in
         if unread := int((text.notna() & (text.str.strip() != "")).sum()) - int(narrow.frame([name])[name].notna().sum()):
             notes.append(f"{path.name}: {unread:,} values of {name} could not be read as in training; they are missing")
     return frame
+
+# %% ../../nbs/07dc_monitoring.batches.ipynb #cf7c98cf
+def _latest(rows: pd.DataFrame, frames: Sequence[pd.DataFrame], key: str) -> tuple[pd.DataFrame, list[str]]:
+    "Rows of several files, each key once, as it came last; what to know."
+    again = rows[key].duplicated(keep="last") & rows[key].notna()
+    if not again.any():
+        return rows, []
+    for name in [name for name in rows if any(name not in frame for frame in frames)]:
+        lacks = np.concatenate([np.full(len(frame), name not in frame) for frame in frames])
+        rows[name] = rows[name].where(~lacks | rows[key].isna().to_numpy(), rows.groupby(key)[name].ffill())
+    shared = rows[rows[key].duplicated(keep=False) & rows[key].notna()]
+    other = int((again[shared.index] & ~shared.astype(str).duplicated(keep="last")).sum())
+    said = f", {other:,} of them with other values: the latest count" if other else ""
+    return rows[~again].reset_index(drop=True), [f"{int(again.sum()):,} rows have a {key} that came before; they count once{said}"]
 
 # %% ../../nbs/07dc_monitoring.batches.ipynb #2b00c4af
 def window_rows(
@@ -255,10 +225,9 @@ def window_rows(
             (broken if file.untimed > file.rows / 2 else notes).append(untimed)
     rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     if batches.key and batches.key in rows:
-        again = rows[batches.key].duplicated() & rows[batches.key].notna()
-        if again.any():
-            notes.append(f"{int(again.sum()):,} rows have a {batches.key} that came before; they count once")
-            rows = rows[~again].reset_index(drop=True)
+        rows, said = _latest(rows, frames, batches.key)
+        notes += said
+    notes += batches.corrections(as_text(start))
     lacking = [name for name in wanted if name in rows and any(name not in frame for frame in frames)]
     notes += [f"some files lack {listed(lacking, 5)}; the values are missing there"] if lacking else []
     return rows, notes, broken

@@ -48,10 +48,11 @@ class Journal:
         return {(str(e["sink"]), str(e.get("key", ""))): str(e.get("from", "") if e["state"] == "joined" else e["state"]) for e in self.lines()}
 
     def told(self) -> dict[str, Alert]:
-        "The alarms that were told through any sink, and were not withdrawn since."
+        "Key of each message that was sent through any sink -> its alarm: those that something began, was over, or is withdrawn."
         entries = list(self.lines())
         sent = {str(e["key"]) for e in entries if e["state"] == "sent"}
-        return {str(e["key"]): Alert.from_dict(e["alert"]) for e in entries if e["state"] == "intent" and e.get("kind") == "raised" and str(e["key"]) in sent}
+        return {str(e["key"]): Alert.from_dict(e["alert"]) for e in entries
+                if e["state"] == "intent" and e.get("kind") in ("raised", "recovered", "withdrawn") and str(e["key"]) in sent}
 
     def add(self, sink: str, state: str, now: str, **more: Any) -> None:
         "Write a step down; it is on disk when this returns."

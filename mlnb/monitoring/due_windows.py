@@ -5,17 +5,21 @@
 # %% ../../nbs/07dja_monitoring.due_windows.ipynb #5b1f0004
 from __future__ import annotations
 
+import bisect
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
+from ..core.errors import listed
 from .alarms import SILENT
-from .label_keys import turned_up
+from .batches import Batches
+from .feed import FileFeed
+from .label_keys import kept_keys, span_marks
 from .spans import as_moment, as_text, slot_start
 from .watch_window import Work, label_phase
 from .windows import Window
 
 # %% auto #0
-__all__ = ['MOST_EMPTY', 'due_windows']
+__all__ = ['MOST_EMPTY', 'PHASES', 'REASONS', 'due_windows']
 
 # %% ../../nbs/07dja_monitoring.due_windows.ipynb #5b1f0006
 MOST_EMPTY = 48  # windows without rows in a row
@@ -39,13 +43,81 @@ def _filled(starts: Sequence[str], work: Work, behind: bool) -> tuple[list[str],
     return found, notes
 
 # %% ../../nbs/07dja_monitoring.due_windows.ipynb #5b1f0008
-def _labels_moved(work: Work, old: Window, mark: str, looked: str) -> bool:
-    "Whether labels of a window came, or their time did."
+PHASES = ("early", "due", "overdue")
+
+
+def _time_came(work: Work, old: Window) -> bool:
+    "Whether a window that waits for labels stands otherwise with them by now, and not because the clock was set back."
     labels = old.labels
-    share, phase = float(labels.get("share") or 0), labels.get("phase")
-    if old.status == "waiting" or 0 < share < 1 and phase == "due":
-        return (labels.get("source"), phase) != (mark, label_phase(work.plan, old.end, work.now))
-    return bool(old.rows and phase and share < 1 and mark not in (labels.get("source"), looked) and turned_up(labels.get("lack"), work.label_keys))
+    if old.status != "waiting" and not (0 < float(labels.get("share") or 0) < 1 and labels.get("phase") == "due"):
+        return False
+    phase = label_phase(work.plan, old.end, work.now)
+    due = as_text(as_moment(old.end) + datetime.timedelta(seconds=work.plan.delay or 0))
+    back = phase in PHASES[: PHASES.index(labels["phase"])] if labels.get("phase") in PHASES else False
+    return phase != labels.get("phase") and not (back and labels.get("due", due) == due)
+
+
+def _labels_moved(work: Work, old: Window, looked: str) -> str:
+    "Why a window is made again for its labels: they came, or their time did; or that they were put away, so that it is not."
+    labels, mark, came = old.labels, work.label_mark, "labels" if _time_came(work, old) else ""
+    if not old.rows or not labels.get("phase") or mark == labels.get("source") or mark == looked and not came:
+        return came
+    if set(labels.get("broken", ())) - set(work.labels.faults):  # mended, or gone
+        return "labels"
+    if "joined" not in labels:  # its rows have no key, or it was made before keys were kept
+        return came if "before" in labels else "labels"
+    keys, then = kept_keys(work.lens.project.path, old.start, old.end, work.batch(old.start)), tuple(labels["joined"])
+    if keys is None:
+        return "labels"
+    now = work.labels.joined(keys)
+    if now[0] >= then[0]:
+        return "labels" if now != then else came
+    return "" if work.labels.faults else came or "put away"  # what a damaged file said is not forgotten
+
+# %% ../../nbs/07dja_monitoring.due_windows.ipynb #5b1f000b
+REASONS = ("new", "late rows", "labels")
+
+
+def _reason(work: Work, old: Window | None, start: str, here: Set[str], looked: str) -> str:
+    "Why a window is made; another word, or none, when it stays as it is."
+    if old is None:
+        return "new"
+    assert work.feed is not None
+    mark = work.feed.fingerprint(start)
+    if old.rows and start not in here:
+        return ""
+    if mark is None or mark == old.batch:
+        return _labels_moved(work, old, looked)
+    batches = work.feed.batches if isinstance(work.feed, FileFeed) else Batches()
+    return "files gone" if batches.lost(start) and batches.rows(start) < old.rows else "late rows"
+
+
+def _reach(work: Work, there: Mapping[str, Window], over: Sequence[str], why: dict[str, str]) -> None:
+    "Say of windows whose metrics reach back to others that these have changed, or will in this turn."
+    longest = max((metric.seconds for metric in work.plan.metrics), default=0)
+    if longest <= work.plan.every:
+        return
+    ask = [start for start in over if not why[start] and there[start].labels.get("rows") and "before" in there[start].labels and work.batch(start) == there[start].batch]
+    marks = span_marks(there.values(), ask, work.plan.every, longest)
+    made = [start for start in over if why[start] in REASONS]
+    back = datetime.timedelta(seconds=longest // work.plan.every * work.plan.every - work.plan.every)
+    for start in ask:
+        at = bisect.bisect_left(made, start)
+        if marks[start] != there[start].labels["before"] or at and made[at - 1] >= as_text(as_moment(start) - back):
+            why[start] = "labels"
+
+
+def _stayed(work: Work, why: Mapping[str, str], looked: str) -> list[str]:
+    "What to know about windows that stay as they are, and about labels."
+    away, gone = ([start[:16].replace("T", " ") for start in why if why[start] == word] for word in ("put away", "files gone"))
+    notes = [f"labels of {len(away):,} windows ({listed(away, 3)}) are there no more; the windows stay as they were made"] if away else []
+    notes += [f"files of {len(gone):,} windows ({listed(gone, 3)}) are gone, and fewer rows are there than they had; they stay as they were made. "
+              "To make one of what is there, delete its file in monitoring/windows"] if gone else []
+    if isinstance(work.feed, FileFeed):
+        notes += work.feed.batches.corrections()
+    if work.label_mark not in ("", looked):
+        notes += [f"labels cannot be read: {words}" for words in work.labels.faults]
+    return notes
 
 # %% ../../nbs/07dja_monitoring.due_windows.ipynb #5b1f0009
 def due_windows(
@@ -58,18 +130,11 @@ def due_windows(
     if work.feed is None:  # only the service's metrics are watched: of the window that is just over
         last = as_text(slot_start(work.now, work.plan.every) - datetime.timedelta(seconds=work.plan.every))
         return ([] if last in there or last < since else [(last, "new")]), []
-    labelled = work.label_mark
-    over = [start for start in work.feed.starts(work.now) if as_moment(work.end(start)) <= work.now and start >= since]
+    here = set(work.feed.starts(work.now))
+    starts = sorted(here | {start for start, old in there.items() if old.rows or old.batch})
+    over = [start for start in starts if as_moment(work.end(start)) <= work.now and start >= since]
     candidates, notes = _filled(over, work, any(as_moment(window.end) > work.now for window in there.values()))  # a clock that was set back is no silence
-    found = []
-    for start in candidates:
-        if as_moment(work.end(start)) > work.now:
-            continue
-        old, mark = there.get(start), work.feed.fingerprint(start)
-        if old is None:
-            found.append((start, "new"))
-        elif mark is not None and mark != old.batch:
-            found.append((start, "late rows"))
-        elif _labels_moved(work, old, labelled, looked):
-            found.append((start, "labels"))
-    return found, notes
+    over = [start for start in candidates if as_moment(work.end(start)) <= work.now]
+    why = {start: _reason(work, there.get(start), start, here, looked) for start in over}
+    _reach(work, there, over, why)
+    return [(start, why[start]) for start in over if why[start] in REASONS], notes + _stayed(work, why, looked)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .alarms import LABELS
-from .batches import SUFFIXES
+from .batch_file import SUFFIXES
 from .playbook import FEWEST, METHODS
 from .spans import as_moment
 from .windows import Alert, Window
@@ -32,12 +32,13 @@ class Notice:
     alert: Alert  # what it is about; of a recovery: the last alarm
     first: str  # start of the window in which it began
     at: str = ""  # start of the window in which it was over; of the alarm's own window otherwise
+    again: int = 0  # how often this alarm was withdrawn before
 
     @property
     def key(self) -> str:
         "The same message has the same key, whenever and however often it is computed."
         if self.kind in ("raised", "withdrawn"):
-            return self.alert.key if self.kind == "raised" else f"{self.alert.key}/withdrawn"
+            return self.alert.key + ("/withdrawn" if self.kind == "withdrawn" else "") + (f"/{self.again + 1}" if self.again else "")
         return f"{self.at or self.alert.start}/{self.alert.code}/{self.alert.subject}/{self.kind}"
 
     @property
@@ -68,7 +69,7 @@ def tells_over(
         return window.rows >= FEWEST and there and not _unsure(window.columns.get(alert.subject, {}))
     if alert.code in ("DRIFT-CONCEPT", "MON-METRIC"):
         return window.metrics.get(alert.subject, {}).get("kind") in ("measured", kind)
-    if alert.code == "MON-DATA" and alert.subject.lower().endswith(SUFFIXES):
+    if alert.code == "MON-DATA" and (alert.subject.lower().endswith(SUFFIXES) or alert.subject.startswith(f"{LABELS} in ")):
         return False  # what is wrong with a file is over when the file is mended: its window is made again then
     if alert.code == "MON-DATA" and alert.subject == LABELS:
         return float(window.labels.get("share") or 0) >= (alert.threshold or 0.5)
@@ -108,17 +109,42 @@ def _next(is_open: dict[tuple[str, str], _Open], window: Window, repeat: datetim
             del is_open[place]
     return found
 
+# %% ../../nbs/07df_monitoring.notices.ipynb #928e0745
+def _told_over(told: Mapping[str, Alert]) -> list[tuple[str, Alert]]:
+    "Window in which something was told to be over, and its last alarm."
+    ends = {key: f"/{alert.code}/{alert.subject}/recovered" for key, alert in told.items()}
+    return [(key.removesuffix(ends[key]), alert) for key, alert in told.items() if key.endswith(ends[key])]
+
+
+def _withdrawn(alert: Alert, told: Mapping[str, Alert]) -> int:
+    "How often an alarm was withdrawn."
+    return next(n for n in range(len(told) + 1) if Notice("withdrawn", alert, alert.start, again=n).key not in told)
+
+
+def _same(notice: Notice, told: Mapping[str, Alert], over: Sequence[tuple[str, Alert]]) -> Notice:
+    "A message, under the key by which it was told before."
+    if notice.kind == "raised":
+        return replace(notice, again=_withdrawn(notice.alert, told))
+    known = next((at for at, last in over if last.key == notice.alert.key), "") if notice.kind == "recovered" else ""
+    return replace(notice, at=known) if known else notice
+
 # %% ../../nbs/07df_monitoring.notices.ipynb #928e0746
 def notices(
     windows: Sequence[Window],  # what `read_windows` gave
     repeat_seconds: int = 86_400,  # time after which a lasting alarm is told again
-    told: Mapping[str, Alert] | None = None,  # key of an alarm that was told -> the alarm, from the deliveries
+    told: Mapping[str, Alert] | None = None,  # key of a message that was sent -> its alarm, from the deliveries
 ) -> list[Notice]:  # in order of time
     "What there is to tell about windows, told already or not."
     found: list[Notice] = []
     is_open: dict[tuple[str, str], _Open] = {}
     for window in sorted(windows, key=lambda w: (w.start, w.end)):
         found += _next(is_open, window, datetime.timedelta(seconds=repeat_seconds))
-    there, starts = {alert.key for window in windows for alert in window.alerts}, {window.start for window in windows}
-    gone = [alert for key, alert in (told or {}).items() if key not in there and alert.start in starts]
-    return found + [Notice("withdrawn", alert, alert.start) for alert in gone]
+    told, there, starts = told or {}, {alert.key: alert for window in windows for alert in window.alerts}, {window.start for window in windows}
+    over, raised = _told_over(told), {alert.key for alert in told.values()} & set(told)
+    found = [_same(notice, told, over) for notice in found]
+    said = {notice.alert.key for notice in found if notice.kind != "recovered"}
+    on = [there[key] for at, last in over for key in [f"{at}/{last.code}/{last.subject}"] if key in there and key not in said]
+    gone = [told[key] for key in sorted(raised) if key not in there and told[key].start in starts]
+    return found + [_same(Notice("raised", alert, alert.start), told, over) for alert in on] + [
+        Notice("withdrawn", alert, alert.start, again=again) for alert in gone for again in range(_withdrawn(alert, told) + 1)
+        if Notice("raised", alert, alert.start, again=again).key in told]

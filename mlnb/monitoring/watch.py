@@ -226,6 +226,7 @@ def watch(
         notes += [*([] if figures else faults), *wrong, *delivery.problems]
         whole = Watched(as_text(moment), tuple(made), tuple(due), tuple(told), delivery, findings, tuple(notes), tuple(failed))
         waiting = sum(w.status == "waiting" for w in {w.start: w for w in [*old, *made]}.values())
+        whole_turn = not since and len(made) == len(due) and not _clock(old, moment)  # all windows were looked at whose labels may have changed
         _beat(project, as_text(moment), "failed" if failed else "idle", last_window=max((w.start for w in [*old, *made]), default=""), waiting=waiting,
-              undelivered=dict(delivery.waiting), labels=looked if since or len(made) < len(due) else work.label_mark, problems=[*failed, *wrong, *delivery.problems])
+              undelivered=dict(delivery.waiting), labels=work.label_mark if whole_turn else looked, problems=[*failed, *wrong, *delivery.problems])
         return whole

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import MlnbError, listed
-from ..core.fingerprint import combine, file_fingerprint
-from ..core.tables import _files, open_table
 from .alarms import drift_alarms, feed_alarms, metric_alarms, service_alarms
 from .batch import ANSWER
 from .feed import BY, Feed, Rows, service_figures
 from .label_delay import ENOUGH
-from .label_keys import key_numbers, lacking
-from .late_labels import _frame, as_known, join_labels, known_labels
+from .label_files import Labels, find_labels
+from .label_keys import keep_keys, key_numbers, span_marks
+from .late_labels import as_known, join_labels, known_labels
 from .lens import LEAST_LABELS, Lens, Look, expected_values, look, metric_values
 from .own_model import Lenses, own_lens, own_rows
 from .proxies import proxy_metrics
@@ -51,13 +50,6 @@ def label_phase(
     due = as_moment(end) + datetime.timedelta(seconds=plan.delay or 0)
     patience = OPEN_DELAY if plan.delay is None else max(plan.delay, 86_400)
     return "early" if now < due else "due" if now < due + datetime.timedelta(seconds=patience) else "overdue"
-
-# %% ../../nbs/07dj_monitoring.watch_window.ipynb #a9d1c4e7
-def _joined(files: Sequence[str]) -> pd.DataFrame:
-    "All files of lines as one table."
-    import pandas as pd
-
-    return pd.concat([_frame(file, "labels") for file in files], ignore_index=True)
 
 # %% ../../nbs/07dj_monitoring.watch_window.ipynb #e98d2342
 @dataclass(eq=False)
@@ -102,63 +94,64 @@ class _Work:
 class Work(_Work):
     "What making windows needs, and what it remembers, with the labels that are there."
 
-    @cached_property
-    def label_files(self) -> list[str]:
-        "Files of labels, those that are there."
-        if "labels" not in self.plan.sources:
-            return []
-        try:
-            return _files(str(self.lens.project.path / Path(self.plan.sources["labels"]).expanduser()))
-        except MlnbError:
-            return []
+    @property
+    def key(self) -> str:
+        "Column that says which row a label is for."
+        return self.plan.sources.get("key") or "request_id"
 
     @cached_property
+    def labels(self) -> Labels:
+        "The labels that are there."
+        return find_labels(self.lens.project.path, self.plan.sources.get("labels", ""), self.lens.table, self.key, self.lens.experiment.target)
+
+    @property
     def label_mark(self) -> str:
         "Changes when the labels do."
-        return combine(sorted(file_fingerprint(file) for file in self.label_files)) if self.label_files else ""
+        return self.labels.mark
 
-    @cached_property
-    def labels(self) -> pd.DataFrame | str:
-        "Keys and outcomes; what is wrong with them when they cannot be read."
-        path, target = self.label_files[0], self.lens.experiment.target
-        try:
-            if path.endswith((".jsonl", ".ndjson", ".jsonl.gz")):
-                return _joined(self.label_files)
-            table = open_table(str(self.lens.project.path / Path(self.plan.sources["labels"]).expanduser()))
-            return table.like(self.lens.table, [self.plan.sources.get("key") or "request_id"]).frame() if table.check_column(target, "label") else ""
-        except MlnbError as error:
-            return str(error)
-
-    @cached_property
-    def label_keys(self) -> np.ndarray:
-        "Numbers of the keys that have a label."
-        key, target = self.plan.sources.get("key") or "request_id", self.lens.experiment.target
-        labels = self.labels if self.label_files else ""
-        if isinstance(labels, str) or not {key, target} <= set(labels):
-            return np.zeros(0, np.uint64)
-        return key_numbers(labels.loc[labels[target].notna(), key])
+    def batch(self, start: str) -> str:
+        "Fingerprint of a window's rows; empty where there is none."
+        return (self.feed.fingerprint(start) if self.feed is not None else None) or ""
 
 # %% ../../nbs/07dj_monitoring.watch_window.ipynb #cb85c620
 def _truth(work: Work, rows: pd.DataFrame) -> tuple[Any, list[str]]:
     "Outcomes of rows: from the labels where these are named, else from the batch; None without any."
-    key, target = work.plan.sources.get("key") or "request_id", work.lens.experiment.target
+    key, target = work.key, work.lens.experiment.target
     if "labels" not in work.plan.sources:
         return rows.get(target), []
-    if not work.label_files:
+    if not work.labels.paths:
         return None, ["no file of labels is there yet"]
-    labels = work.labels
-    if isinstance(labels, str):
-        return None, [f"labels cannot be used: {labels}"]
-    when = next((name for name in ("labelled_at", "label_time", "known_at") if name in labels), "")
+    said = [f"labels cannot be read: {words}" for words in work.labels.faults]
+    labels, when = work.labels.of(_row_keys(rows, key)) if key in rows else work.labels.frame, work.labels.time
+    if not len(labels):
+        return None, said
     asked = work.plan.sources.get("time") or "time"
     side = rows[[name for name in dict.fromkeys((key, asked if when else key, ANSWER)) if name in rows]].assign(row__=range(len(rows)))
-    times = {"batch_time": asked, "label_time": when} if when and asked in rows else {}
+    times = {"batch_time": asked if when and asked in rows else "", "label_time": when}  # which label came last shows without the time of the row
     try:
-        joined = join_labels(side, labels[[name for name in dict.fromkeys((key, target, when)) if name in labels]], key, target, ANSWER if ANSWER in side else "", **times)
+        joined = join_labels(side, labels, key, target, ANSWER if ANSWER in side else "", **times)
     except MlnbError as error:
-        return None, [f"labels cannot be joined: {error}"]
+        return None, [*said, f"labels cannot be joined: {error}"]
     found = joined.rows.set_index("row__")[target].reindex(range(len(rows)))
-    return found, [words for words in joined.problems if "are not in this batch" not in words]
+    return found, said + [words for words in joined.problems if "are not in this batch" not in words]
+
+# %% ../../nbs/07dj_monitoring.watch_window.ipynb #cb85c621
+def _row_keys(rows: pd.DataFrame, key: str) -> np.ndarray:
+    "The keys of rows as sorted numbers."
+    return (numbers := np.unique(key_numbers(rows[key])))[numbers > 0]
+
+
+def _kept(work: Work, rows: pd.DataFrame, start: str, end: str) -> dict[str, Any]:
+    "What a window keeps so that it shows when its labels change, or those of the windows before it."
+    longest = max((metric.seconds for metric in work.plan.metrics), default=0)
+    state: dict[str, Any] = {"before": span_marks(work.history, [start], work.plan.every, longest)[start]}
+    if "labels" not in work.plan.sources or not len(rows):
+        return state
+    if work.key in rows:
+        numbers = _row_keys(rows, work.key)
+        keep_keys(work.lens.project.path, start, end, work.batch(start), numbers)
+        state["joined"] = list(work.labels.joined(numbers))
+    return {**state, **({"broken": list(work.labels.faults)} if work.labels.faults else {})}
 
 
 def _labelled(work: Work, rows: pd.DataFrame, end: str) -> tuple[Any, dict[str, Any], list[str]]:
@@ -167,11 +160,10 @@ def _labelled(work: Work, rows: pd.DataFrame, end: str) -> tuple[Any, dict[str, 
     truth, notes = _truth(work, rows) if len(rows) else (None, [])
     known = int(truth.notna().sum()) if truth is not None else 0
     share = known / len(rows) if len(rows) else 0.0
-    state = {"rows": known, "share": share, "phase": phase, "source": work.label_mark, "problems": notes}
+    start = as_text(as_moment(end) - datetime.timedelta(seconds=work.plan.every))
+    state = {"rows": known, "share": share, "phase": phase, "source": work.label_mark, "problems": notes, **_kept(work, rows, start, end)}
     if phase:
         state["due"] = as_text(as_moment(end) + datetime.timedelta(seconds=work.plan.delay or 0))
-    if "labels" in work.plan.sources and share < 1 and (key := work.plan.sources.get("key") or "request_id") in rows:
-        state["lack"] = lacking(rows[key] if truth is None else rows.loc[truth.isna().to_numpy(), key], work.label_keys)
     if phase == "early" and share < 1:
         return None, state, [*notes, *([f"{share:.0%} of the labels came before they are due; they are used when all are there, or due"] if known else [])]
     if truth is not None and known and (unknown := truth[truth.notna() & known_labels(truth, work.lens.experiment.classes).isna()]).size:
