@@ -19,15 +19,15 @@ from typer.testing import CliRunner
 
 from mlnb.cli import app
 from mlnb.core.tables import Table, open_table
-from mlnb.data import quality
-from mlnb.monitoring import same_rows, scan
+from mlnb.data import quality, same_rows, sample
+from mlnb.data.same_rows import sample_rows
+from mlnb.monitoring import scan
 from mlnb.monitoring.counters import Question
 from mlnb.monitoring.distinct import REGISTERS
 from mlnb.monitoring.drift import compare
 from mlnb.monitoring.engine import number_query, register_query, value_query
 from mlnb.monitoring.paired_rows import pair_rows
 from mlnb.monitoring.profile import Profile, profile
-from mlnb.monitoring.same_rows import sample_rows
 
 
 def frame(seed: int, shift: float = 0.0, rows: int = 1500) -> pd.DataFrame:
@@ -186,6 +186,20 @@ def test_a_large_table_of_spark_gives_the_same_sample_whatever_the_order(large, 
     assert rows.sizes == (1000, 500) and len(np.unique(rows.place[:1000])) > 900
 
 
+def test_some_rows_of_a_table_of_spark_are_the_same_whatever_the_order(large, spark) -> None:
+    """Positions are those of the files where there are files, and mean nothing in a table whose parts come in any order."""
+    files, part = str(large / "then *.parquet"), ["usage", "plan"]
+    duck, spark_ = (open_table(files, engine=engine) for engine in ("duckdb", "spark"))
+    pd.testing.assert_frame_equal(sample.sample_rows(duck, 1000), sample.sample_rows(spark_, 1000))
+    assert sample.sample_table(duck, 1000).expr.to_pyarrow().to_pydict() == sample.sample_table(spark_, 1000).expr.to_pyarrow().to_pydict()
+    tables = [Table(t, "t") for t in (spark_.expr, spark_.expr.order_by(ibis.desc("usage")))]
+    drawn = [sample.sample_rows(t, 1000, part) for t in tables]
+    pd.testing.assert_frame_equal(*drawn)
+    pd.testing.assert_frame_equal(*(sample.sample_table(t, 1000).frame(part) for t in tables))
+    whole = frame(3, rows=24_000)
+    assert 850 < len(drawn[0]) <= 1000 and abs(drawn[0]["usage"].median() - whole["usage"].median()) < 0.15 and set(drawn[0]["plan"]) == set(whole["plan"])
+
+
 # warehouses
 
 DUCKDB_ONLY = ("histogram", "list_value", "map", "approx_count_distinct_duckdb", "try_cast")
@@ -263,10 +277,11 @@ def test_all_that_a_profile_asks_is_sql_for_engines_that_are_not_here(tmp_path, 
 
 def test_all_that_the_quality_of_a_table_asks_is_sql_for_engines_that_are_not_here(tmp_path, sent, monkeypatch) -> None:
     monkeypatch.setattr(quality, "LOOKED", 500)  # as of a larger table
+    monkeypatch.setattr(same_rows, "SEEDED", ())  # DuckDB is treated as every other engine
     data = frame(6).assign(size=lambda f: f["tickets"].map(lambda n: f"{n} oz"), since=lambda f: f["day"].dt.strftime("%Y-%m-%d"))
     data.to_parquet(tmp_path / "t.parquet", coerce_timestamps="us")
     found = quality.assess(Table(open_table(tmp_path / "t.parquet").expr, "t"), "paid", "day")
     assert found.rows == 1500 and len(sent) >= 10
     for dialect in WAREHOUSES:
         made = [sql_of(query, dialect) for query in sent.values()]
-        assert any("row__" in sql for sql in made)  # the sample
+        assert any(same_rows.TIMES in sql for sql in made) and not any(str(sample.GOLDEN) in sql for sql in made)  # the sample, by no position

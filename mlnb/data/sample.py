@@ -15,6 +15,8 @@ import numpy as np
 from ..core.column_kinds import CELLS, WIDE
 from ..core.readers import translate
 from ..core.tables import Table
+from .same_rows import placed
+from .same_rows import sample_rows as drawn_rows
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -95,6 +97,14 @@ def spread_rows(
     return every if rows <= most else np.flatnonzero((every + 7919 * random_state) * GOLDEN % (1 << 32) < int(most / rows * (1 << 32)))
 
 
+def _drawn(expr: ir.Table, rows: int, most: int, random_state: int) -> ir.Table:
+    "Rows drawn by what they hold, in the order of what they hold; when chance gives more than wanted, some are left out all over."
+    import ibis
+
+    found = drawn_rows(expr, most / rows, random_state)
+    return ibis.memtable(found.take(np.linspace(0, len(found) - 1, most).astype(np.int64)) if len(found) > most else found)
+
+
 def _picked(expr: ir.Table, rows: int, most: int, random_state: int) -> ir.Table:
     "Rows whose positions are spread evenly, in the order of the table."
     import ibis
@@ -104,12 +114,19 @@ def _picked(expr: ir.Table, rows: int, most: int, random_state: int) -> ir.Table
     return numbered.filter(place < int(most / rows * (1 << 32))).order_by("row__").drop("row__")
 
 
+def _some(table: Table, most: int, random_state: int, names: Sequence[str] | None = None) -> ir.Table:
+    "By position where rows have one, otherwise by what they hold; of named columns as what they hold, of all as they are stored."
+    found = placed(table)
+    pick, source = (_drawn, table) if found is None else (_picked, found)
+    return pick(source.expr if names is None else source.typed.select(names), table.rows, most, random_state)
+
+# %% ../../nbs/02ab_data.sample.ipynb #88dcc50c
 def sample_rows(
     table: Table,  # any table
     most: int = 20_000,  # rows at the most
     columns: Sequence[str] | None = None,  # columns to load; all when None
     random_state: int = 0,  # shifts the pattern of positions
-) -> pd.DataFrame:  # rows in the order of the table; all of them when there are few enough
+) -> pd.DataFrame:  # rows in the order of the table, where it has one; all of them when there are few enough
     "Load some rows, spread evenly over the table and the same in every run."
     names = list(table.columns if columns is None else columns)
     if table.rows <= most:
@@ -117,7 +134,7 @@ def sample_rows(
     if isinstance(table, Held):
         return table.whole[names].iloc[spread_rows(table.rows, most, random_state)[:most]].reset_index(drop=True)
     with translate(table.name):
-        return _picked(table.typed.select(names), table.rows, most, random_state).to_pandas().head(most)
+        return _some(table, most, random_state, names).to_pandas().head(most)
 
 
 def sample_table(
@@ -131,5 +148,5 @@ def sample_table(
     if table.rows <= most:
         return table
     with translate(table.name):
-        rows = _picked(table.expr, table.rows, most, random_state).to_pyarrow().slice(0, most)
+        rows = _some(table, most, random_state).to_pyarrow().slice(0, most)
     return Table(ibis.memtable(rows), table.name, (), tuple(table.kinds.items()))

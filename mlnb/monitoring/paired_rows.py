@@ -16,7 +16,7 @@ from ..core.errors import InputError, listed
 from ..core.readers import translate
 from ..core.tables import Table, open_table
 from .column import BY_VALUE, NUMERIC
-from .same_rows import in_files, sample_rows
+from ..data.same_rows import in_files, sample_rows
 from .scan import _as_kind, _values
 
 if TYPE_CHECKING:

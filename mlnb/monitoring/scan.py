@@ -22,7 +22,7 @@ from .column import BY_VALUE, NUMERIC, ColumnProfile, finite_or_none
 from .counters import Question, as_numbers, counter, find_edges, value_profile
 from .distinct import FULL
 from .parquet import PIECE, ParquetSource, count_parquet, count_pieces, kind_of, open_parquet, segment_places
-from .same_rows import in_files, sample_rows
+from ..data.same_rows import in_files, sample_rows
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
