@@ -148,10 +148,8 @@ def retrain_command(
     does = {"--template": template, "--dry-run": dry_run, "--status": status, "--rollback": rollback, "--airflow": airflow, "--now-anyway": anyway}
     _fitting([name for name, given in does.items() if given], {"--by": by, "--why": why, "--until": until, "--schedule": schedule.replace("@hourly", "")})
     opened, now = open_project(project), datetime.datetime.now(datetime.UTC)
-    if template:
-        return record_made(opened, "retraining")
-    if airflow or status:
-        return _written(opened, airflow, schedule) if airflow else _status(opened, gate)
+    if template or airflow or status:
+        return record_made(opened, "retraining") if template else _written(opened, airflow, schedule) if airflow else _status(opened, gate)
     if rollback:
         return _taken_back(opened, by, why, now)
     if dry_run:

@@ -473,6 +473,7 @@ def test_the_report_shows_each_section_or_says_why_not(tmp_path: Path, windows: 
             shown += str(eval(compile(ast.Expression(last.value), "report", "eval"), names)._repr_html_())
     there = {"../monitoring/windows/": with_windows, "7 are overdue": with_windows, "Drift by feature and window": with_windows,
              "tenure in training and in the window": with_windows,
-             "Nothing has been watched over time yet": not with_windows, "There are no windows to compare": not with_windows, "DRIFT-CONCEPT": True}
+             "Nothing has been watched over time yet": not with_windows, "There are no windows to compare": not with_windows, "DRIFT-CONCEPT": True,
+             "MON-CONFIG": True, "Every field of records/monitoring.yaml": True, "Milliseconds within which 95 % come": True}
     assert {words: words in shown for words in there} == there
     assert len(shown) < 2_000_000 and str(tmp_path) not in shown

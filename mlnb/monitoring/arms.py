@@ -112,7 +112,7 @@ def _labels_known(labels: Any, e: Experiment) -> Any:
         raise InputError(f"The model knows {listed(map(repr, e.classes), 5)}, and the labels are {listed(map(repr, labels.unique().tolist()), 5)}.")
     return known
 
-# %% ../../nbs/07hi_monitoring.arms.ipynb #273cd7cf
+# %% ../../nbs/07hi_monitoring.arms.ipynb #a1b2c3d4
 FEWEST_LABELS = 50  # labelled requests of each arm, below which nothing is said of the metric
 
 
@@ -126,7 +126,7 @@ def _to_come(labels: Path) -> bool:
     files = labels.glob("*") if labels.is_dir() else map(Path, glob(str(labels)))
     return not any(holds(file) for file in files if file.is_file())
 
-# %% ../../nbs/07hi_monitoring.arms.ipynb #a4e7b2c1
+# %% ../../nbs/07hi_monitoring.arms.ipynb #273cd7cf
 def arm_metric(
     project: Project,  # the project
     models: Mapping[str, Experiment],  # challenger and champion

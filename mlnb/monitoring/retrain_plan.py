@@ -117,7 +117,7 @@ class RetrainPlan:
         begun = f'<div style="margin:4px 0">{esc(self.unfinished)}</div>' if self.unfinished else ""
         return Raw(self.triggers._repr_html_() + panel("What would happen", begun + table(rows, ["", "stage", "what happens"]) + wrong, "a dry run; nothing was written"))
 
-# %% ../../nbs/07hl_monitoring.retrain_plan.ipynb #547edcf4
+# %% ../../nbs/07hl_monitoring.retrain_plan.ipynb #547edc01
 def none_left(
     project: Project,  # without an open run
 ) -> None:
@@ -136,7 +136,7 @@ def _back(settings: Mapping[str, Any], primary: str) -> str:
         return "what takes it back cannot be read"
     return f"back when errors reach {plan.errors:g}× or latency {plan.latency:g}× those of the model in use, or {primary} is down by more than {plan.metric:.0%}"
 
-# %% ../../nbs/07hl_monitoring.retrain_plan.ipynb #547edcf5
+# %% ../../nbs/07hl_monitoring.retrain_plan.ipynb #547edcf4
 def retrain_plan(
     project: Project,  # with a trained model
     now: datetime.datetime | str,  # when

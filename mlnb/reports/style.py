@@ -37,14 +37,15 @@ var(--soft); padding: 10px 12px; border-radius: 5px; overflow-x: auto; font: 13p
 Consolas, monospace; } main table { border-collapse: collapse; } main table td, main table th { text-align: left;
 vertical-align: top; } main td > span { white-space: nowrap; } main blockquote { margin: 10px 0; padding: 2px 14px;
 border-left: 3px solid var(--line); color: var(--quiet); } summary { cursor: pointer; } details > summary { color:
-var(--link); } @media (max-width: 700px) { main td[style*="text-align:left"]:last-child { min-width: 13em; } }
+var(--link); } @media (max-width: 700px) { main td[style*="text-align:left"]:last-child { min-width: 17em; } }
 """
 PARTS = """
 .verdict { border: 1px solid var(--line); border-left: 6px solid var(--quiet); background: var(--soft);
 border-radius: 6px; padding: 14px 18px; margin: 8px 0 10px; } .verdict.good { border-left-color: var(--good); }
 .verdict.bad { border-left-color: var(--bad); } .verdict.care { border-left-color: var(--care); } .verdict > strong
 { font-size: 18px; } .verdict .counts { margin: 8px 0 2px; } .verdict .counts span { margin-right: 4px; } .verdict
-ol { margin: 6px 0 2px; padding-left: 22px; } .verdict li { margin: 7px 0; max-width: none; } .verdict .do { color:
+ol { margin: 6px 0 2px; padding-left: 22px; } .verdict li { margin: 7px 0; max-width: none;
+overflow-wrap: anywhere; } .verdict .do { color:
 var(--quiet); } .verdict h2 { font-size: 15px; margin: 14px 0 0; padding: 0; border: 0; } .good > strong { color:
 var(--good); } .bad > strong { color: var(--bad); } .care > strong { color: var(--care); } .list { width: 100%;
 font-size: 14px; } .list th { color: var(--quiet); font-weight: 500; border-bottom: 2px solid var(--line); padding:
@@ -52,6 +53,8 @@ font-size: 14px; } .list th { color: var(--quiet); font-weight: 500; border-bott
 var(--quiet); } .wide { overflow-x: auto; } footer { margin-top: 44px; padding-top: 12px; border-top: 1px solid
 var(--line); font-size: 13px; color: var(--quiet); }
 """
+
+# %% ../../nbs/12ab_reports.style.ipynb #d9d7dd26
 PRINT = """
 @media print { :root { color-scheme: light; --paper: #fff; --ink: #000; --quiet: #444; --line: #bbb; --soft:
 #f5f5f5; --link: #000; --good: #1c6b3f; --bad: #a32525; --care: #7a5c08; } .page { max-width: none; padding: 0; }
