@@ -154,7 +154,7 @@ def _kept(work: Work, rows: pd.DataFrame, start: str, end: str) -> dict[str, Any
     return {**state, **({"broken": list(work.labels.faults)} if work.labels.faults else {})}
 
 
-def _labelled(work: Work, rows: pd.DataFrame, end: str) -> tuple[Any, dict[str, Any], list[str]]:
+def _labelled(work: Work, lens: Lens, rows: pd.DataFrame, end: str) -> tuple[Any, dict[str, Any], list[str]]:
     "Outcomes that may be used, where the window stands with them, and what to know."
     phase = label_phase(work.plan, end, work.now)
     truth, notes = _truth(work, rows) if len(rows) else (None, [])
@@ -166,7 +166,7 @@ def _labelled(work: Work, rows: pd.DataFrame, end: str) -> tuple[Any, dict[str, 
         state["due"] = as_text(as_moment(end) + datetime.timedelta(seconds=work.plan.delay or 0))
     if phase == "early" and share < 1:
         return None, state, [*notes, *([f"{share:.0%} of the labels came before they are due; they are used when all are there, or due"] if known else [])]
-    if truth is not None and known and (unknown := truth[truth.notna() & known_labels(truth, work.lens.experiment.classes).isna()]).size:
+    if truth is not None and known and (unknown := truth[truth.notna() & known_labels(truth, lens.experiment.classes).isna()]).size:
         some = listed(map(repr, unknown.unique().tolist()), 3)
         notes = [*notes, f"{unknown.size:,} of {known:,} labels are none that the model knows ({some}): they do not count in the performance"]
     if len(rows) and (phase and 0 < share < 1 or phase == "overdue" and share < 1):
@@ -181,7 +181,7 @@ def _span(work: Work, lens: Lens, start: str, seconds: int) -> tuple[list[Any], 
         each = as_text(as_moment(start) - datetime.timedelta(seconds=(steps - 1 - step) * work.plan.every))
         if each not in work.answered and work.feed is not None:
             whose, (rows, _, _) = work.rows(each)
-            truth = _labelled(work, rows, work.end(each))[0] if len(rows) else None
+            truth = _labelled(work, whose, rows, work.end(each))[0] if len(rows) else None
             work.answered[each] = (truth, look(whose, rows).given if truth is not None else None, whose.experiment.id)
         truth, answers, whose_id = work.answered.get(each, (None, None, ""))
         if truth is not None and answers is not None and whose_id == lens.experiment.id:
@@ -229,7 +229,7 @@ def make_window(
     "Look at one stretch of time. Raises nothing for what is wrong with the data."
     end = work.end(start)
     lens, (rows, said, broken) = work.rows(start)
-    truth, labels, about = _labelled(work, rows, end)
+    truth, labels, about = _labelled(work, lens, rows, end)
     target = lens.experiment.target
     frame = rows.drop(columns=target, errors="ignore") if truth is None else rows.assign(**{target: as_known(truth, lens.experiment.classes)})
     seen = look(lens, frame)
