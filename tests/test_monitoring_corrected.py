@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from killed import said_by
-from watched import batch, copied, loans, trained
+from watched import WATCH_KILLED, batch, copied, loans, trained
 
 from mlnb.core.project import Project
 from mlnb.core.tables import open_table
@@ -279,29 +279,6 @@ def test_when_only_the_first_was_made_the_others_follow(make: Callable[..., Proj
 
 # kills
 
-CHILD = """
-import json, pathlib, shutil, sys
-import ibis, ibis.backends.duckdb, pandas, pyarrow.parquet, scipy.stats, skops.io, sklearn.pipeline, xgboost  # once, so that a fork costs little
-from killed import ended, forked
-from mlnb.core.project import Project
-from mlnb.monitoring.lens import Lens
-from mlnb.monitoring.watch import watch
-
-Lens.estimator = None
-template, now = sys.argv[1:]
-at, going = 0, True
-while going:
-    folders = [pathlib.Path(f"{template}-{at + i}") for i in (1, 2)]
-    for folder in folders:
-        shutil.copytree(template, folder)
-    works = [lambda folder=folder: watch(Project(folder / "p"), now, wait=20) for folder in folders]
-    first = [ended(child) for child in [forked(work, at + i) for i, work in zip((1, 2), works)]]
-    second = [ended(child) for child in [forked(work, 0) for work in works]]
-    going, at = 0 not in first, at + 2
-    for folder, code in zip(folders, first):
-        print(json.dumps([str(folder / "p"), code]), flush=True)
-"""
-
 
 def whole(folder: Path) -> list[dict[str, Any]]:
     shown = [w.to_dict() for w in read_windows(folder, strict=True)]
@@ -319,7 +296,7 @@ def test_killed_at_every_step_no_correction_is_lost(make: Callable[..., Project]
     template.mkdir()
     for part in (project.path, project.path.parent / "t.csv"):
         part.rename(template / part.name)
-    runs = [json.loads(line) for line in said_by(CHILD, str(template), "2026-03-08T02:00")]
+    runs = [json.loads(line) for line in said_by(WATCH_KILLED, str(template), "2026-03-08T02:00")]
     assert sum(code == -9 for _, code in runs) > 8 and runs[-1][1] == 0
     wanted = whole(Path(runs[-1][0]))
     assert [w["labels"]["before"] != "" for w in wanted if w["rows"]] == [False, True, True]

@@ -11,7 +11,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from watched import batch, copied, loans, trained
+from killed import said_by
+from watched import WATCH_KILLED, batch, copied, loans, trained
 
 from mlnb.core.project import Project
 from mlnb.monitoring.batches import INDEX
@@ -229,3 +230,30 @@ def test_rows_that_are_in_two_files_count_as_they_came_last(make: Callable[..., 
     assert made.rows == 310 and any("40 rows have a id that came before; they count once, 30 of them with other values" in note for note in made.notes)
     assert made.columns["income"]["means"][1] == pytest.approx(pd.concat([part.income, frame.income[40:], rows(2, n=10).income]).mean(), rel=1e-6)
     assert profile["missing"][1] == pytest.approx(10 / 310)
+
+
+def test_killed_at_every_step_nothing_is_lost_and_nobody_is_told_twice(make: Callable[..., Project], tmp_path: Path) -> None:
+    project = make(sources={"key": "id"})
+    frame = rows(1, 900, n=60)
+    batch(project, "2026-03-01.csv", frame)
+    batch(project, "2026-03-02.csv", rows(2, n=60))
+    batch(project, "2026-03-03.csv", rows(3, 900, n=60))
+    (project.path / "asked" / "2026-03-04.csv").write_text('id,income\n1,"2')
+    watch(project, "2026-03-05T01:00")
+    later(batch(project, "2026-03-01_mended.csv", frame.assign(income=frame.income - 900)), 60)
+    (project.path / "asked" / "2026-03-02.csv").unlink()
+    batch(project, "2026-03-04.csv", rows(4, n=60))
+    template = tmp_path / "template"
+    template.mkdir()
+    for part in (project.path, project.path.parent / "t.csv"):
+        part.rename(template / part.name)
+    runs = [json.loads(line) for line in said_by(WATCH_KILLED, str(template), "2026-03-05T02:00")]
+    assert sum(code == -9 for _, code in runs) > 8 and runs[-1][1] == 0
+    for path, _ in runs:
+        done = Project(path)
+        rung = {w.start[8:10]: [a.subject for a in w.alerts if a.code != "DRIFT-PREDICTION"] for w in read_windows(done.path)}
+        assert rung == {"01": [], "02": [], "03": ["income"], "04": []}, path
+        whole = "".join(line for line in (done.path / "told.jsonl").read_text().splitlines(keepends=True) if line.endswith("}\n"))
+        (done.path / "told.jsonl").write_text(whole)  # without a line that the kill cut off
+        assert told(done)[:3] == [("raised", "01"), ("recovered", "02"), ("raised", "03")] and ("withdrawn", "01") in told(done), path
+        assert told(done, "2026-03-04.csv") == [("raised", "04"), ("withdrawn", "04")] and ("recovered", "04") in told(done), path

@@ -9,35 +9,13 @@ from pathlib import Path
 import pytest
 from killed import said_by
 from mail_server import MailServer
-from watched import Hook, batch, copied, loans, trained
+from watched import WATCH_KILLED, Hook, batch, copied, loans, trained
 
 from mlnb.core.project import Project
 from mlnb.monitoring.deliveries import JOURNAL, Journal
 from mlnb.monitoring.windows import read_windows
 
 NOW = "2026-03-03T06:00"
-CHILD = """
-import json, pathlib, shutil, sys
-import ibis, ibis.backends.duckdb, pandas, pyarrow.parquet, scipy.stats, skops.io, sklearn.pipeline, xgboost  # once, so that a fork costs little
-from killed import ended, forked
-from mlnb.core.project import Project
-from mlnb.monitoring.lens import Lens
-from mlnb.monitoring.watch import watch
-
-Lens.estimator = None  # takes most of the time and writes nothing
-template, now = sys.argv[1:]
-at, going = 0, True
-while going:
-    folders = [pathlib.Path(f"{template}-{at + i}") for i in (1, 2)]
-    for folder in folders:
-        shutil.copytree(template, folder)
-    works = [lambda folder=folder: watch(Project(folder / "p"), now, wait=20) for folder in folders]
-    first = [ended(child) for child in [forked(work, at + i) for i, work in zip((1, 2), works)]]
-    second = [ended(child) for child in [forked(work, 0) for work in works]]
-    going, at = 0 not in first, at + 2
-    for folder, code in zip(folders, first):
-        print(json.dumps([str(folder / "p"), code]), flush=True)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +30,7 @@ def test_killed_at_every_step_nothing_is_lost_and_nobody_is_told_twice(project: 
                           "to": ["team@example.org"], "from": "ml@example.org", "smtp": f"127.0.0.1:{mails.port}", "starttls": False}},
                       model_performance={"metrics": [{"name": "prediction_distribution", "threshold": 9}]})
         batch(made, "2026-03-02.csv", loans(60, 2, 900).drop(columns="y"))
-        runs = [json.loads(line) for line in said_by(CHILD, str(tmp_path / "template"), NOW)]
+        runs = [json.loads(line) for line in said_by(WATCH_KILLED, str(tmp_path / "template"), NOW)]
     kills = [path for path, code in runs if code == -9]
     assert len(kills) > 10 and any(code == 0 for _, code in runs)  # until a run met no further step
     wanted = {"2026-03-02T00:00:00+00:00/DRIFT-FEATURE/income"}

@@ -89,3 +89,28 @@ class Hook:
         self.released.set()
         self.server.shutdown()
         self.server.server_close()
+
+
+# A script: a turn of the monitor in copies of a folder (first word) at a time (second word), killed at its n-th step in the n-th copy, then twice at once, whole.
+WATCH_KILLED = """
+import json, pathlib, shutil, sys
+import ibis, ibis.backends.duckdb, pandas, pyarrow.parquet, scipy.stats, skops.io, sklearn.pipeline, xgboost  # once, so that a fork costs little
+from killed import ended, forked
+from mlnb.core.project import Project
+from mlnb.monitoring.lens import Lens
+from mlnb.monitoring.watch import watch
+
+Lens.estimator = None  # takes most of the time and writes nothing
+template, now = sys.argv[1:]
+at, going = 0, True
+while going:
+    folders = [pathlib.Path(f"{template}-{at + i}") for i in (1, 2)]
+    for folder in folders:
+        shutil.copytree(template, folder)
+    works = [lambda folder=folder: watch(Project(folder / "p"), now, wait=20) for folder in folders]
+    first = [ended(child) for child in [forked(work, at + i) for i, work in zip((1, 2), works)]]
+    second = [ended(child) for child in [forked(work, 0) for work in works]]
+    going, at = 0 not in first, at + 2
+    for folder, code in zip(folders, first):
+        print(json.dumps([str(folder / "p"), code]), flush=True)
+"""

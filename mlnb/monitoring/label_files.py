@@ -21,8 +21,8 @@ from ..core.tables import Table
 from ..evaluation.request_log import as_utc
 from .batch_file import SUFFIXES, _said
 from .batches import _paths
-from .label_keys import among, key_numbers
-from .late_labels import WORDS, _frame, _moments, _named, _one_each, _words
+from .label_keys import _hashed, _key_words, _numbers, among
+from .late_labels import WORDS, _frame, _named, _one_each, _words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,25 +108,39 @@ def _mark(path: Path) -> str:
         return f"{path.name} {type(error).__name__}"
 
 
+def _stands_for(keys: pd.Series, outcomes: pd.Series) -> np.ndarray:
+    "A number for each key with its outcome."
+    import pandas as pd
+
+    return pd.util.hash_array(_hashed(keys) * np.uint64(31) + _hashed(outcomes)) if len(keys) else np.zeros(0, np.uint64)
+
+
 class Labels(LabelFiles):
     "The labels of a project, and which of them belong to a window."
 
     @cached_property
+    def _words(self) -> tuple[pd.Series, pd.Series]:
+        "Keys and outcomes as text."
+        import pandas as pd
+
+        codes, values = pd.factorize(self.frame[self.target])
+        return _key_words(self.frame[self.key]), pd.Series([*_words(pd.Series(values), False), None], dtype=object).take(codes).reset_index(drop=True)
+
+    @cached_property
     def _numbers(self) -> np.ndarray:
-        return key_numbers(self.frame[self.key])
+        return _numbers(self._words[0])
 
     @cached_property
     def _outcomes(self) -> tuple[np.ndarray, np.ndarray]:
         "Numbers of the keys, sorted, and for each the number of its outcome; 0 where it has none."
-        import pandas as pd
-
-        known = np.unique(self._numbers[self._numbers > 0])
-        sums, frame = np.zeros(len(known), np.uint64), self.frame
-        times = as_utc(frame[self.time].tolist()) if self.time else None
-        one = _one_each(_words(frame[self.key], _moments(frame[self.key])), _words(frame[self.target], False), times, dict.fromkeys(WORDS, 0))
-        if len(one):
-            said = pd.util.hash_array((one["key"].astype(str) + "\x1f" + one["label"].astype(str)).to_numpy(object))
-            np.add.at(sums, np.searchsorted(known, key_numbers(one["key"])), said)
+        known, at, rows = np.unique(self._numbers, return_inverse=True, return_counts=True)
+        sums, (keys, said) = np.zeros(len(known), np.uint64), self._words
+        once = (rows[at] == 1) & said.notna().to_numpy() & (self._numbers > 0)
+        sums[at[once]] = _stands_for(keys[once], said[once])
+        several = (rows[at] > 1) & (self._numbers > 0)  # which of them holds has to be decided
+        times = as_utc(self.frame[self.time][several].tolist()) if self.time else None
+        one = _one_each(keys[several], said[several], times, dict.fromkeys(WORDS, 0))
+        np.add.at(sums, np.searchsorted(known, _numbers(one["key"])), _stands_for(one["key"], one["label"]))
         return known, sums
 
     def joined(self, numbers: np.ndarray) -> tuple[int, str]:
@@ -139,7 +153,7 @@ class Labels(LabelFiles):
         "The labels of a window's keys, given as sorted numbers, and those without a key."
         return self.frame[among(self._numbers, numbers) | (self._numbers == 0)]
 
-
+# %% ../../nbs/07dib_monitoring.label_files.ipynb #5b20000d
 def find_labels(
     folder: Path,  # of the project
     source: str,  # file, glob or folder, relative to it; empty for none

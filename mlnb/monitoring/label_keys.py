@@ -28,17 +28,31 @@ if TYPE_CHECKING:
 __all__ = ['FOLDER', 'key_numbers', 'among', 'kept_keys', 'keep_keys', 'span_marks']
 
 # %% ../../nbs/07dia_monitoring.label_keys.ipynb #5b1e0006
+def _key_words(keys: pd.Series) -> pd.Series:
+    "Keys as text that is the same for the same key; missing where there is none."
+    return _words(keys.reset_index(drop=True), _moments(keys))
+
+
 def key_numbers(
     keys: pd.Series,  # a column of keys
 ) -> np.ndarray:  # uint64, one a row; 0 where there is no key
     "Numbers that stand for keys."
+    return _numbers(_key_words(keys))
+
+
+def _numbers(words: Iterable[str | None]) -> np.ndarray:
+    "Numbers that stand for keys, given as `_key_words` gave them."
+    return _hashed(None if word is None else word.casefold().lstrip("0") for word in words)
+
+
+def _hashed(words: Iterable[str | None]) -> np.ndarray:
+    "A number for each word; 0 for none."
     import pandas as pd
 
-    words = _words(keys.reset_index(drop=True), _moments(keys))
-    numbers = np.zeros(len(words), np.uint64)
-    known = words.notna().to_numpy()
-    if known.any():
-        numbers[known] = pd.util.hash_array(np.array([word.casefold().lstrip("0") for word in words[known]], dtype=object))
+    column = np.array([*words, None], dtype=object)[:-1]
+    known = np.array([word is not None for word in column], bool)
+    numbers = np.zeros(len(column), np.uint64)
+    numbers[known] = pd.util.hash_array(column[known], categorize=False) if known.any() else 0
     return numbers
 
 
