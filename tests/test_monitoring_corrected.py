@@ -243,6 +243,17 @@ def test_labels_of_any_form_stand_for_the_same_outcomes(tmp_path: Path) -> None:
     assert len(found) == 1 and next(iter(found))[0] == 50
 
 
+@pytest.mark.parametrize(("name", "content", "says"), [
+    ("a.jsonl", b"1\n2\n", "has no column 'id'"), ("a.jsonl", b'{"id": 1, "y": ["good"]}\n', "holds lists or objects in y"),
+    ("a.jsonl", b"\xff\xfe", "is no file of JSON lines"), ("a.csv", b"", "is empty"), ("a.csv", b"id,outcome\n1,good\n", "has no column 'y'; its columns are id, outcome"), ("a.csv", b"\x00\x01", "is not text"),
+    ("a.csv.gz", b"no", "cannot be opened"), ("a.parquet", b"PAR1", "cannot be read as Parquet"), ("a.jsonl", b"", ""), ("a.csv", b"id,y\n,good\n,\n", "")])
+def test_whatever_a_file_of_labels_holds_it_is_said(tmp_path: Path, name: str, content: bytes, says: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    labels = find_labels(tmp_path, name, open_table(loans(200, 2)), "id", "y")
+    assert labels.joined(np.sort(key_numbers(pd.Series([1, 2])))) == (0, "0") and bool(labels.faults) is bool(says)
+    assert all(words.startswith(f"{name}: ") and says in words for words in labels.faults)
+
+
 # metrics over several windows
 
 WEEK = {"metrics": [{"name": "primary_metric", "window": "3d"}]}

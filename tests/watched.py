@@ -91,7 +91,7 @@ class Hook:
         self.server.server_close()
 
 
-# A script: a turn of the monitor in copies of a folder (first word) at a time (second word), killed at its n-th step in the n-th copy, then twice at once, whole.
+# A script: a turn of the monitor in copies of a folder (first word) at a time (second word), killed at its n-th step in the n-th copy, then once more, whole.
 WATCH_KILLED = """
 import json, pathlib, shutil, sys
 import ibis, ibis.backends.duckdb, pandas, pyarrow.parquet, scipy.stats, skops.io, sklearn.pipeline, xgboost  # once, so that a fork costs little

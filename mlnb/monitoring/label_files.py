@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.errors import InputError, MlnbError
+from ..core.errors import InputError, MlnbError, did_you_mean, listed
 from ..core.fingerprint import combine, file_fingerprint
 from ..core.readers import read_files
 from ..core.tables import Table
@@ -35,6 +35,17 @@ LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")  # of JSON
 TIMES = ("labelled_at", "label_time", "known_at")  # columns that say when a label was written; the first that is there, which is called like the first of these
 
 
+def _spelled(name: str, columns: list[str]) -> str:
+    "A column as a file spells it."
+    import pandas as pd
+
+    try:
+        return _named(name, pd.DataFrame(columns=columns), "file", [])
+    except InputError:
+        raise InputError(f"has no column {name!r}; its columns are {listed(columns, 8)}.{did_you_mean(name, columns)} Name its columns like those of the batches "
+                         "and of the training data.") from None
+
+
 def _read(path: Path, like: Table, key: str, target: str) -> pd.DataFrame:
     "Key, outcome and time of a file. Raises `InputError` for what cannot be read."
     import pandas as pd
@@ -46,12 +57,15 @@ def _read(path: Path, like: Table, key: str, target: str) -> pd.DataFrame:
         columns = [str(name) for name in (whole if whole is not None else table).columns]  # type: ignore[union-attr]
         if lines and not len(whole):  # type: ignore[arg-type]
             return pd.DataFrame(columns=[key, target])
-        names = {name: _named(name, pd.DataFrame(columns=columns), "file", []) for name in (key, target)}  # as it is called here -> as the file spells it
+        names = {name: _spelled(name, columns) for name in (key, target)}  # as it is called here -> as the file spells it
         if when := next((name for name in TIMES if name in columns), ""):
             names[TIMES[0]] = when
         if table is not None:
             return Table(table.expr.select([*names.values()]).rename(names), path.name).like(like, [key]).frame()
-        return whole[[*names.values()]].set_axis([*names], axis=1)  # type: ignore[index]
+        found = whole[[*names.values()]].set_axis([*names], axis=1)  # type: ignore[index]
+        if nested := [name for name in found if found[name].map(type).isin((list, dict)).any()]:
+            raise InputError(f"holds lists or objects in {listed(nested)}. A key and a label are one value each.")
+        return found
     except MlnbError:
         raise
     except (OSError, EOFError, ValueError, TypeError, AttributeError, zlib.error) as error:
