@@ -245,7 +245,8 @@ def test_labels_of_any_form_stand_for_the_same_outcomes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "content", "says"), [
     ("a.jsonl", b"1\n2\n", "has no column 'id'"), ("a.jsonl", b'{"id": 1, "y": ["good"]}\n', "holds lists or objects in y"),
-    ("a.jsonl", b"\xff\xfe", "is no file of JSON lines"), ("a.csv", b"", "is empty"), ("a.csv", b"id,outcome\n1,good\n", "has no column 'y'; its columns are id, outcome"), ("a.csv", b"\x00\x01", "is not text"),
+    ("a.jsonl", b"\xff\xfe", "is no file of JSON lines"), ("a.csv", b"", "is empty"),
+    ("a.csv", b"id,outcome\n1,good\n", "has no column 'y'; its columns are id, outcome"), ("a.csv", b"\x00\x01", "is not text"),
     ("a.csv.gz", b"no", "cannot be opened"), ("a.parquet", b"PAR1", "cannot be read as Parquet"), ("a.jsonl", b"", ""), ("a.csv", b"id,y\n,good\n,\n", "")])
 def test_whatever_a_file_of_labels_holds_it_is_said(tmp_path: Path, name: str, content: bytes, says: str) -> None:
     (tmp_path / name).write_bytes(content)
