@@ -330,3 +330,32 @@ def test_a_window_of_an_earlier_version_is_made_anew_once(make: Callable[..., Pr
     save_window(project.path, Window.from_dict({**old.to_dict(), "labels": {k: v for k, v in old.labels.items() if k not in ("joined", "before")}}))
     label(project, rows, loans(9, 5))
     assert made(watch(project, "2026-03-08T02:00")) == ["01"] and watch(project, "2026-03-08T03:00").due == ()
+
+
+@pytest.mark.parametrize("away", ["damaged", "put away", "rows put away"])
+def test_a_metric_that_reaches_back_does_not_lose_what_was_put_away_or_damaged(make: Callable[..., Project], away: str) -> None:
+    project = make(sources={"key": "id", "labels": "labels"}, model_performance=WEEK)
+    rows = [loans(200, day) for day in (1, 2, 3)]
+    days(project, rows)
+    label(project, rows[0], name="labels/a.csv")
+    second = label(project, rows[1], rows[2], name="labels/b.csv")
+    watch(project, "2026-03-06T01:00")
+    before = {w.start[8:10]: (w.metrics["f1"]["value"], w.metrics["f1"]["rows"]) for w in read_windows(project.path) if w.rows}
+    assert [n for _, n in before.values()] == [200, 400, 600]
+    label(project, turned(rows[0]), name="labels/a.csv")
+    kept = second.read_bytes()
+    asked = project.path / "asked" / "2026-03-02.csv"
+    batch_kept = asked.read_bytes()
+    if away == "damaged":
+        second.write_text('id,y\n1,"good')
+    else:
+        (second if away == "put away" else asked).unlink()
+    assert made(watch(project, "2026-03-06T02:00")) == ["01"]
+    assert made(watch(project, "2026-03-06T03:00")) == []
+    after = {w.start[8:10]: (w.metrics["f1"]["value"], w.metrics["f1"]["rows"]) for w in read_windows(project.path) if w.rows}
+    assert after["01"][0] < before["01"][0] and [after[day] for day in ("02", "03")] == [before[day] for day in ("02", "03")]
+    second.write_bytes(kept)
+    asked.write_bytes(batch_kept)
+    assert made(watch(project, "2026-03-06T04:00")) == [*(["01"] if away == "damaged" else []), "02", "03"]  # its alarm is over
+    last = {w.start[8:10]: (w.metrics["f1"]["value"], w.metrics["f1"]["rows"]) for w in read_windows(project.path) if w.rows}
+    assert all(last[day][0] < before[day][0] and last[day][1] == before[day][1] for day in ("02", "03"))

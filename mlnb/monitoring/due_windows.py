@@ -92,6 +92,14 @@ def _reason(work: Work, old: Window | None, start: str, here: Set[str], looked: 
     return "files gone" if batches.lost(start) and batches.rows(start) < old.rows else "late rows"
 
 
+def _whole(work: Work, old: Window, why: str) -> bool:
+    "Whether the rows and labels of a window are all there still, and can be read."
+    if why not in REASONS and work.batch(old.start) != old.batch:
+        return False
+    keys = kept_keys(work.lens.project.path, old.start, old.end, old.batch) if old.labels.get("rows") and "joined" in old.labels else None
+    return keys is None or work.labels.joined(keys)[0] >= old.labels["joined"][0]
+
+
 def _reach(work: Work, there: Mapping[str, Window], over: Sequence[str], why: dict[str, str]) -> None:
     "Say of windows whose metrics reach back to others that these have changed, or will in this turn."
     longest = max((metric.seconds for metric in work.plan.metrics), default=0)
@@ -100,10 +108,12 @@ def _reach(work: Work, there: Mapping[str, Window], over: Sequence[str], why: di
     ask = [start for start in over if not why[start] and there[start].labels.get("rows") and "before" in there[start].labels and work.batch(start) == there[start].batch]
     marks = span_marks(there.values(), ask, work.plan.every, longest)
     made = [start for start in over if why[start] in REASONS]
-    back = datetime.timedelta(seconds=longest // work.plan.every * work.plan.every - work.plan.every)
+    back, names = datetime.timedelta(seconds=longest // work.plan.every * work.plan.every - work.plan.every), sorted(there)
     for start in ask:
-        at = bisect.bisect_left(made, start)
-        if marks[start] != there[start].labels["before"] or at and made[at - 1] >= as_text(as_moment(start) - back):
+        at, first = bisect.bisect_left(made, start), as_text(as_moment(start) - back)
+        moved = marks[start] != there[start].labels["before"] or at and made[at - 1] >= first
+        rests = names[bisect.bisect_left(names, first):bisect.bisect_right(names, start)] if moved else []
+        if rests and all(_whole(work, there[each], why.get(each, "")) for each in rests):  # else it would say less than it does
             why[start] = "labels"
 
 
