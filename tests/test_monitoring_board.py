@@ -477,3 +477,14 @@ def test_the_report_shows_each_section_or_says_why_not(tmp_path: Path, windows: 
              "MON-CONFIG": True, "Every field of records/monitoring.yaml": True, "Milliseconds within which 95 % come": True}
     assert {words: words in shown for words in there} == there
     assert len(shown) < 2_000_000 and str(tmp_path) not in shown
+
+
+def test_alarms_of_the_model_before_are_not_called_for_after_another_took_over(windows: list[Window]) -> None:
+    until = windows[:-1] if not windows[-1].alerts else windows
+    old = Board(tuple(until), model=until[-1].model)
+    assert old.verdict[0] is Status.FAIL and "took over" not in old.verdict[1]
+    new = dataclasses.replace(old, model="EXP-2026-04-01-001")
+    assert new.verdict[0] is Status.WARN and new.verdict[1].startswith(f"EXP-2026-04-01-001 took over and has no window yet; what follows is of {until[-1].model}. ")
+    damaged = Alert("MON-DATA", "x.csv", "critical", "x.csv cannot be read", until[-1].start, until[-1].end)
+    feed = dataclasses.replace(until[-1], alerts=(*until[-1].alerts, damaged))
+    assert dataclasses.replace(new, windows=(*until[:-1], feed)).verdict[0] is Status.FAIL  # a feed is broken for every model

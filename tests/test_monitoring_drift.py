@@ -552,3 +552,9 @@ def test_arguments_that_mean_nothing_are_refused(wrong, words):
     with pytest.raises(InputError, match=words):
         compare(frame, frame, **wrong)
     assert compare(frame, frame, random_state=np.int64(3), alpha=np.float32(0.05), importance={"a": np.float64(1)}).columns
+
+
+def test_a_metric_that_there_is_not_is_refused_also_where_no_cost_can_be_measured() -> None:
+    frame = pd.DataFrame({"a": range(200), "y": [0, 1] * 100})
+    with pytest.raises(InputError, match="Did you mean 'accuracy'"):
+        compare(frame, frame, target="y", multivariate=True, metric="acuracy")

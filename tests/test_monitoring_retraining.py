@@ -715,6 +715,35 @@ def test_labels_that_cannot_be_read_are_not_those_still_to_come(canary: Project,
     assert f"gets {state}" in said and words in said, said
 
 
+def test_labels_in_a_folder_count_like_those_in_a_file_and_a_damaged_one_stops_the_canary(canary: Project) -> None:
+    from mlnb.experiments.files import read_experiment
+    from mlnb.monitoring.arms import arm_metric
+
+    run, rng, lines = read_runs(canary.path)[-1], np.random.default_rng(0), []
+    models = {"challenger": read_experiment(canary, run.challenger), "champion": read_experiment(canary, str(run.champion["name"]))}
+    for i in range(400):
+        arm, chance = ("challenger", "champion")[i % 2], float(rng.random())
+        lines.append({"request_id": f"r{i}", "time": (LATER + datetime.timedelta(minutes=i / 2)).isoformat(), "arm": arm, "model": models[arm].id, "status": 200,
+                      "latency_ms": 3.0, "rows": [{"loan": f"L{i}"}], "predictions": [{"probabilities": {"yes": chance, "no": 1 - chance}}]})
+    (canary.path / "requests.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    labels = pd.DataFrame({"loan": [f"L{i}" for i in range(400)], "repaid": rng.choice(["yes", "no"], 400)})
+    asked = (canary, models, str(canary.path / "requests.jsonl"), LATER.isoformat(), (LATER + 5 * HOUR).isoformat())
+    labels.to_csv(canary.path / "labels.csv", index=False)
+    by_file = arm_metric(*asked)
+    assert by_file["rows"] == {"challenger": 200, "champion": 200}
+    record: Any = canary.record("monitoring")
+    record.sources.labels = "known"
+    canary.save_record("monitoring", record)
+    assert arm_metric(*asked) == {}  # labels are still to come
+    (canary.path / "known").mkdir()
+    labels.iloc[::2].to_csv(canary.path / "known" / "a.csv", index=False)
+    labels.iloc[1::2].to_json(canary.path / "known" / "b.jsonl", orient="records", lines=True)
+    assert arm_metric(*asked) == by_file
+    (canary.path / "known" / "c.csv").write_bytes(b"loan,repaid\n\xff\xfe,yes\n")
+    with pytest.raises(InputError, match=r"c\.csv"):
+        arm_metric(*asked)
+
+
 def test_a_log_that_cannot_be_read_is_not_called_no_traffic_alone(canary: Project) -> None:
     (canary.path / "requests.jsonl").write_text("[1, 2]\nnull\n" * 50)
     assert "The log: " in retrain(canary, LATER + 5 * HOUR).words

@@ -85,7 +85,7 @@ class Sources(Part):
     batches: str = note("", "Batches", "File, glob or folder of what the model was asked", optional=True)
     time: str = note("", "Time column", "Says when a row was asked; a file is one batch when empty", optional=True)
     key: str = note("", "Key column", "Tells one row from another and finds its label", optional=True)
-    labels: str = note("", "Labels", "File or glob with key and outcome, once known", optional=True)
+    labels: str = note("", "Labels", "File, folder or glob with key and outcome, once known", optional=True)
     requests: str = note("", "Requests", "Log of the service: JSON lines, or a glob", optional=True)
     prometheus: str = note("", "Metrics", "Address of the service's metrics, http://…/metrics", optional=True, pattern=r"^(https?://.+)?$")
 

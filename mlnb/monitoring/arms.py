@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import InputError, MissingError, listed
-from ..core.tables import open_table
 from ..data.labels import find_label
 from ..deployment.log_lines import lines_between, log_files
 from ..deployment.request_stats import RequestStats, request_stats
@@ -22,6 +21,7 @@ from ..evaluation.bootstrap import bootstrap_values
 from ..evaluation.evaluate import as_predictions
 from ..evaluation.measures import get_metric
 from ..experiments.tracking import Experiment
+from .label_files import find_labels
 from .late_labels import known_labels
 from .spans import as_moment
 
@@ -141,15 +141,13 @@ def arm_metric(
     named, key, target = record.sources.labels, record.sources.key or "request_id", models["champion"].target
     if not named or _silent(log):
         return {}
-    try:
-        table = open_table(project.path / named, name=f"the labels {Path(named).name}")
-    except InputError:
-        if _to_come(project.path / named):
-            return {}
-        raise  # a file that is there and cannot be read says nothing for the new model
-    for column in (key, target):
-        table.check_column(column, "key" if column == key else "target")
-    labels = table.frame([key, target]).dropna().drop_duplicates(key, keep="last").assign(**{key: lambda f: f[key].astype(str)}).set_index(key)[target]
+    there = find_labels(project.path, named, project.table(), key, target)
+    if not there.paths or there.faults and _to_come(project.path / named):
+        return {}
+    if there.faults:  # a file that is there and cannot be read says nothing for the new model
+        raise InputError(f"{there.faults[0]}" + (f" {len(there.faults) - 1} more files cannot be read either." if there.faults[1:] else ""))
+    rows = there.frame.sort_values(there.time, kind="stable") if there.time else there.frame
+    labels = rows[[key, target]].dropna().drop_duplicates(key, keep="last").assign(**{key: lambda f: f[key].astype(str)}).set_index(key)[target]
     some, labels = len(labels), _labels_known(labels, models["champion"])
     left_out = f" ({some - len(labels):,} labels that the model does not know are left out)" if some > len(labels) else ""
     metric, values = get_metric(str(models["champion"].comparison["primary"])), {}

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mlnb.core.project import Project
 
 # %% auto #0
-__all__ = ['PERIODS', 'moment', 'within', 'Board', 'board_pages', 'project_board']
+__all__ = ['PERIODS', 'OF_MODEL', 'moment', 'within', 'Board', 'board_pages', 'project_board']
 
 # %% ../../nbs/07eh_monitoring.board.ipynb #a21c97eb
 PERIODS: Mapping[str, int] = {"all": 0, "24 hours": 24, "7 days": 7 * 24, "30 days": 30 * 24, "90 days": 90 * 24}  # words -> hours
@@ -69,6 +69,7 @@ class Board:
     remarks: tuple[str, ...] = ()  # what else a reader should know
     base: str | None = None  # way from the page to the project, for links
     severity: str = ""  # show only alarms this bad: warning or critical
+    model: str = ""  # the experiment whose model is in use
 
     @cached_property
     def lines(self) -> list[Line]:
@@ -120,14 +121,20 @@ def _plain(b: Board) -> dict[str, Any]:
             "episodes": [e.to_dict() for e in b.episodes], "limits": b.limits.to_dict(), "remarks": list(b.remarks)}
 
 # %% ../../nbs/07eh_monitoring.board.ipynb #947369c5
+OF_MODEL = ("DRIFT-FEATURE", "DRIFT-PREDICTION", "DRIFT-LABEL", "DRIFT-CONCEPT", "MON-METRIC", "MON-PROXY")  # alarms about a model, not about the feed or the service
+
+
 def _verdict(b: Board) -> tuple[Status, str]:
     if not b.windows:
         return Status.NOT_CHECKED, "Nothing has been watched yet. Fill in records/monitoring.yaml, then run: mlnb monitor"
     going = [e for e in episodes(b.windows, "", b.acknowledged) if e.going]
     open_ = [e for e in going if e.open]
     last, late = b.windows[-1], _stale(b)
-    status = Status.FAIL if any(e.latest.severity == "critical" for e in open_) else Status.WARN if open_ or late else Status.PASS
-    words = [late] if late else []
+    before = b.model if last.model and b.model and last.model != b.model else ""  # what alarms asked for is done, and no window says yet what came of it
+    bad = [e for e in open_ if e.latest.severity == "critical" and not (before and e.code in OF_MODEL)]
+    status = Status.FAIL if bad else Status.WARN if open_ or late else Status.PASS
+    words = [f"{before} took over and has no window yet; what follows is of {last.model}."] if before else []
+    words += [late] if late else []
     for e in open_[:3]:
         words.append(f"{e.latest.message}{f' → {e.latest.response}' if e.latest.response else ''}.".replace("..", "."))
     if len(open_) > 3:
@@ -212,4 +219,4 @@ def project_board(
     remarks += [f"{lost} windows cannot be read and are left out. Delete their files and run `mlnb monitor` again: it makes them anew."] if lost else []
     weights = (project.result("errors") or {}).get("importance") or {}
     return Board(tuple(windows), limits, weights if isinstance(weights, Mapping) else {}, tuple(read_acknowledged(project.path)), project.config.name or project.path.name,
-                 now, tuple(remarks), base)
+                 now, tuple(remarks), base, model=str((project.result("experiment") or {}).get("id") or ""))

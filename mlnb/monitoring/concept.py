@@ -223,12 +223,12 @@ def _finding(o: Performance) -> Finding:
         drop = float(judged.value or 0.0)
         said = f"{title} is not worse beyond chance in {many}; in the last one it is {o.points[-1].value:.4g}, at training time {o.reference[0]:.4g}."
         if o.recovered:
-            said = (f"{title} was worse beyond chance until {o.recovered[:16]} and is not any more; in the last of {many} it is {o.points[-1].value:.4g}, "
+            said = (f"{title} was worse beyond chance until {o.recovered[:16].replace('T', ' ')} and is not any more; in the last of {many} it is {o.points[-1].value:.4g}, "
                     f"at training time {o.reference[0]:.4g}.")
         return judged.replace(status=Status.WARN if drop > limit and o.points[-1].p < 0.05 else Status.PASS, message=said, evidence={**evidence, "response": ""})
     moved = f" The relation changed most with {listed(o.evidence['columns'], 3)}." if o.evidence.get("columns") else ""
     went = "fell" if METRICS[o.metric].greater_is_better else "rose"
-    said = (f"{title} {went} by {float(judged.value or 0):.1%} since {o.change[:16]}, from {o.reference[0]:.4g} to {o.since[0]:.4g}, "  # type: ignore[index]
+    said = (f"{title} {went} by {float(judged.value or 0):.1%} since {o.change[:16].replace('T', ' ')}, from {o.reference[0]:.4g} to {o.since[0]:.4g}, "  # type: ignore[index]
             f"beyond chance over {many} (seen by {o.by}).{moved}")
     status = Status.FAIL if float(judged.value or 0) > limit else Status.PASS
     return judged.replace(status=status, message=said if status is Status.FAIL else f"{said} Less than {limit:.0%} is no drift.", columns=tuple(o.evidence.get("columns", ())),

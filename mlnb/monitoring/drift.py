@@ -167,7 +167,7 @@ def _single(report: DriftReport, code: str, side: Mapping[str, ColumnDrift], nam
 def _html(report: DriftReport) -> Raw:
     "Verdict, findings, picture and table."
     critical = sum(c.severity == "critical" for c in report.columns.values())
-    note = (f"{report.current.rows:,} rows against {report.reference.rows:,} of the reference; {len(report.drifted)} columns drifted, "
+    note = (f"{report.current.rows:,} rows against {report.reference.rows:,} of the reference; {len(report.drifted)} column{'s' * (len(report.drifted) != 1)} drifted, "
             f"{critical} of them critically" + (f"; missing: {listed(report.lost, 5)}" if report.lost else ""))
     said = "".join(f'<div style="margin:4px 0">• {esc(text)}</div>' for text in report.notes)
     image = figure_img(report.plot(), "The measure that decides, of each column, against its limits and against chance")
@@ -204,6 +204,10 @@ def compare(
     _refuse(epsilon, alpha, kl_limit, random_state, importance or {})
     if (entity or metric) and not multivariate:
         raise InputError(f"{entity or metric!r} is asked of rows, and only columns are compared. Add multivariate=True (--multivariate), or leave it out.")
+    if metric:
+        from mlnb.evaluation.measures import get_metric
+
+        get_metric(metric)  # a slip of the pen is said, also where no cost can be measured
     first, second = _side(reference, engine), _side(current, engine)
     names = _names(first, second, columns, exclude)
     then, now = _profiles(first, second, names, random_state)

@@ -144,7 +144,7 @@ def watch_plan(
     plan = read_plan(project.record("monitoring"), primary, {"batches": c.current, "time": c.time, "requests": c.requests})  # type: ignore[arg-type]
     if not {"batches", "requests", "prometheus"} & set(plan.sources):
         raise ConfigError("Nothing says where to look. Name batches (a file, glob or folder) or the service's log in records/monitoring.yaml under sources: "
-                          "batches, requests or prometheus.")
+                          "batches, requests or prometheus; `mlnb monitor --template` makes the record, with what each field is for.")
     return plan
 
 # %% ../../nbs/07db_monitoring.watch_plan.ipynb #d1e8278e
