@@ -204,10 +204,6 @@ def compare(
     _refuse(epsilon, alpha, kl_limit, random_state, importance or {})
     if (entity or metric) and not multivariate:
         raise InputError(f"{entity or metric!r} is asked of rows, and only columns are compared. Add multivariate=True (--multivariate), or leave it out.")
-    if metric:
-        from mlnb.evaluation.measures import get_metric
-
-        get_metric(metric)  # a slip of the pen is said, also where no cost can be measured
     first, second = _side(reference, engine), _side(current, engine)
     names = _names(first, second, columns, exclude)
     then, now = _profiles(first, second, names, random_state)

@@ -14,6 +14,7 @@ import numpy as np
 from ..core.errors import InputError
 from ..core.render import Raw, details
 from ..core.tables import Table
+from ..evaluation.measures import get_metric
 from ..evaluation.predictions import Predictions, predictions
 from .harm import Harm, harm
 from .moved import MovedSegments, moved_segments
@@ -66,7 +67,9 @@ def look_at_rows(
     alpha: float = 0.05,  # how often rows without drift may be told apart
     random_state: int = 0,  # seed of samples, folds and resamples
 ) -> RowDrift:  # what could be looked at
-    "Look at the rows of both sides."
+    "Look at the rows of both sides. Raises `InputError` for a metric that there is not, also where no cost can be measured."
+    if metric:
+        get_metric(metric)
     if not isinstance(reference, Table) or not isinstance(current, Table):
         side = "reference is" if not isinstance(reference, Table) else "batch is"
         return RowDrift(notes=(f"The {side} a profile: all columns together, segments and costs need its rows. Give the data itself.",))
