@@ -10,6 +10,7 @@ import json
 import os
 import re
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,17 @@ class _LogFile:
         self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
         there = os.fstat(self._file)
         self._identity = (there.st_dev, there.st_ino)
-        if there.st_size and os.pread(self._file, 1, there.st_size - 1) != b"\n":
+        if self._cut_off():
             os.write(self._file, b"\n")
+
+    def _cut_off(self) -> bool:
+        "Whether the last line has no end; one that another process is writing in this moment gets it soon."
+        for _ in range(20):
+            size = os.fstat(self._file).st_size
+            if not size or os.pread(self._file, 1, size - 1) == b"\n":
+                return False
+            time.sleep(0.001)
+        return True
 
     def _follow(self) -> None:
         "Go to the new file when this one was put aside, or put it aside when it is long enough."
@@ -55,7 +65,7 @@ class _LogFile:
             os.close(self._file)
             self._file = -1
 
-
+# %% ../../nbs/05re_deployment.request_writer.ipynb #0eb737b4
 def _put_aside(path: Path, identity: tuple[int, int]) -> None:
     "Give the file the next number, unless somebody has done so already."
     from filelock import FileLock, Timeout
