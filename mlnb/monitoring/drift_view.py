@@ -54,7 +54,7 @@ def plot_columns(
     ax.set_xlim(0, max([*heights, 1.2 * method.critical]) * 1.05)
     ax.set_xlabel({"psi": "population stability index", "ks": "widest gap between the cumulative shares", "js": "Jensen–Shannon distance"}[method.key])
     ax.grid(visible=False, axis="y")
-    legend(ax, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=3)  # above the bars, wherever they are long
+    legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncol=3)  # above the bars, wherever they are long; to the left there is room, over the names
     return fig
 
 
@@ -122,7 +122,7 @@ def _shares(reference: ColumnProfile, current: ColumnProfile, most: int) -> tupl
 # %% ../../nbs/07bc_monitoring.drift_view.ipynb #38317c94
 STATUS: Mapping[str, Status] = {"none": Status.PASS, "warning": Status.WARN, "critical": Status.FAIL,
                                 "not_compared": Status.NOT_CHECKED}
-HEADS = ("verdict", "column", "PSI", "by chance", "KS", "JS", "KL", "way", "missing", "what changed, and what to do")
+HEADS = ("column", "PSI", "by chance", "KS", "JS", "KL", "way", "missing", "what changed, and what to do")
 
 
 def columns_html(
@@ -131,15 +131,20 @@ def columns_html(
 ) -> Raw:  # HTML
     "Measures and verdicts as a table."
     gone = Raw(f'missing from the batch<div style="opacity:.85">→ {esc(response("prediction"))}</div>')
-    first_of_all = [(badge(Status.FAIL, "critical"), name, *[None] * 6, "no column", gone) for name in lost]
-    rows = {name: (badge(STATUS[c.severity], {"none": "calm", "not_compared": "not compared"}.get(c.severity, c.severity)),
-                   name if c.role == "feature" else f"{name} ({c.role})", _round(c.psi), _round(c.psi_limit), _round(c.ks), _round(c.js),
+    first_of_all = [(_named("critical", name), *[None] * 6, "no column", gone) for name in lost]
+    rows = {name: (_named(c.severity, name if c.role == "feature" else f"{name} ({c.role})"), _round(c.psi), _round(c.psi_limit), _round(c.ks), _round(c.js),
                    _round(c.kl), _round(c.wasserstein), _change(c), Raw(f'<div style="min-width:140px;max-width:320px">{esc(c.why)}{_means(c)}{_response(c)}</div>'))
             for name, c in columns.items()}
     loud = [*first_of_all, *(row for name, row in rows.items() if columns[name].severity in ("warning", "critical"))]
     calm = [row for name, row in rows.items() if columns[name].severity not in ("warning", "critical")]
     first = html_table(loud, HEADS) if loud else Raw('<div style="margin:4px 0">No column drifted.</div>')
-    return Raw(first + (details(f"{len(calm)} columns without drift", html_table(calm, HEADS)) if calm else ""))
+    return Raw(first + (details(f"{len(calm)} column{'s' * (len(calm) != 1)} without drift", html_table(calm, HEADS)) if calm else ""))
+
+
+def _named(severity: str, name: str) -> Raw:
+    "A verdict above the column's name: side by side they leave too little room for the reasons."
+    word = {"none": "calm", "not_compared": "not compared"}.get(severity, severity)
+    return Raw(f"{badge(STATUS[severity], word)}<div style='margin-top:2px'>{esc(name)}</div>")
 
 
 def _round(value: float | None) -> float | None:
