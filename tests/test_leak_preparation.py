@@ -224,7 +224,9 @@ def honest_pipeline() -> object:
     return make_column_transformer((numbers, ["age", "fee"]), (RobustScaler(), ["usage"]), (OneHotEncoder(handle_unknown="ignore"), ["plan", "town"]))
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+# Two in a thousand such tables are called by accident: a mean or middle of whole numbers is one of their steps from time to time, scaled or not.
+# So the draws are the same each time; more of them measure the rate (bench_leaks.py).
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(seed=st.integers(0, 10_000), n=st.integers(120, 700), scaler=st.sampled_from([StandardScaler(), MinMaxScaler(), RobustScaler(), QuantileTransformer(n_quantiles=50)]))
 def test_preparation_from_train_never_fails(seed: int, n: int, scaler: StandardScaler) -> None:
     frame = raw(n, seed)
