@@ -198,3 +198,17 @@ def test_windows_that_were_missed_belong_to_the_model_of_their_time(make: Callab
     windows = found(project)
     assert [windows[day].model for day in ("2026-02-28", *DAYS)] == [first, first, second, second]
     assert windows[DAYS[2]].metrics["f1"]["value"] == pytest.approx(right(project, second, rows[3]))
+
+
+def test_a_kill_before_the_change_of_model_is_written_down_leaves_new_windows_with_the_one_in_use(make: Callable[..., Project]) -> None:
+    project = make()
+    first, second = ids(project)
+    book = folder_of(project) / "in_use.jsonl"
+    book.unlink()
+    for key, day in ((first, 1), (second, 2)):
+        written = book.read_text() if book.is_file() else ""
+        use_experiment(project, key, datetime.datetime(2026, 3, day, tzinfo=datetime.UTC))
+    book.write_text(written)  # as if it had ended between the model and the book
+    batch(project, f"{DAYS[2]}.csv", loans(200, 3))
+    watch(project, "2026-03-04T01:00")
+    assert found(project)[DAYS[2]].model == second

@@ -25,7 +25,7 @@ from .identity import RECORDED, check_hypothesis, git_commit, next_id, notebook_
 from .models import FILE
 from .server import ids_there
 from .sync import pending, push
-from .tracking import Experiment, experiment_record
+from .tracking import Experiment, current_experiment, experiment_record
 
 if TYPE_CHECKING:
     from mlnb.core.project import Project
@@ -83,14 +83,15 @@ def model_at(
     project: Project,  # a project
     moment: datetime.datetime,  # with its offset
 ) -> str:  # id of the experiment; empty before the first one
-    "Whose model was in use at a moment."
-    found = ""
+    "Whose model was in use at a moment. From the last change on it is the current one, also where a process was ended before it wrote the change down."
+    found, last = "", False
     path = folder_of(project) / IN_USE
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
         with contextlib.suppress(ValueError, KeyError, TypeError):  # a damaged line is none
             kept = json.loads(line)
-            found = str(kept["id"]) if datetime.datetime.fromisoformat(kept["at"]) <= moment else found
-    return found
+            last = datetime.datetime.fromisoformat(kept["at"]) <= moment
+            found = str(kept["id"]) if last else found
+    return current_experiment(project).id if last else found
 
 
 def use_experiment(
